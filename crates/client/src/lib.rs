@@ -1,0 +1,1 @@
+//! The Rust client of Tidings: one stream of events over whichever transport works.

@@ -1,0 +1,1 @@
+//! The text/event-stream format: encoder and incremental parser, no I/O.

@@ -1,0 +1,1 @@
+//! The words of the Tidings protocol as types: topic, selector, cursor, event, page.
