@@ -1,1 +1,24 @@
-//! The event log of Tidings: the trait, a memory log, a disk log, and a conformance suite.
+//! The event log of Tidings: what a hub asks of it ([`Log`]), and a log in memory ([`MemoryLog`]).
+//!
+//! A log gives every entry a [`Sequence`](tidings_protocol::Sequence) in one total order, so that one number is
+//! a cursor over any set of topics.
+#![forbid(unsafe_code)]
+
+mod append;
+mod error;
+mod follower;
+mod idempotency;
+mod log;
+mod memory;
+mod read;
+mod retention;
+mod topics;
+
+pub use append::{Appended, Batch, Idempotency};
+pub use error::{AppendError, LogUnavailable, ReadError};
+pub use follower::Follower;
+pub use log::{BoxFuture, Log};
+pub use memory::MemoryLog;
+pub use read::{Bounds, Chunk, Place, ReadLimits, TopicQuery};
+pub use retention::Retention;
+pub use topics::{TopicInfo, TopicTable};

@@ -1,1 +1,64 @@
-//! The words of the Tidings protocol as types: topic, selector, cursor, event, page.
+//! The words of the Tidings protocol as types: what a topic, a selector, a cursor, an event and a page are,
+//! how each is written, and what is refused. No I/O.
+//!
+//! Every rule here has one home, so that the hub, the logs and the clients cannot disagree about it. The
+//! sections named in the documentation are those of `docs/protocol.md`.
+//!
+//! ```
+//! use tidings_protocol::{Cursor, Selector, Topic};
+//!
+//! let topic: Topic = "orders/42".parse()?;
+//! let selector: Selector = "orders/*".parse()?;
+//! assert!(selector.matches(&topic));
+//!
+//! let cursor: Cursor = "q7m2x9-1042".parse()?;
+//! assert_eq!(cursor.sequence, 1042);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod cursor;
+mod duration;
+mod event;
+mod event_type;
+mod gap;
+mod object;
+mod page;
+mod problem;
+mod selection;
+mod selector;
+mod start;
+mod timestamp;
+mod topic;
+
+pub use cursor::{Cursor, Epoch, InvalidCursor, Sequence};
+pub use duration::{InvalidDuration, format_duration, parse_duration};
+pub use event::{Closing, Event, Format, InvalidData, NewEvent};
+pub use event_type::{EventType, InvalidEventType};
+pub use gap::{Gap, GapReason};
+pub use object::{write_end_line, write_gap_line, write_line, write_object};
+pub use page::{EventObject, Page};
+pub use problem::{Problem, ProblemKind};
+pub use selection::Selection;
+pub use selector::{InvalidSelector, Selector};
+pub use start::{InvalidStart, Start};
+pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use topic::{InvalidTopic, Topic};
+
+/// The limits that the protocol itself sets, in one place.
+pub mod limits {
+    /// Longest topic or selector, in bytes of UTF-8 (§1).
+    pub const TOPIC_BYTES: usize = 512;
+    /// Longest event type, in bytes of UTF-8 (§2).
+    pub const EVENT_TYPE_BYTES: usize = 128;
+    /// Longest idempotency key, in bytes of visible ASCII (§2).
+    pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+    /// Most selectors in one subscription (§3).
+    pub const SELECTORS: usize = 100;
+    /// Most events on one page, and most for `since=-N` (§3).
+    pub const PAGE_EVENTS: usize = 10_000;
+    /// Events on a page where the reader names no `limit` (§3).
+    pub const DEFAULT_PAGE_EVENTS: usize = 1_000;
+    /// Bytes of event data after which a page ends (§3).
+    pub const PAGE_BYTES: usize = 1 << 20;
+}

@@ -1,0 +1,15 @@
+use std::sync::Arc;
+
+use tidings_protocol::{Event, Sequence};
+
+/// What wants every new entry of a log: the hub's recent tail.
+///
+/// A log has one follower, and calls it from its writer, so a follower does little and never waits.
+pub trait Follower: Send + Sync + 'static {
+    /// These entries are in the log, as durable as it promises. Called in order, once for each entry, and
+    /// before the publisher is told, so that whoever was told finds the event.
+    fn appended(&self, entries: &[Arc<Event>]);
+
+    /// Retention has discarded everything before `earliest`.
+    fn trimmed(&self, earliest: Sequence);
+}

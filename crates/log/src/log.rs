@@ -1,0 +1,77 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tidings_protocol::{Selection, Sequence, Topic};
+
+use crate::{
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogUnavailable, Place, ReadError, ReadLimits,
+    TopicInfo, TopicQuery,
+};
+
+/// A boxed future, as the methods of [`Log`] return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// All events of a hub in one total order.
+///
+/// Appends are atomic and resolve once the batch is as durable as the log promises. Reads see an entry only
+/// after that. Dropping any of the futures is safe; a batch whose future was dropped may be appended or not.
+pub trait Log: fmt::Debug + Send + Sync + 'static {
+    /// Appends a batch.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing of the batch is in the log then, but for `Unavailable`, which leaves it open.
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>>;
+
+    /// Reads entries after a place that [concern](Selection::concerns) a selection, in order.
+    ///
+    /// A chunk may be empty though more follows; [`Chunk::next`] says how far it looked, and is only equal to
+    /// `after` where there is nothing after it.
+    ///
+    /// # Errors
+    /// [`ReadError::Expired`] where entries between `after` and the earliest one kept have been discarded.
+    fn read<'a>(
+        &'a self,
+        after: Sequence,
+        selection: &'a Selection,
+        limits: ReadLimits,
+    ) -> BoxFuture<'a, Result<Chunk, ReadError>>;
+
+    /// Finds the sequence number to read after, for a place that is not given by a number.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    fn locate<'a>(
+        &'a self,
+        place: Place,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Sequence, ReadError>>;
+
+    /// What is known of one topic; `None` where the log holds no entry of it.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>>;
+
+    /// Topics in the order of their bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>>;
+
+    /// Which log this is, and what it holds now.
+    fn bounds(&self) -> Bounds;
+
+    /// Gives every entry after the returned sequence number to `follower`, until the log is closed. A log has
+    /// one follower; a second one replaces the first.
+    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence;
+
+    /// Whether the log takes writes.
+    ///
+    /// # Errors
+    /// [`LogUnavailable`] says why it does not.
+    fn ready(&self) -> Result<(), LogUnavailable>;
+
+    /// Finishes the appends that were accepted, and closes the log cleanly. Later appends fail.
+    fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>>;
+}

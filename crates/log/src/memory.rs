@@ -1,0 +1,269 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidings_protocol::{Closing, Epoch, Event, NewEvent, Selection, Sequence, Timestamp, Topic};
+
+use crate::idempotency::{Answers, Fingerprint};
+use crate::{
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
+    ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable,
+};
+
+/// A log that lives as long as the process, for tests and for events that need no tomorrow. Its epoch is new
+/// each time, so that readers who come back after a restart are told of the gap.
+pub struct MemoryLog {
+    epoch: Epoch,
+    secret: [u8; 16],
+    retention: Retention,
+    state: Mutex<State>,
+}
+
+struct State {
+    entries: VecDeque<Arc<Event>>,
+    /// The sequence number of the front entry, or of the next one where there is none.
+    earliest: Sequence,
+    bytes: u64,
+    time: Timestamp,
+    topics: TopicTable,
+    answers: Answers,
+    expire_at: usize,
+    follower: Option<Arc<dyn Follower>>,
+    closed: bool,
+}
+
+/// What an entry costs beside its data and topic, for retention by bytes.
+const ENTRY_BYTES: u64 = 128;
+/// How many idempotent batches are remembered before the expired ones are looked for.
+const ANSWERS_BEFORE_EXPIRY: usize = 1_024;
+
+// === impl MemoryLog ===
+
+impl MemoryLog {
+    /// An empty log that keeps what `retention` says, and repeats the answer to an idempotent batch for
+    /// `idempotency_window`.
+    #[must_use]
+    pub fn new(retention: Retention, idempotency_window: Duration) -> Self {
+        let mut random = [0; 24];
+        if getrandom::fill(&mut random).is_err() {
+            fastrand::fill(&mut random);
+        }
+        let (secret, epoch) = random.split_at(16);
+        Self {
+            epoch: Epoch::from_random(u64::from_le_bytes(epoch.try_into().unwrap_or_default())),
+            secret: secret.try_into().unwrap_or_default(),
+            retention,
+            state: Mutex::new(State {
+                entries: VecDeque::new(),
+                earliest: 1,
+                bytes: 0,
+                time: Timestamp::default(),
+                topics: TopicTable::default(),
+                answers: Answers::new(idempotency_window),
+                expire_at: ANSWERS_BEFORE_EXPIRY,
+                follower: None,
+                closed: false,
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append_now(&self, batch: Batch) -> Result<Appended, AppendError> {
+        let fingerprint = Fingerprint::of(&batch, self.secret);
+        let mut state = self.state();
+        if state.closed {
+            return Err(LogUnavailable { reason: "it was closed".into() }.into());
+        }
+        let time = Timestamp::now().max(state.time);
+        if let Some(fingerprint) = fingerprint
+            && let Some(answer) = state.answers.get(fingerprint.key, time)
+        {
+            return answer.repeat(&batch, fingerprint.content);
+        }
+        let entries = number(batch, state.next(), time, |topic| state.topics.is_closed(topic.as_str()))?;
+        state.time = time;
+        let first = state.next();
+        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let appended = Appended { first, count, time, duplicate: false };
+        if let Some(fingerprint) = fingerprint {
+            state.answers.insert(fingerprint, appended);
+            if state.answers.len() >= state.expire_at {
+                state.answers.expire(time);
+                state.expire_at = (2 * state.answers.len()).max(ANSWERS_BEFORE_EXPIRY);
+            }
+        }
+        for entry in &entries {
+            state.bytes += cost(entry);
+            state.topics.note(entry);
+            state.entries.push_back(Arc::clone(entry));
+        }
+        if let Some(follower) = &state.follower {
+            follower.appended(&entries);
+        }
+        state.trim(self.retention, time);
+        Ok(appended)
+    }
+}
+
+/// Gives the entries of a batch their numbers, time and end, where no topic of it has ended.
+pub(crate) fn number(
+    batch: Batch,
+    first: Sequence,
+    time: Timestamp,
+    is_closed: impl Fn(&Topic) -> bool,
+) -> Result<Vec<Arc<Event>>, AppendError> {
+    for topic in batch.events.iter().map(|event| &event.topic).chain(&batch.close) {
+        if is_closed(topic) {
+            return Err(AppendError::TopicClosed { topic: topic.clone() });
+        }
+    }
+    let last = batch.events.iter().rposition(|event| Some(&event.topic) == batch.close.as_ref());
+    let mut entries = Vec::with_capacity(batch.events.len() + 1);
+    for (place, event) in batch.events.into_iter().enumerate() {
+        let closing = if Some(place) == last { Closing::After } else { Closing::No };
+        entries.push(entry(event, first + place as u64, time, closing));
+    }
+    if let (Some(topic), None) = (batch.close, last) {
+        entries.push(entry(NewEvent::text(topic, ""), first + entries.len() as u64, time, Closing::Only));
+    }
+    Ok(entries)
+}
+
+fn entry(event: NewEvent, sequence: Sequence, time: Timestamp, closing: Closing) -> Arc<Event> {
+    let NewEvent { topic, event_type, format, data } = event;
+    Arc::new(Event { sequence, time, topic, event_type, format, data, closing })
+}
+
+fn cost(entry: &Event) -> u64 {
+    (entry.data.len() + entry.topic.as_str().len()) as u64 + ENTRY_BYTES
+}
+
+impl State {
+    fn next(&self) -> Sequence {
+        self.earliest + self.entries.len() as u64
+    }
+
+    fn trim(&mut self, retention: Retention, now: Timestamp) {
+        let before = self.earliest;
+        while let Some(front) = self.entries.front() {
+            if self.bytes <= retention.bytes && front.time.until(now) <= retention.age {
+                break;
+            }
+            self.bytes -= cost(front);
+            self.earliest += 1;
+            self.topics.forget(front.topic.as_str(), self.earliest);
+            self.entries.pop_front();
+        }
+        if self.earliest != before
+            && let Some(follower) = &self.follower
+        {
+            follower.trimmed(self.earliest);
+        }
+    }
+
+    fn read(&self, after: Sequence, selection: &Selection, limits: ReadLimits) -> Result<Chunk, ReadError> {
+        if after + 1 < self.earliest {
+            return Err(ReadError::Expired { after, earliest: self.earliest });
+        }
+        let mut chunk = Chunk { entries: Vec::new(), next: after };
+        let mut bytes = 0;
+        let skip = usize::try_from(after + 1 - self.earliest).unwrap_or(usize::MAX);
+        for entry in self.entries.iter().skip(skip).take(SCAN_ENTRIES) {
+            if selection.concerns(entry) {
+                bytes += entry.data.len() + entry.topic.as_str().len();
+                let full = chunk.entries.len() >= limits.entries || bytes > limits.bytes;
+                if full && !chunk.entries.is_empty() {
+                    break;
+                }
+                chunk.entries.push(Arc::clone(entry));
+            }
+            chunk.next = entry.sequence;
+        }
+        Ok(chunk)
+    }
+
+    fn locate(&self, place: Place, selection: &Selection) -> Sequence {
+        match place {
+            Place::Time(time) => {
+                self.earliest + self.entries.partition_point(|entry| entry.time < time) as u64 - 1
+            }
+            Place::Last(count) => self
+                .entries
+                .iter()
+                .rev()
+                .filter(|entry| selection.matches(entry))
+                .nth(count.saturating_sub(1))
+                .map_or(self.earliest, |entry| entry.sequence)
+                .saturating_sub(1),
+        }
+    }
+}
+
+/// How many entries one read looks at, so that no read holds the lock for long.
+const SCAN_ENTRIES: usize = 16_384;
+
+impl fmt::Debug for MemoryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLog").field("bounds", &self.bounds()).finish_non_exhaustive()
+    }
+}
+
+impl Log for MemoryLog {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move { self.append_now(batch) })
+    }
+
+    fn read<'a>(
+        &'a self,
+        after: Sequence,
+        selection: &'a Selection,
+        limits: ReadLimits,
+    ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
+        Box::pin(async move { self.state().read(after, selection, limits) })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        place: Place,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
+        Box::pin(async move { Ok(self.state().locate(place, selection)) })
+    }
+
+    fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>> {
+        Box::pin(async move { Ok(self.state().topics.get(topic.as_str())) })
+    }
+
+    fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
+        Box::pin(async move { Ok(self.state().topics.list(&query)) })
+    }
+
+    fn bounds(&self) -> Bounds {
+        let mut state = self.state();
+        // Time passes also where nothing is appended.
+        let now = Timestamp::now().max(state.time);
+        state.trim(self.retention, now);
+        Bounds { epoch: self.epoch, earliest: state.earliest, latest: state.next() - 1 }
+    }
+
+    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence {
+        let mut state = self.state();
+        state.follower = Some(follower);
+        state.next() - 1
+    }
+
+    fn ready(&self) -> Result<(), LogUnavailable> {
+        if self.state().closed { Err(LogUnavailable { reason: "it was closed".into() }) } else { Ok(()) }
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        Box::pin(async move {
+            self.state().closed = true;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,157 @@
+use bytes::Bytes;
+
+use crate::{EventType, Sequence, Timestamp, Topic};
+
+/// What the data of an event is, and so how each framing writes it (§2, §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// UTF-8 text, written as a JSON string where a JSON object is asked for.
+    Text,
+    /// One JSON value, kept and written byte for byte.
+    Json,
+    /// Any bytes, written as base64.
+    Binary,
+}
+
+/// Whether a topic ends with an entry of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Closing {
+    /// The topic goes on.
+    #[default]
+    No,
+    /// This event is the topic's last one.
+    After,
+    /// The entry is no event: it only says that the topic has ended.
+    Only,
+}
+
+/// An entry of the log: an event, or the end of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the log.
+    pub sequence: Sequence,
+    /// When the hub took it; never earlier than that of the entry before.
+    pub time: Timestamp,
+    /// What it was published under.
+    pub topic: Topic,
+    /// The event type, where it has one.
+    pub event_type: Option<EventType>,
+    /// What `data` is.
+    pub format: Format,
+    /// The data, as it was published.
+    pub data: Bytes,
+    /// Whether the topic ends here.
+    pub closing: Closing,
+}
+
+/// An event that is to be published. The log gives it its sequence number and time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// What it is published under.
+    pub topic: Topic,
+    /// The event type, where it has one.
+    pub event_type: Option<EventType>,
+    /// What `data` is.
+    pub format: Format,
+    /// The data.
+    pub data: Bytes,
+}
+
+/// The data is not what its format says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidData {
+    /// Text or JSON that is not UTF-8.
+    #[error(
+        "the data is not UTF-8: byte {at} begins no character; send other bytes as application/octet-stream"
+    )]
+    NotUtf8 {
+        /// The first byte that is none of UTF-8.
+        at: usize,
+    },
+    /// JSON that does not parse.
+    #[error("the data is not JSON: {reason}")]
+    NotJson {
+        /// What the parser says, with line and column.
+        reason: String,
+    },
+}
+
+// === impl Event ===
+
+impl Event {
+    /// Whether readers see it: `false` for the end of a topic that carries no event.
+    #[must_use]
+    pub fn is_visible(&self) -> bool {
+        self.closing != Closing::Only
+    }
+
+    /// Whether the topic ends with this entry.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        self.closing != Closing::No
+    }
+}
+
+// === impl NewEvent ===
+
+impl NewEvent {
+    /// A text event without a type.
+    pub fn text(topic: Topic, data: impl Into<String>) -> Self {
+        Self { topic, event_type: None, format: Format::Text, data: Bytes::from(data.into()) }
+    }
+
+    /// Checks that the data is what the format says.
+    ///
+    /// # Errors
+    /// [`InvalidData`] says where it is not.
+    pub fn check(&self) -> Result<(), InvalidData> {
+        self.format.check(&self.data)
+    }
+}
+
+// === impl Format ===
+
+impl Format {
+    /// Checks that `data` is what the format says: UTF-8 for text, one JSON value in UTF-8 for JSON.
+    ///
+    /// # Errors
+    /// [`InvalidData`] says where it is not.
+    pub fn check(self, data: &[u8]) -> Result<(), InvalidData> {
+        if self == Self::Binary {
+            return Ok(());
+        }
+        let text =
+            std::str::from_utf8(data).map_err(|error| InvalidData::NotUtf8 { at: error.valid_up_to() })?;
+        if self == Self::Json {
+            serde_json::from_str::<serde::de::IgnoredAny>(text)
+                .map_err(|error| InvalidData::NotJson { reason: error.to_string() })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_what_its_format_says() {
+        assert!(Format::Binary.check(b"\xff").is_ok());
+        assert_eq!(Format::Text.check(b"a\xff"), Err(InvalidData::NotUtf8 { at: 1 }));
+        assert!(Format::Json.check(b" {\"a\":\n[1e999]} ").is_ok());
+        assert!(Format::Json.check(b"\"\\ud800\"").is_ok());
+        assert_eq!(Format::Json.check(b"\"\xff\""), Err(InvalidData::NotUtf8 { at: 1 }));
+        for bad in ["", "{", "{}{}", "\u{feff}1", "nul", "[1,]"] {
+            assert!(
+                matches!(Format::Json.check(bad.as_bytes()), Err(InvalidData::NotJson { .. })),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn deep_json_is_checked_without_recursion() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(Format::Json.check(deep.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,82 @@
+use serde::{Deserialize, Serialize};
+
+/// An error answer, `application/problem+json` (§4, RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:tidings:` and the kind's name.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was wrong, and what would be right.
+    pub detail: String,
+}
+
+/// What kinds of error answer there are (§4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is its own name in the table of §4")]
+pub enum ProblemKind {
+    InvalidTopic,
+    InvalidQuery,
+    InvalidData,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    TopicClosed,
+    EventTooLarge,
+    UnsupportedMediaType,
+    IdempotencyConflict,
+    TooManyRequests,
+    Unavailable,
+    LogFull,
+}
+
+// === impl ProblemKind ===
+
+impl ProblemKind {
+    /// The name in the table of §4, for example `invalid-topic`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status that it is answered with.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.row().1
+    }
+
+    /// A problem of this kind. `detail` says what was wrong and what would be right.
+    pub fn problem(self, detail: impl Into<String>) -> Problem {
+        let (name, status, title) = self.row();
+        Problem { kind: format!("urn:tidings:{name}"), title: title.into(), status, detail: detail.into() }
+    }
+
+    fn row(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::InvalidTopic => ("invalid-topic", 400, "this is not a topic or selector"),
+            Self::InvalidQuery => ("invalid-query", 400, "a parameter or header is malformed"),
+            Self::InvalidData => ("invalid-data", 400, "the body is not what its content type says"),
+            Self::Unauthorized => ("unauthorized", 401, "a valid token is needed"),
+            Self::Forbidden => ("forbidden", 403, "the token does not cover this"),
+            Self::NotFound => ("not-found", 404, "there is no such path"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "this path does not take this method"),
+            Self::NotAcceptable => ("not-acceptable", 406, "none of the forms that exist is acceptable"),
+            Self::TopicClosed => ("topic-closed", 409, "the topic has ended"),
+            Self::EventTooLarge => ("event-too-large", 413, "the event is too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", 415, "this content type is not taken here")
+            }
+            Self::IdempotencyConflict => {
+                ("idempotency-conflict", 422, "the idempotency key was used for other data")
+            }
+            Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
+            Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
+            Self::LogFull => ("log-full", 507, "the disk is full"),
+        }
+    }
+}

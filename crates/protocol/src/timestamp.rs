@@ -1,0 +1,85 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A moment, in whole milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 in UTC with three decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+/// The text is not a moment that a log could hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written as in RFC 3339, like `2026-11-22T05:46:19Z`")]
+pub struct InvalidTimestamp;
+
+// === impl Timestamp ===
+
+impl Timestamp {
+    /// The present moment by the system's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment so many milliseconds after 1970 began.
+    #[must_use]
+    pub fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970 began.
+    #[must_use]
+    pub fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The moment `age` before this one; the beginning of 1970 at the earliest.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago this was at the moment `now`; zero where it is later.
+    #[must_use]
+    pub fn until(self, now: Self) -> Duration {
+        Duration::from_millis(now.0.saturating_sub(self.0))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let parsed: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        // "the first event at or after": a fraction of a millisecond rounds up.
+        let nanos = u128::try_from(parsed.as_nanosecond()).unwrap_or(0);
+        u64::try_from(nanos.div_ceil(1_000_000)).map(Self).map_err(|_| InvalidTimestamp)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        write!(f, "{:.3}", moment.unwrap_or(jiff::Timestamp::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_with_three_decimals_in_utc() {
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(1_795_326_379_120).to_string(), "2026-11-22T05:46:19.120Z");
+        assert!(!Timestamp::from_millis(u64::MAX).to_string().is_empty());
+    }
+
+    #[test]
+    fn moments_are_read_with_any_offset() {
+        let moment: Timestamp = "2026-11-22T07:46:19.12+02:00".parse().unwrap();
+        assert_eq!(moment.as_millis(), 1_795_326_379_120);
+        assert_eq!("1969-01-01T00:00:00Z".parse(), Ok(Timestamp::from_millis(0)));
+        assert_eq!("1970-01-01T00:00:00.0001Z".parse(), Ok(Timestamp::from_millis(1)));
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(InvalidTimestamp));
+    }
+}
