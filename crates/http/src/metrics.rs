@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     pub(crate) published: Counter,
     pub(crate) published_bytes: Counter,
     pub(crate) connections: Gauge,
+    pub(crate) slow_closes: Counter,
     pub(crate) gaps: Family<GapLabels, Counter>,
     readers: Family<TransportLabels, Gauge>,
     delivered: Family<TransportLabels, Counter>,
@@ -65,6 +66,7 @@ impl Metrics {
             published: Counter::default(),
             published_bytes: Counter::default(),
             connections: Gauge::default(),
+            slow_closes: Counter::default(),
             gaps: Family::default(),
             readers: Family::default(),
             delivered: Family::default(),
@@ -91,6 +93,7 @@ impl Metrics {
             own.delivered_bytes.clone(),
         );
         registry.register("gaps", "Readers that were told of a gap, by reason", own.gaps.clone());
+        registry.register("slow_closes", "Connections closed for taking no byte", own.slow_closes.clone());
         registry.register("log_earliest", "Sequence number of the earliest entry kept", own.earliest.clone());
         registry.register("log_latest", "Sequence number of the latest entry", own.latest.clone());
         registry.register("log_writable", "1 while the log takes writes", own.writable.clone());
@@ -130,6 +133,16 @@ impl Deliveries {
     pub(crate) fn count(&self, events: usize, bytes: usize) {
         self.events.inc_by(events as u64);
         self.bytes.inc_by(bytes as u64);
+    }
+
+    /// Counts a reader that waits from now on.
+    pub(crate) fn arrive(&self) {
+        self.readers.inc();
+    }
+
+    /// Counts a reader no longer.
+    pub(crate) fn leave(&self) {
+        self.readers.dec();
     }
 
     /// Counts a reader until the result is dropped.

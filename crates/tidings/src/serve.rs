@@ -63,7 +63,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
             () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
         }
     };
-    server.serve(shutdown).await;
+    server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
     warming.abort();
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
