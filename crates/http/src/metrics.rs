@@ -1,7 +1,8 @@
+use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,7 +28,7 @@ pub(crate) struct Metrics {
 }
 
 /// How a reader gets its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
     Poll,
     LongPoll,
@@ -56,6 +57,17 @@ pub(crate) struct Deliveries {
 /// A reader that is counted for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Reader(Gauge);
+
+impl EncodeLabelValue for Transport {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Poll => "poll",
+            Self::LongPoll => "long-poll",
+            Self::Stream => "sse",
+            Self::Lines => "ndjson",
+        })
+    }
+}
 
 // === impl Metrics ===
 
