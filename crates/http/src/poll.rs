@@ -57,7 +57,9 @@ pub(crate) async fn answer(
     let page = Page { pull: &pull, next: subscription.cursor(), more, closed };
     let tag = page.tag();
     let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let unchanged = known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+    // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
+    let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
+    let unchanged = known.is_some_and(|known| known.split(',').any(same));
     let body = if unchanged { Vec::new() } else { page.body() };
     face.metrics.deliveries(transport).count(pull.entries.len(), body.len());
     let mut response = respond(Body::from(body));
