@@ -1,1 +1,20 @@
-//! The living part of Tidings: recent events in memory, subscriptions and wake-ups over a log.
+//! The living part of Tidings: a [`Hub`] keeps the newest events of a log in memory, each encoded once per
+//! framing, and tells those who wait that there is something to read.
+//!
+//! Nobody has a queue here. A [`Subscription`] is a cursor: it reads what it has not seen, from memory where it
+//! is recent and from the log where it is not, and waits for a wake-up where there is nothing. A wake-up is a
+//! hint that may be lost or merged with others; the log is the truth.
+#![forbid(unsafe_code)]
+
+mod audience;
+mod entry;
+mod hub;
+mod subscription;
+mod tail;
+mod waiting;
+
+pub use audience::Audience;
+pub use entry::{Entry, Framing};
+pub use hub::{Hub, HubConfig, Published};
+pub use subscription::{Pull, PullLimits, Subscription};
+pub use tail::Recent;

@@ -41,12 +41,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
 /// A thousand years: beyond every clock that the result is added to, and far from any overflow.
 const MAX_MILLIS: f64 = 1_000.0 * 366.0 * 86_400_000.0;
 
-/// Writes a duration the way [`parse_duration`] reads it, in the largest unit that leaves no rest.
+/// Writes a duration the way [`parse_duration`] reads it, in the largest unit that it has several of
+/// and that leaves no rest: `60s`, `24h`, `7d`.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if millis > 0 && millis.is_multiple_of(length) {
+        if millis.is_multiple_of(length) && (millis / length > 1 || unit == "s" && millis > 0) {
             return format!("{}{unit}", millis / length);
         }
     }

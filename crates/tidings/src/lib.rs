@@ -1,1 +1,21 @@
-//! The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.
+//! What it takes to run a Tidings hub inside another program: open a log, publish from Rust, mount the router.
+//!
+//! ```no_run
+//! use tidings::{Batch, Face, Hub, HubConfig, HttpConfig, MemoryLog, NewEvent, Retention, Topic};
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let log = MemoryLog::new(Retention::default(), std::time::Duration::from_secs(86_400));
+//! let hub = Hub::new(std::sync::Arc::new(log), HubConfig::default());
+//!
+//! let event = NewEvent::text(Topic::new("orders/42")?, "shipped");
+//! hub.publish(Batch::of(event)).await?;
+//!
+//! let app = axum::Router::new().nest("/push", Face::new(hub, HttpConfig::default()).router());
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub use tidings_http::{Face, HttpConfig, Server, defaults};
+pub use tidings_hub::{Hub, HubConfig, Published, PullLimits, Subscription};
+pub use tidings_log::{AppendError, Batch, Idempotency, Log, MemoryLog, ReadError, Retention};
+pub use tidings_protocol::{Cursor, EventType, Format, NewEvent, Selection, Selector, Start, Topic};

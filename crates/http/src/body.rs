@@ -1,0 +1,49 @@
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body_util::BodyExt as _;
+use tidings_protocol::ProblemKind;
+use tokio::time::timeout;
+
+use crate::defaults;
+use crate::problem::Refusal;
+
+/// Reads a body of at most `limit` bytes. Where its length is declared, one that is too long is refused before
+/// any of it is read.
+pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if let Some(length) = declared
+        && length > limit as u64
+    {
+        return Err(too_large(limit));
+    }
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    loop {
+        let frame = timeout(defaults::BODY_TIMEOUT, body.frame()).await.map_err(|_| {
+            Refusal::data(format!("the body paused for more than {} s", defaults::BODY_TIMEOUT.as_secs()))
+        })?;
+        let Some(frame) = frame else { break };
+        let frame =
+            frame.map_err(|error| Refusal::data(format!("the body did not arrive whole: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.as_ref().map_or(whole.len(), Bytes::len) + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        // Most bodies come in one piece, which is taken as it is.
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(start) => {
+                whole.extend_from_slice(&start);
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+pub(crate) fn too_large(limit: usize) -> Refusal {
+    Refusal::new(ProblemKind::EventTooLarge, format!("the limit is {limit} bytes"))
+}

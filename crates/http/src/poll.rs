@@ -1,0 +1,108 @@
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use tidings_hub::{Framing, Pull, PullLimits, Subscription};
+use tidings_protocol::{Cursor, limits};
+use tokio::time::timeout;
+
+use crate::Face;
+use crate::metrics::Transport;
+use crate::problem::{Answer, Refusal};
+use crate::query::ReadOptions;
+
+/// A short or a long poll (§3.1).
+pub(crate) async fn answer(
+    face: &Face,
+    parts: &Parts,
+    mut subscription: Subscription,
+    options: &ReadOptions,
+) -> Answer {
+    let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
+    let wait = options.wait.min(face.config.max_wait);
+    let (pull, transport) = if wait.is_zero() {
+        (subscription.pull(page_limits).await?, Transport::Poll)
+    } else {
+        let _reader = face.metrics.deliveries(Transport::LongPoll).reader();
+        let held = async {
+            tokio::select! {
+                biased;
+                pull = subscription.next(page_limits) => Some(pull),
+                () = face.draining.cancelled() => None,
+            }
+        };
+        let pull = match timeout(wait, held).await {
+            Ok(Some(pull)) => pull?,
+            // Nothing came; the cursor still moves past what did not match.
+            Ok(None) | Err(_) => subscription.pull(page_limits).await?,
+        };
+        (pull, Transport::LongPoll)
+    };
+    let more = pull.more && !pull.ended && subscription.has_more().await?;
+    let closed = pull.ended || (!more && subscription.has_ended());
+    let page = Page { pull: &pull, next: subscription.cursor(), more, closed };
+    let tag = page.tag();
+    let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let unchanged = known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+    let body = if unchanged { Vec::new() } else { page.body() };
+    face.metrics.deliveries(transport).count(pull.entries.len(), body.len());
+    let mut response = Response::new(Body::from(body));
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
+    let tag = HeaderValue::try_from(tag).map_err(|_| Refusal::query("the answer has no tag"))?;
+    headers.insert(ETAG, tag);
+    Ok(response)
+}
+
+/// What a poll is answered with.
+pub(crate) struct Page<'a> {
+    pub(crate) pull: &'a Pull,
+    pub(crate) next: Cursor,
+    pub(crate) more: bool,
+    pub(crate) closed: bool,
+}
+
+// === impl Page ===
+
+impl Page<'_> {
+    /// Of one request's answers, those with the same tag are the same: the log behind a cursor only grows, and
+    /// loses from its beginning.
+    fn tag(&self) -> String {
+        let first = self.pull.entries.first().map_or(0, |entry| entry.event().sequence);
+        let (more, closed, gap) =
+            (u8::from(self.more), u8::from(self.closed), u8::from(self.pull.gap.is_some()));
+        format!("\"{}-{first}-{}-{more}{closed}{gap}\"", self.next, self.pull.entries.len())
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let frames = || self.pull.entries.iter().map(|entry| entry.frame(Framing::Object));
+        let mut body = Vec::with_capacity(frames().map(|frame| frame.len() + 1).sum::<usize>() + 128);
+        body.extend_from_slice(b"{\"events\":[");
+        for (place, frame) in frames().enumerate() {
+            if place > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(frame);
+        }
+        body.extend_from_slice(b"],\"next\":\"");
+        self.next.write(&mut body);
+        body.extend_from_slice(if self.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
+        if let Some(gap) = &self.pull.gap {
+            body.extend_from_slice(b",\"gap\":");
+            // A gap always serializes, and a Vec takes all that is written to it.
+            drop(serde_json::to_writer(&mut body, gap));
+        }
+        if self.closed {
+            body.extend_from_slice(b",\"closed\":true");
+        }
+        body.push(b'}');
+        body
+    }
+}

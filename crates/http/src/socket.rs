@@ -1,0 +1,158 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
+/// counted for the deadline of the next request's head.
+///
+/// The deadline is kept here because nothing above can: a body whose connection takes no bytes is never polled.
+#[derive(Debug)]
+pub(crate) struct Watched<T> {
+    inner: T,
+    write_timeout: Duration,
+    stalled: Option<Pin<Box<tokio::time::Sleep>>>,
+    progress: Arc<Progress>,
+}
+
+/// What the deadline of a request's head needs to know of its connection.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    bytes_read: AtomicU64,
+    /// Whether a request was served on it already.
+    served: AtomicBool,
+    /// Whether everything that was to be written is with the kernel.
+    flushed: AtomicBool,
+}
+
+/// A timer for hyper's deadline on request heads that is kinder to connections between two requests: these may
+/// be idle for longer than a head may take to arrive.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadTimer {
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) idle: Duration,
+}
+
+struct HeadSleep {
+    progress: Arc<Progress>,
+    head: Duration,
+    /// What had been read when the wait began, while nothing else has come.
+    waiting: Option<u64>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+// === impl Watched ===
+
+impl<T> Watched<T> {
+    pub(crate) fn new(inner: T, write_timeout: Duration, progress: Arc<Progress>) -> Self {
+        Self { inner, write_timeout, stalled: None, progress }
+    }
+
+    fn watch<V>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<V>>) -> Poll<io::Result<V>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection took no byte for too long")))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.progress.bytes_read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.progress.flushed.store(false, Ordering::Relaxed);
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.progress.flushed.store(false, Ordering::Relaxed);
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes the connection only when it has written everything that it held back.
+        self.progress.flushed.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// A request has arrived whole.
+    pub(crate) fn request(&self) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+}
+
+// === impl HeadTimer ===
+
+impl Timer for HeadTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(Instant::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        let head = deadline.saturating_duration_since(Instant::now());
+        let idle = self.progress.served.load(Ordering::Relaxed);
+        let limit = if idle { self.idle.max(head) } else { head };
+        Box::pin(HeadSleep {
+            waiting: idle.then(|| self.progress.bytes_read.load(Ordering::Relaxed)),
+            progress: Arc::clone(&self.progress),
+            head,
+            sleep: Box::pin(tokio::time::sleep(limit)),
+        })
+    }
+}
+
+impl Future for HeadSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let own = &mut *self;
+        if let Some(before) = own.waiting
+            && own.progress.bytes_read.load(Ordering::Relaxed) != before
+        {
+            // The next head has begun: from here on it is as urgent as any.
+            own.waiting = None;
+            own.sleep.as_mut().reset(tokio::time::Instant::now() + own.head);
+        }
+        own.sleep.as_mut().poll(cx)
+    }
+}
+
+impl Sleep for HeadSleep {}

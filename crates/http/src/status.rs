@@ -1,0 +1,35 @@
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use tidings_protocol::ProblemKind;
+
+use crate::Face;
+use crate::problem::Refusal;
+
+/// The process serves.
+pub(crate) fn health(_: &Face) -> Response {
+    plain("ok\n".into(), "text/plain; charset=utf-8")
+}
+
+/// The log takes writes, and the hub is not shutting down.
+pub(crate) fn ready(face: &Face) -> Response {
+    if face.draining.is_cancelled() {
+        return Refusal::new(ProblemKind::Unavailable, "the hub is shutting down").into_response();
+    }
+    match face.hub.ready() {
+        Ok(()) => plain("ready\n".into(), "text/plain; charset=utf-8"),
+        Err(error) => Refusal::new(ProblemKind::Unavailable, error.to_string()).into_response(),
+    }
+}
+
+pub(crate) fn metrics(face: &Face) -> Response {
+    plain(face.metrics.text(&face.hub), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+}
+
+fn plain(text: String, media_type: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,136 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, VARY};
+use http::{HeaderValue, StatusCode};
+use tidings_hub::{PullLimits, Subscription};
+use tidings_protocol::{Cursor, limits};
+use tokio::time::sleep;
+
+use crate::accept::Form;
+use crate::frames::Frames;
+use crate::metrics::{Deliveries, Reader, Transport};
+use crate::query::ReadOptions;
+use crate::{Face, defaults};
+
+/// A stream of events (§3.2, §3.3).
+pub(crate) fn answer(
+    face: &Face,
+    form: Form,
+    subscription: Subscription,
+    options: &ReadOptions,
+    returning: bool,
+) -> Response {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
+    if returning && subscription.has_ended() {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return response;
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    let single = subscription.selection().single_topic().is_some();
+    let transport = if form == Form::Lines { Transport::Lines } else { Transport::Stream };
+    let deliveries = face.metrics.deliveries(transport);
+    let streaming = Streaming {
+        frames: Frames::new(form, !single, options.envelope),
+        heartbeat: options.heartbeat.unwrap_or(face.config.heartbeat),
+        told: subscription.cursor(),
+        _reader: deliveries.reader(),
+        deliveries,
+        face: face.clone(),
+        subscription,
+        state: State::Opening,
+    };
+    *response.body_mut() = Body::from_stream(stream::unfold(streaming, |mut streaming| async {
+        let chunk = streaming.next().await?;
+        Some((Ok::<_, Infallible>(chunk), streaming))
+    }));
+    response
+}
+
+/// A stream in a task: what is left to say, as the connection asks for it. Whoever drops it ends it.
+struct Streaming {
+    face: Face,
+    subscription: Subscription,
+    frames: Frames,
+    heartbeat: Duration,
+    /// The cursor that the reader last heard of.
+    told: Cursor,
+    deliveries: Deliveries,
+    _reader: Reader,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Opening,
+    Open,
+    Ended,
+}
+
+const LIMITS: PullLimits = PullLimits { events: limits::PAGE_EVENTS, bytes: defaults::STREAM_CHUNK_BYTES };
+
+// === impl Streaming ===
+
+impl Streaming {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        match self.state {
+            State::Ended => return None,
+            State::Opening => {
+                self.state = State::Open;
+                // Before the first read, so that nothing can come between it and the first wait.
+                self.subscription.listen();
+                let cursor = self.subscription.gap().is_none().then_some(self.told);
+                self.frames.opening(self.face.config.retry, cursor, &mut out);
+                if !out.is_empty() {
+                    return Some(Bytes::from(out));
+                }
+            }
+            State::Open => {}
+        }
+        let draining = self.face.draining.clone();
+        let pull = tokio::select! {
+            biased;
+            () = draining.cancelled() => {
+                self.state = State::Ended;
+                self.frames.farewell(defaults::DRAIN_RETRY, &mut out);
+                return (!out.is_empty()).then(|| Bytes::from(out));
+            }
+            pull = self.subscription.next(LIMITS) => pull,
+            () = sleep(self.heartbeat) => self.subscription.pull(LIMITS).await,
+        };
+        let pull = match pull {
+            Ok(pull) => pull,
+            Err(error) => {
+                tracing::error!(%error, "failed to read the log for a stream");
+                return None;
+            }
+        };
+        let cursor = self.subscription.cursor();
+        if pull.is_empty() {
+            self.frames.heartbeat((cursor != self.told).then_some(cursor), &mut out);
+            self.told = cursor;
+        } else {
+            if let Some(gap) = &pull.gap {
+                self.face.metrics.count_gap(gap.reason);
+            }
+            self.frames.pull(&pull, cursor, &mut out);
+            self.deliveries.count(pull.entries.len(), out.len());
+            let last = pull.entries.last().map(|entry| entry.cursor());
+            self.told = if pull.ended { cursor } else { last.unwrap_or(self.told) };
+        }
+        if pull.ended {
+            self.state = State::Ended;
+        }
+        Some(Bytes::from(out))
+    }
+}

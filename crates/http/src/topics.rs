@@ -1,0 +1,52 @@
+use axum::body::Body;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
+use tidings_log::TopicQuery;
+use tidings_protocol::{Cursor, Selector};
+
+use crate::problem::Answer;
+use crate::query::{Query, selector};
+use crate::{Face, defaults};
+
+/// The answer to `GET /topics` (§3.5).
+#[derive(Debug, Serialize)]
+struct List {
+    topics: Vec<Row>,
+    /// Whether there are more: ask again with `after` set to the last one.
+    more: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    topic: String,
+    /// The id of its latest entry.
+    latest: String,
+    time: String,
+    closed: bool,
+    subscribers: usize,
+}
+
+pub(crate) async fn answer(face: &Face, query: Option<&str>) -> Answer {
+    let query = Query::new(query);
+    let selector = query.get("match")?.map_or_else(|| Ok(Selector::all()), selector)?;
+    let limit = query.number("limit", defaults::TOPICS, defaults::MAX_TOPICS)?;
+    let wanted = TopicQuery { selector: &selector, after: query.get("after")?, limit: limit + 1 };
+    let mut infos = face.hub.topics(wanted).await?;
+    let more = infos.len() > limit;
+    infos.truncate(limit);
+    let epoch = face.hub.epoch();
+    let rows = infos.into_iter().map(|info| Row {
+        latest: Cursor::new(epoch, info.latest).to_string(),
+        time: info.time.to_string(),
+        closed: info.closed,
+        subscribers: face.hub.subscribers(&info.topic),
+        topic: info.topic.to_string(),
+    });
+    let list = List { topics: rows.collect(), more };
+    let mut response = Response::new(Body::from(serde_json::to_vec(&list).unwrap_or_default()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

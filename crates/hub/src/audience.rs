@@ -1,0 +1,14 @@
+use tidings_protocol::Topic;
+
+/// Somebody who wants to hear of new entries: the tasks that wait on subscriptions, or a thread that owns many
+/// connections.
+///
+/// The hub's writer calls [`wake`](Audience::wake) after each batch, so it returns at once. Wake-ups merge: who
+/// is woken reads everything since its last look from [`Hub::recent`](crate::Hub::recent).
+pub trait Audience: Send + Sync + 'static {
+    /// There are new entries.
+    fn wake(&self);
+
+    /// How many subscribers of this audience would get an event of `topic`.
+    fn subscribers(&self, topic: &Topic) -> usize;
+}

@@ -1,0 +1,360 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{JoinHandle, Thread};
+
+use tidings_log::{
+    AppendError, Appended, Batch, Bounds, Follower, Log, LogUnavailable, Place, ReadError, ReadLimits,
+    TopicInfo, TopicQuery,
+};
+use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Start, Topic};
+
+use crate::tail::Tail;
+use crate::waiting::Waiting;
+use crate::{Audience, Entry, Recent, Subscription};
+
+/// How a hub is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Memory for the newest entries, in bytes (`tail-bytes`).
+    pub tail_bytes: usize,
+}
+
+/// One log and those who read it. Clones are the same hub.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use tidings_hub::{Hub, HubConfig, PullLimits};
+/// use tidings_log::{Batch, MemoryLog, Retention};
+/// use tidings_protocol::{NewEvent, Selection, Start, Topic};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let log = MemoryLog::new(Retention::default(), std::time::Duration::from_secs(3_600));
+/// let hub = Hub::new(Arc::new(log), HubConfig::default());
+/// let topic = Topic::new("orders/42")?;
+/// hub.publish(Batch::of(NewEvent::text(topic.clone(), "shipped"))).await?;
+///
+/// let mut subscription = hub.subscribe(Selection::new([topic.into()]), Start::Earliest).await?;
+/// let pull = subscription.next(PullLimits::default()).await?;
+/// assert_eq!(pull.entries[0].event().data, "shipped");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Hub {
+    log: Arc<dyn Log>,
+    shared: Arc<Shared>,
+    tasks: Arc<TaskWaker>,
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// The log that it is in.
+    pub epoch: Epoch,
+    /// Where it is in that log, and whether it was known before.
+    pub appended: Appended,
+}
+
+/// What the log's writer and the readers share. It does not hold the log, which holds it.
+pub(crate) struct Shared {
+    epoch: Epoch,
+    tail: RwLock<Tail>,
+    audiences: RwLock<Vec<Arc<dyn Audience>>>,
+    pub(crate) waiting: Arc<Waiting>,
+}
+
+/// Wakes the tasks that wait, from a thread of its own: the log's writer has the next batch to write.
+#[derive(Debug)]
+struct TaskWaker {
+    state: Arc<TaskWakerState>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct TaskWakerState {
+    waiting: Arc<Waiting>,
+    ended: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+/// How many entries are taken from the tail at once where all of them are wanted.
+const BATCH_ENTRIES: usize = 1_024;
+
+// === impl HubConfig ===
+
+impl HubConfig {
+    /// 64 MiB of recent entries.
+    pub const DEFAULT_TAIL_BYTES: usize = 64 << 20;
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self { tail_bytes: Self::DEFAULT_TAIL_BYTES }
+    }
+}
+
+// === impl Published ===
+
+impl Published {
+    /// The ids of the events, in order.
+    pub fn ids(&self) -> impl Iterator<Item = Cursor> + use<> {
+        let epoch = self.epoch;
+        self.appended.sequences().map(move |sequence| Cursor::new(epoch, sequence))
+    }
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Takes a log into service. The hub becomes its follower.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, config: HubConfig) -> Self {
+        let waiting = Arc::new(Waiting::default());
+        let shared = Arc::new(Shared {
+            epoch: log.bounds().epoch,
+            tail: RwLock::new(Tail::new(0, config.tail_bytes)),
+            audiences: RwLock::default(),
+            waiting: Arc::clone(&waiting),
+        });
+        // Entries may be pushed before the tail knows where it begins: they all come after that place.
+        let after = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
+        shared.tail.write().unwrap_or_else(PoisonError::into_inner).begin(after);
+        let tasks = Arc::new(TaskWaker::start(&shared));
+        let hub = Self { log, shared, tasks };
+        hub.attach(Arc::clone(&hub.tasks.state) as Arc<dyn Audience>);
+        hub
+    }
+
+    /// Reads the newest entries of the log into memory, so that readers who come back after a restart of the
+    /// hub share them. Needed for nothing but speed.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    pub async fn warm(&self) -> Result<(), ReadError> {
+        let all = Selection::all();
+        let (upto, room) = {
+            let tail = self.shared.tail.read().unwrap_or_else(PoisonError::into_inner);
+            (tail.after(), tail.room() / WARM_ENTRY_BYTES)
+        };
+        let start = self.log.locate(Place::Last(room), &all).await?;
+        let (mut after, mut entries) = (start, Vec::new());
+        while after < upto {
+            let chunk = self.log.read(after, &all, WARM_LIMITS).await?;
+            if chunk.next == after {
+                break;
+            }
+            after = chunk.next;
+            let wanted = chunk.entries.into_iter().filter(|event| event.sequence <= upto);
+            entries.extend(wanted.map(|event| self.entry(event)));
+        }
+        let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_back(start.min(upto), entries, upto);
+        drop(tail);
+        // Retention may have moved on meanwhile.
+        let earliest = self.log.bounds().earliest;
+        self.shared.tail.write().unwrap_or_else(PoisonError::into_inner).trim(earliest);
+        Ok(())
+    }
+
+    /// Publishes a batch: appends it, as durably as the log promises, and wakes those who wait for it.
+    ///
+    /// # Errors
+    /// [`AppendError`], as the log has it.
+    pub async fn publish(&self, batch: Batch) -> Result<Published, AppendError> {
+        let appended = self.log.append(batch).await?;
+        Ok(Published { epoch: self.shared.epoch, appended })
+    }
+
+    /// Opens a subscription at a place in the log. It reads nothing yet and keeps nothing waiting.
+    ///
+    /// A cursor that cannot be continued is no error: the subscription begins at the earliest entry, and its
+    /// first pull carries the gap (§3.4).
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    pub async fn subscribe(&self, selection: Selection, start: Start) -> Result<Subscription, ReadError> {
+        Subscription::open(self.clone(), selection, start).await
+    }
+
+    /// Topics, in the order of their bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    pub async fn topics(&self, query: TopicQuery<'_>) -> Result<Vec<TopicInfo>, ReadError> {
+        self.log.topics(query).await
+    }
+
+    /// How many subscribers would get an event of this topic now.
+    #[must_use]
+    pub fn subscribers(&self, topic: &Topic) -> usize {
+        let audiences = self.shared.audiences.read().unwrap_or_else(PoisonError::into_inner);
+        audiences.iter().map(|audience| audience.subscribers(topic)).sum()
+    }
+
+    /// Adds somebody who wants to hear of new entries, for as long as the hub lives.
+    pub fn attach(&self, audience: Arc<dyn Audience>) {
+        self.shared.audiences.write().unwrap_or_else(PoisonError::into_inner).push(audience);
+    }
+
+    /// Every entry after a place, of any topic, some at a time; `None` where memory does not reach back so far.
+    #[must_use]
+    pub fn recent(&self, after: Sequence) -> Option<Recent> {
+        self.shared.recent(after)
+    }
+
+    /// The last entry that readers can see.
+    #[must_use]
+    pub fn latest(&self) -> Sequence {
+        self.shared.tail.read().unwrap_or_else(PoisonError::into_inner).latest()
+    }
+
+    /// Which log this is.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    /// Which log this is, and what it holds.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.log.bounds()
+    }
+
+    /// Whether the log takes writes.
+    ///
+    /// # Errors
+    /// [`LogUnavailable`] says why it does not.
+    pub fn ready(&self) -> Result<(), LogUnavailable> {
+        self.log.ready()
+    }
+
+    /// Closes the log, after what it has accepted.
+    ///
+    /// # Errors
+    /// [`LogUnavailable`] where the log could not be closed cleanly.
+    pub async fn close(&self) -> Result<(), LogUnavailable> {
+        self.log.close().await
+    }
+
+    pub(crate) fn log(&self) -> &dyn Log {
+        &*self.log
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn entry(&self, event: Arc<Event>) -> Arc<Entry> {
+        Arc::new(Entry::new(event, self.shared.epoch))
+    }
+}
+
+/// What a recent entry takes in memory at the least; there is no use in reading more of them than have room.
+const WARM_ENTRY_BYTES: usize = 448;
+const WARM_LIMITS: ReadLimits = ReadLimits { entries: 10_000, bytes: 4 << 20 };
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn with_tail<T>(&self, look: impl FnOnce(&Tail) -> T) -> T {
+        look(&self.tail.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn recent(&self, after: Sequence) -> Option<Recent> {
+        self.with_tail(|tail| tail.all(after, BATCH_ENTRIES))
+    }
+}
+
+impl Follower for Shared {
+    fn appended(&self, entries: &[Arc<Event>]) {
+        // What memory has to be asked for is asked for before the lock is taken.
+        let entries: Vec<_> =
+            entries.iter().map(|event| Arc::new(Entry::new(Arc::clone(event), self.epoch))).collect();
+        let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            tail.push(entry);
+        }
+        drop(tail);
+        for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            audience.wake();
+        }
+    }
+
+    fn trimmed(&self, earliest: Sequence) {
+        self.tail.write().unwrap_or_else(PoisonError::into_inner).trim(earliest);
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+// === impl TaskWaker ===
+
+impl TaskWaker {
+    fn start(shared: &Arc<Shared>) -> Self {
+        let state = Arc::new(TaskWakerState {
+            waiting: Arc::clone(&shared.waiting),
+            ended: AtomicBool::new(false),
+            thread: std::sync::OnceLock::new(),
+        });
+        let (own, shared) = (Arc::clone(&state), Arc::clone(shared));
+        let run = move || own.run(&shared);
+        let thread = std::thread::Builder::new().name("tidings-wake".into()).spawn(run);
+        if let Err(error) = &thread {
+            tracing::error!(%error, "failed to start the thread that wakes waiting readers");
+        }
+        let thread = thread.ok();
+        if let Some(thread) = &thread {
+            drop(state.thread.set(thread.thread().clone()));
+        }
+        Self { state, thread }
+    }
+}
+
+impl Drop for TaskWaker {
+    fn drop(&mut self) {
+        self.state.ended.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            drop(thread.join());
+        }
+    }
+}
+
+impl TaskWakerState {
+    fn run(&self, shared: &Shared) {
+        let mut after = shared.with_tail(Tail::latest);
+        while !self.ended.load(Ordering::Acquire) {
+            match shared.recent(after) {
+                Some(recent) if recent.entries.is_empty() => std::thread::park(),
+                Some(recent) => {
+                    for entry in &recent.entries {
+                        self.waiting.wake(entry.event());
+                    }
+                    after = recent.next;
+                }
+                // The tail ran ahead of this thread: everyone may have something to read.
+                None => {
+                    after = shared.with_tail(Tail::latest);
+                    self.waiting.wake_all();
+                }
+            }
+        }
+    }
+}
+
+impl Audience for TaskWakerState {
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn subscribers(&self, topic: &Topic) -> usize {
+        self.waiting.count(topic)
+    }
+}

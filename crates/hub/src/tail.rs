@@ -1,0 +1,291 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tidings_protocol::{Selection, Sequence, Topic};
+
+use crate::{Entry, PullLimits};
+
+/// The newest entries of a log, without a hole between the first and the last of them.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    entries: VecDeque<Arc<Entry>>,
+    /// Everything after this is here.
+    after: Sequence,
+    latest: Sequence,
+    bytes: usize,
+    max_bytes: usize,
+    /// Which of the entries each topic has, so that a quiet topic is found without a look at the busy ones.
+    by_topic: HashMap<Topic, VecDeque<Sequence>>,
+}
+
+/// Entries from the recent tail, in order.
+#[derive(Debug, Clone)]
+pub struct Recent {
+    /// The entries that [concern](Selection::concerns) the reader.
+    pub entries: Vec<Arc<Entry>>,
+    /// Everything up to and including this is seen.
+    pub next: Sequence,
+}
+
+/// How many entries one look at the tail passes, so that no reader holds the lock for long.
+const SCAN_ENTRIES: usize = 4_096;
+
+// === impl Tail ===
+
+impl Tail {
+    pub(crate) fn new(after: Sequence, max_bytes: usize) -> Self {
+        Self { entries: VecDeque::new(), after, latest: after, bytes: 0, max_bytes, by_topic: HashMap::new() }
+    }
+
+    /// Sets the place that everything in the tail comes after, once it is known.
+    pub(crate) fn begin(&mut self, after: Sequence) {
+        self.after = self.after.max(after);
+        self.latest = self.latest.max(after);
+    }
+
+    pub(crate) fn latest(&self) -> Sequence {
+        self.latest
+    }
+
+    /// Everything after this is in the tail.
+    pub(crate) fn after(&self) -> Sequence {
+        self.after
+    }
+
+    /// How many more bytes fit without dropping anything.
+    pub(crate) fn room(&self) -> usize {
+        self.max_bytes.saturating_sub(self.bytes)
+    }
+
+    pub(crate) fn push(&mut self, entry: Arc<Entry>) {
+        let event = entry.event();
+        self.latest = event.sequence;
+        if let Some(sequences) = self.by_topic.get_mut(event.topic.as_str()) {
+            sequences.push_back(event.sequence);
+        } else {
+            self.by_topic.insert(event.topic.clone(), VecDeque::from([event.sequence]));
+        }
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+        while self.bytes > self.max_bytes && self.entries.len() > 1 {
+            self.drop_first();
+        }
+    }
+
+    /// Puts older entries in front, as far as there is room. They end where the tail begins, else nothing is
+    /// done.
+    pub(crate) fn extend_back(&mut self, after: Sequence, older: Vec<Arc<Entry>>, upto: Sequence) {
+        if upto != self.after {
+            return;
+        }
+        for entry in older.into_iter().rev() {
+            if self.bytes + entry.bytes() > self.max_bytes {
+                self.after = entry.event().sequence;
+                return;
+            }
+            self.bytes += entry.bytes();
+            let event = entry.event();
+            self.by_topic.entry(event.topic.clone()).or_default().push_front(event.sequence);
+            self.entries.push_front(entry);
+        }
+        self.after = after;
+    }
+
+    /// Forgets what retention has discarded.
+    pub(crate) fn trim(&mut self, earliest: Sequence) {
+        while self.entries.front().is_some_and(|entry| entry.event().sequence < earliest) {
+            self.drop_first();
+        }
+        self.after = self.after.max(earliest.saturating_sub(1)).min(self.latest);
+    }
+
+    fn drop_first(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        let event = entry.event();
+        self.bytes -= entry.bytes();
+        self.after = event.sequence;
+        if let Some(sequences) = self.by_topic.get_mut(event.topic.as_str()) {
+            sequences.pop_front();
+            if sequences.is_empty() {
+                self.by_topic.remove(event.topic.as_str());
+            }
+        }
+    }
+
+    /// Every entry after a place, no more than `count`; `None` where the tail begins later.
+    pub(crate) fn all(&self, after: Sequence, count: usize) -> Option<Recent> {
+        if after < self.after {
+            return None;
+        }
+        let entries: Vec<_> =
+            self.entries.iter().skip(self.index_after(after)).take(count).map(Arc::clone).collect();
+        let next = entries.last().map_or(after, |entry| entry.event().sequence);
+        Some(Recent { entries, next })
+    }
+
+    /// Entries after a place that concern the selection; `None` where the tail begins later.
+    pub(crate) fn read(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Option<Recent> {
+        if after < self.after {
+            return None;
+        }
+        if after >= self.latest {
+            return Some(Recent { entries: Vec::new(), next: after });
+        }
+        if selection.patterns().is_empty() {
+            Some(self.read_topics(after, selection, limits))
+        } else {
+            let from = self.index_after(after);
+            let scanned = self.entries.iter().skip(from).take(SCAN_ENTRIES);
+            let end = self.entries.get((from + SCAN_ENTRIES).saturating_sub(1));
+            let end = end.map_or(self.latest, |entry| entry.event().sequence);
+            Some(take(scanned, selection, limits, after, end))
+        }
+    }
+
+    fn read_topics(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Recent {
+        let mut found: Vec<Sequence> = Vec::new();
+        let mut end = self.latest;
+        for sequences in selection.topics().filter_map(|topic| self.by_topic.get(topic.as_str())) {
+            let from = sequences.partition_point(|&sequence| sequence <= after);
+            found.extend(sequences.iter().skip(from).take(SCAN_ENTRIES));
+            // Of this topic there is more than was taken: beyond here nothing can be said.
+            if let Some(&next) = sequences.get(from + SCAN_ENTRIES) {
+                end = end.min(next - 1);
+            }
+        }
+        found.sort_unstable();
+        let entries = found.iter().filter(|&&sequence| sequence <= end);
+        let entries = entries.filter_map(|&sequence| self.entries.get(self.index_after(sequence - 1)));
+        take(entries, selection, limits, after, end)
+    }
+
+    /// The index of the first entry after a place. Where no number is left out, which is the rule, that is a
+    /// subtraction.
+    fn index_after(&self, after: Sequence) -> usize {
+        let Some(first) = self.entries.front().map(|entry| entry.event().sequence) else { return 0 };
+        let guess = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        match self.entries.get(guess) {
+            Some(entry) if entry.event().sequence == after + 1 => guess,
+            _ => self.entries.partition_point(|entry| entry.event().sequence <= after),
+        }
+    }
+}
+
+/// Takes what concerns the selection, up to the limits. `end` is seen where everything was taken.
+fn take<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    selection: &Selection,
+    limits: PullLimits,
+    after: Sequence,
+    end: Sequence,
+) -> Recent {
+    let mut recent = Recent { entries: Vec::new(), next: after };
+    let mut bytes = 0;
+    for entry in entries {
+        if selection.concerns(entry.event()) {
+            let full = recent.entries.len() >= limits.events || bytes >= limits.bytes;
+            if full && !recent.entries.is_empty() {
+                return recent;
+            }
+            bytes += entry.event().data.len() + entry.event().topic.as_str().len();
+            recent.entries.push(Arc::clone(entry));
+        }
+        recent.next = entry.event().sequence;
+    }
+    recent.next = end;
+    recent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use tidings_protocol::{Closing, Epoch, Event, Format, Selector, Timestamp};
+
+    fn entry(sequence: Sequence, topic: &str) -> Arc<Entry> {
+        let event = Event {
+            sequence,
+            time: Timestamp::from_millis(sequence),
+            topic: Topic::new(topic).unwrap(),
+            event_type: None,
+            format: Format::Text,
+            data: Bytes::from_static(b"0123456789"),
+            closing: Closing::No,
+        };
+        Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
+    }
+
+    fn sequences(recent: &Recent) -> Vec<Sequence> {
+        recent.entries.iter().map(|entry| entry.event().sequence).collect()
+    }
+
+    fn select(selectors: &[&str]) -> Selection {
+        Selection::new(selectors.iter().map(|text| Selector::new(text).unwrap()))
+    }
+
+    const LIMITS: PullLimits = PullLimits { events: 2, bytes: 1_000 };
+
+    #[test]
+    fn older_entries_join_only_without_a_hole() {
+        let mut tail = Tail::new(10, 1 << 20);
+        tail.push(entry(11, "a"));
+        tail.extend_back(0, vec![entry(8, "a")], 9);
+        assert_eq!(tail.after(), 10);
+        tail.extend_back(8, vec![entry(9, "a"), entry(10, "b")], 10);
+        assert_eq!(tail.after(), 8);
+        assert_eq!(sequences(&tail.read(8, &select(&["a"]), LIMITS).unwrap()), [9, 11]);
+        assert!(tail.read(7, &select(&["a"]), LIMITS).is_none());
+    }
+
+    #[test]
+    fn the_tail_is_bounded_in_bytes() {
+        let mut tail = Tail::new(0, 10 * entry(1, "a").bytes());
+        for sequence in 1..=100 {
+            tail.push(entry(sequence, "a"));
+        }
+        assert_eq!((tail.after(), tail.latest()), (90, 100));
+        assert_eq!(tail.by_topic["a"].len(), 10);
+        tail.trim(96);
+        assert_eq!((tail.after(), tail.by_topic["a"].len()), (95, 5));
+        tail.trim(200);
+        assert_eq!((tail.after(), tail.entries.len(), tail.by_topic.len()), (100, 0, 0));
+    }
+
+    proptest! {
+        /// Whatever the topics, the numbers left out, and the sizes of the pages: a reader sees each entry of
+        /// its selection once, in order.
+        #[test]
+        fn pages_put_together_are_the_whole(
+            topics in prop::collection::vec((1_u64..4, 0_usize..4), 0..60),
+            events in 1_usize..5,
+            patterns: bool,
+        ) {
+            let names = ["a/x", "a/y", "b/x", "c"];
+            let mut tail = Tail::new(0, 1 << 20);
+            let mut sequence = 0;
+            let mut expected = Vec::new();
+            let selection = if patterns { select(&["a/*", "c"]) } else { select(&["a/x", "a/y", "c"]) };
+            for (step, topic) in topics {
+                sequence += step;
+                tail.push(entry(sequence, names[topic]));
+                if topic != 2 {
+                    expected.push(sequence);
+                }
+            }
+            let limits = PullLimits { events, bytes: 1_000 };
+            let (mut after, mut seen) = (0, Vec::new());
+            loop {
+                let page = tail.read(after, &selection, limits).unwrap();
+                prop_assert!(page.entries.len() <= events);
+                seen.extend(sequences(&page));
+                if page.next == after {
+                    break;
+                }
+                after = page.next;
+            }
+            prop_assert_eq!(seen, expected);
+            prop_assert_eq!(after, tail.latest());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_protocol::{Event, Selection, Topic};
+use tokio::sync::Notify;
+
+/// The subscriptions that wait in tasks of their own, found by what they wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    by_topic: HashMap<Topic, Vec<Waiter>>,
+    /// Those whose selection has a pattern.
+    by_pattern: Vec<(Waiter, Arc<Selection>)>,
+}
+
+#[derive(Debug, Clone)]
+struct Waiter {
+    number: u64,
+    notify: Arc<Notify>,
+}
+
+/// A place among those who wait, which is given up when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    waiting: Arc<Waiting>,
+    selection: Arc<Selection>,
+    waiter: Waiter,
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    pub(crate) fn join(self: &Arc<Self>, selection: &Arc<Selection>) -> Place {
+        let mut state = self.state();
+        state.next += 1;
+        let waiter = Waiter { number: state.next, notify: Arc::new(Notify::new()) };
+        if selection.patterns().is_empty() {
+            for topic in selection.topics() {
+                state.by_topic.entry(topic.clone()).or_default().push(waiter.clone());
+            }
+        } else {
+            state.by_pattern.push((waiter.clone(), Arc::clone(selection)));
+        }
+        drop(state);
+        Place { waiting: Arc::clone(self), selection: Arc::clone(selection), waiter }
+    }
+
+    /// Wakes those who wait for an event like this.
+    pub(crate) fn wake(&self, event: &Event) {
+        let state = self.state();
+        for waiter in state.by_topic.get(event.topic.as_str()).into_iter().flatten() {
+            waiter.notify.notify_one();
+        }
+        for (waiter, selection) in &state.by_pattern {
+            if selection.matches_topic(&event.topic) {
+                waiter.notify.notify_one();
+            }
+        }
+    }
+
+    /// Wakes everyone.
+    pub(crate) fn wake_all(&self) {
+        let state = self.state();
+        let patterns = state.by_pattern.iter().map(|(waiter, _)| waiter);
+        for waiter in state.by_topic.values().flatten().chain(patterns) {
+            waiter.notify.notify_one();
+        }
+    }
+
+    pub(crate) fn count(&self, topic: &Topic) -> usize {
+        let state = self.state();
+        let patterns = state.by_pattern.iter().filter(|(_, selection)| selection.matches_topic(topic));
+        state.by_topic.get(topic.as_str()).map_or(0, Vec::len) + patterns.count()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Waits for a wake-up. One that came since the last wait is kept, so that none is missed between a read
+    /// that found nothing and this.
+    pub(crate) async fn woken(&self) {
+        self.waiter.notify.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.waiting.state();
+        let number = self.waiter.number;
+        if self.selection.patterns().is_empty() {
+            for topic in self.selection.topics() {
+                if let Some(waiters) = state.by_topic.get_mut(topic.as_str()) {
+                    // Streams come and go in about the order that they came in, so this is found early.
+                    if let Some(place) = waiters.iter().position(|waiter| waiter.number == number) {
+                        waiters.swap_remove(place);
+                    }
+                    if waiters.is_empty() {
+                        state.by_topic.remove(topic.as_str());
+                    }
+                }
+            }
+        } else if let Some(place) = state.by_pattern.iter().position(|(waiter, _)| waiter.number == number) {
+            state.by_pattern.swap_remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidings_protocol::Selector;
+
+    #[test]
+    fn a_place_is_given_up_by_dropping_it() {
+        let waiting = Arc::new(Waiting::default());
+        let (a, b) = (Topic::new("a").unwrap(), Topic::new("b").unwrap());
+        let exact = Arc::new(Selection::new([a.clone().into(), b.clone().into()]));
+        let pattern = Arc::new(Selection::new([Selector::all()]));
+        let places = [waiting.join(&exact), waiting.join(&pattern), waiting.join(&exact)];
+        assert_eq!((waiting.count(&a), waiting.count(&b)), (3, 3));
+        drop(places);
+        assert_eq!((waiting.count(&a), waiting.count(&b)), (0, 0));
+        assert!(waiting.state().by_topic.is_empty());
+    }
+}

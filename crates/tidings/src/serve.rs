@@ -1,0 +1,112 @@
+//! `tidings serve`: runs a hub.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tidings_http::{Face, Server};
+use tidings_hub::Hub;
+use tidings_log::{Log, MemoryLog};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::logging;
+use crate::settings::Settings;
+use crate::value::LogPlace;
+
+/// What `tidings serve` is told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every setting is also an environment variable (`--retain-age` is TIDINGS_RETAIN_AGE) and a key of \
+    the file (`retain-age = \"7d\"`). A flag wins over the environment, and that over the file."
+)]
+pub(crate) struct Arguments {
+    /// A TOML file with settings
+    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
+    let settings = arguments.settings.or(file.unwrap_or_default());
+    logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
+    allow_open_files();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let (hub_config, http_config) = (settings.hub()?, settings.http()?);
+    let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let listen = settings.listen();
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| format!("failed to listen on {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "everyone who reaches this address may publish and read");
+    }
+
+    let log = open(&settings)?;
+    let hub = Hub::new(log, hub_config);
+    let server = Server::new(Face::new(hub.clone(), http_config), listener);
+    let warming = tokio::spawn(warm(hub.clone()));
+    announce(&format!("tidings listening on http://{address}"))?;
+
+    let shutdown = async {
+        let [terminate, interrupt] = &mut ends;
+        tokio::select! {
+            () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
+            () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
+        }
+    };
+    server.serve(shutdown).await;
+    warming.abort();
+    hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
+    tracing::info!("shut down");
+    Ok(())
+}
+
+fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error>> {
+    let (retention, window) = (settings.retention(), settings.idempotency_window());
+    match settings.log() {
+        LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
+        LogPlace::Disk(_) => Ok(Arc::new(MemoryLog::new(retention, window))),
+    }
+}
+
+async fn warm(hub: Hub) {
+    if let Err(error) = hub.warm().await {
+        tracing::warn!(%error, "failed to read the newest events into memory");
+    }
+}
+
+async fn next(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
+    match signal {
+        Ok(signal) => drop(signal.recv().await),
+        Err(error) => {
+            tracing::warn!(%error, "failed to listen for a signal");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The one line on standard output, which scripts wait for.
+fn announce(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// A connection is an open file, and systems begin with few of them.
+fn allow_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "failed to raise the limit on open files");
+    }
+}

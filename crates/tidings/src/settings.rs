@@ -1,0 +1,290 @@
+//! The settings of a hub: each is a flag, an environment variable and a key of the configuration file, of the
+//! same name. A flag wins over the environment, and that over the file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use tidings_http::{HttpConfig, defaults};
+use tidings_hub::HubConfig;
+use tidings_log::Retention;
+
+use crate::value::{LogPlace, Size, Span};
+
+/// How long the answer to an idempotent publication is repeated.
+pub(crate) const DEFAULT_IDEMPOTENCY_WINDOW: Span = Span(std::time::Duration::from_secs(24 * 3_600));
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+const DEFAULT_FOLDER: &str = "./tidings-data";
+const DEFAULT_LOG_LEVEL: &str = "info";
+
+/// When an event counts as published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum, Default)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Durability {
+    /// When it is on the disk: it survives the machine.
+    #[default]
+    Sync,
+    /// When the system has it: it survives the process, and an unclean end of the machine is told to readers.
+    Os,
+}
+
+/// What was set in one place; what is absent is set elsewhere or has its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+
+    /// Where the events are kept: `disk:FOLDER`, or `memory:` for as long as the process lives
+    /// [default: disk:./tidings-data]
+    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG")]
+    pub(crate) log: Option<LogPlace>,
+
+    /// When a publication is acknowledged: `sync`, once it is on the disk, or `os`, once the system has it
+    /// [default: sync]
+    #[arg(long, env = "TIDINGS_DURABILITY", value_enum, hide_possible_values = true)]
+    pub(crate) durability: Option<Durability>,
+
+    /// Events older than this are discarded [default: 7d]
+    #[arg(long, env = "TIDINGS_RETAIN_AGE", value_name = "DURATION")]
+    pub(crate) retain_age: Option<Span>,
+
+    /// The oldest events are discarded while the log is larger than this [default: 1GiB]
+    #[arg(long, env = "TIDINGS_RETAIN_BYTES", value_name = "SIZE")]
+    pub(crate) retain_bytes: Option<Size>,
+
+    /// How long the answer to a publication with an `Idempotency-Key` is repeated [default: 24h]
+    #[arg(long, env = "TIDINGS_IDEMPOTENCY_WINDOW", value_name = "DURATION")]
+    pub(crate) idempotency_window: Option<Span>,
+
+    /// Memory for the newest events; older ones are read from the disk [default: 64MiB]
+    #[arg(long, env = "TIDINGS_TAIL_BYTES", value_name = "SIZE")]
+    pub(crate) tail_bytes: Option<Size>,
+
+    /// Silence on a stream after which it gets a heartbeat [default: 15s]
+    #[arg(long, env = "TIDINGS_HEARTBEAT", value_name = "DURATION")]
+    pub(crate) heartbeat: Option<Span>,
+
+    /// The longest that a long poll is held [default: 60s]
+    #[arg(long, env = "TIDINGS_MAX_WAIT", value_name = "DURATION")]
+    pub(crate) max_wait: Option<Span>,
+
+    /// How long a connection may take no byte before it is closed [default: 60s]
+    #[arg(long, env = "TIDINGS_WRITE_TIMEOUT", value_name = "DURATION")]
+    pub(crate) write_timeout: Option<Span>,
+
+    /// The largest data of one event [default: 1MiB]
+    #[arg(long, env = "TIDINGS_MAX_EVENT_BYTES", value_name = "SIZE")]
+    pub(crate) max_event_bytes: Option<Size>,
+
+    /// The largest body of a batch [default: 16MiB]
+    #[arg(long, env = "TIDINGS_MAX_BATCH_BYTES", value_name = "SIZE")]
+    pub(crate) max_batch_bytes: Option<Size>,
+
+    /// The most connections at once; the system's limit on open files applies as well [default: 100000]
+    #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
+    pub(crate) max_connections: Option<usize>,
+
+    /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
+    #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+
+    /// Write the hub's own log as lines of JSON [default: false]
+    #[arg(
+        long,
+        env = "TIDINGS_LOG_JSON",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) log_json: Option<bool>,
+}
+
+/// The configuration file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("failed to read the configuration file {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("failed to understand the configuration file {}: {}", path.display(), problem.trim_end())]
+    Syntax { path: PathBuf, problem: String },
+    #[error("failed to set `{name}`: {problem}")]
+    Value { name: &'static str, problem: String },
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads a file of settings.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
+    }
+
+    /// These settings, and for what they leave open, others.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            log: self.log.or(other.log),
+            durability: self.durability.or(other.durability),
+            retain_age: self.retain_age.or(other.retain_age),
+            retain_bytes: self.retain_bytes.or(other.retain_bytes),
+            idempotency_window: self.idempotency_window.or(other.idempotency_window),
+            tail_bytes: self.tail_bytes.or(other.tail_bytes),
+            heartbeat: self.heartbeat.or(other.heartbeat),
+            max_wait: self.max_wait.or(other.max_wait),
+            write_timeout: self.write_timeout.or(other.write_timeout),
+            max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
+            max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
+            max_connections: self.max_connections.or(other.max_connections),
+            log_level: self.log_level.or(other.log_level),
+            log_json: self.log_json.or(other.log_json),
+        }
+    }
+
+    pub(crate) fn listen(&self) -> &str {
+        self.listen.as_deref().unwrap_or(DEFAULT_LISTEN)
+    }
+
+    pub(crate) fn log(&self) -> LogPlace {
+        self.log.clone().unwrap_or_else(|| LogPlace::Disk(DEFAULT_FOLDER.into()))
+    }
+
+    pub(crate) fn log_level(&self) -> &str {
+        self.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL)
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            age: self.retain_age.map_or(Retention::DEFAULT_AGE, |span| span.0),
+            bytes: self.retain_bytes.map_or(Retention::DEFAULT_BYTES, |size| size.0),
+        }
+    }
+
+    pub(crate) fn idempotency_window(&self) -> std::time::Duration {
+        self.idempotency_window.unwrap_or(DEFAULT_IDEMPOTENCY_WINDOW).0
+    }
+
+    pub(crate) fn hub(&self) -> Result<HubConfig, ConfigError> {
+        let tail_bytes = bytes("tail-bytes", self.tail_bytes, HubConfig::DEFAULT_TAIL_BYTES)?;
+        Ok(HubConfig { tail_bytes })
+    }
+
+    pub(crate) fn http(&self) -> Result<HttpConfig, ConfigError> {
+        let base = HttpConfig::default();
+        let heartbeat = self.heartbeat.map_or(base.heartbeat, |span| span.0);
+        if heartbeat < defaults::MIN_HEARTBEAT {
+            let problem = format!("it is at least {}", Span(defaults::MIN_HEARTBEAT));
+            return Err(ConfigError::Value { name: "heartbeat", problem });
+        }
+        let write_timeout = self.write_timeout.map_or(base.write_timeout, |span| span.0);
+        if write_timeout.is_zero() {
+            let problem = "it is longer than 0s".into();
+            return Err(ConfigError::Value { name: "write-timeout", problem });
+        }
+        Ok(HttpConfig {
+            heartbeat,
+            write_timeout,
+            max_wait: self.max_wait.map_or(base.max_wait, |span| span.0),
+            max_event_bytes: bytes("max-event-bytes", self.max_event_bytes, base.max_event_bytes)?,
+            max_batch_bytes: bytes("max-batch-bytes", self.max_batch_bytes, base.max_batch_bytes)?,
+            max_connections: self.max_connections.unwrap_or(base.max_connections),
+            ..base
+        })
+    }
+}
+
+fn bytes(name: &'static str, size: Option<Size>, default: usize) -> Result<usize, ConfigError> {
+    let Some(Size(bytes)) = size else { return Ok(default) };
+    usize::try_from(bytes)
+        .map_err(|_| ConfigError::Value { name, problem: "it is more than this machine can count".into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    /// The three ways to set a thing cannot drift apart: each flag has the environment variable and the key
+    /// that its name says, and its help names a default.
+    #[test]
+    fn every_setting_is_a_flag_a_variable_and_a_key() {
+        let command = Program::command();
+        let mut flags = 0;
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+            let flag = argument.get_long().unwrap();
+            let variable = format!("TIDINGS_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().unwrap(), variable.as_str());
+            let help = argument.get_help().unwrap().to_string();
+            assert!(help.contains("[default: "), "{flag}: {help}");
+            let error = toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
+            assert!(!error.contains("unknown field"), "{flag}: {error}");
+            flags += 1;
+        }
+        assert_eq!(flags, 15);
+    }
+
+    #[test]
+    fn the_help_names_the_defaults_that_are_in_force() {
+        let help = Program::command().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let http = HttpConfig::default();
+        for default in [
+            DEFAULT_LISTEN.to_owned(),
+            LogPlace::Disk(DEFAULT_FOLDER.into()).to_string(),
+            Span(Retention::DEFAULT_AGE).to_string(),
+            Size(Retention::DEFAULT_BYTES).to_string(),
+            DEFAULT_IDEMPOTENCY_WINDOW.to_string(),
+            Size(HubConfig::DEFAULT_TAIL_BYTES as u64).to_string(),
+            Span(http.heartbeat).to_string(),
+            Span(http.max_wait).to_string(),
+            Span(http.write_timeout).to_string(),
+            Size(http.max_event_bytes as u64).to_string(),
+            Size(http.max_batch_bytes as u64).to_string(),
+            http.max_connections.to_string(),
+            DEFAULT_LOG_LEVEL.to_owned(),
+        ] {
+            assert!(help.contains(&format!("[default: {default}]")), "{default}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_refused_with_the_place_and_what_would_be_right() {
+        for (text, expected) in [
+            ("listen = \"x\"\nheartbeet = \"1s\"", "unknown field `heartbeet`, expected one of"),
+            ("heartbeat = \"soon\"", "`soon`: a duration is a number of seconds"),
+            ("retain-bytes = \"much\"", "`much`: a size is a number of bytes"),
+            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER` or `memory:`"),
+            ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
+            ("listen = ", "line 1"),
+        ] {
+            let error = toml::from_str::<Settings>(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(error.contains("line "), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_alone_are_seconds_and_bytes() {
+        let settings: Settings = toml::from_str("heartbeat = 20\ntail-bytes = 4096").unwrap();
+        assert_eq!(settings.http().unwrap().heartbeat.as_secs(), 20);
+        assert_eq!(settings.hub().unwrap().tail_bytes, 4_096);
+    }
+
+    #[test]
+    fn what_is_set_first_wins() {
+        let flags: Settings = toml::from_str("heartbeat = 20").unwrap();
+        let file: Settings = toml::from_str("heartbeat = 10\nmax-wait = 5").unwrap();
+        let both = flags.or(file).http().unwrap();
+        assert_eq!((both.heartbeat.as_secs(), both.max_wait.as_secs()), (20, 5));
+    }
+}
