@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::detect::{Rewound, Version, detect};
+use crate::linger::Lingering;
 use crate::socket::{HeadTimer, Progress, Watched};
 use crate::{HttpConfig, defaults};
 
@@ -91,5 +92,5 @@ where
 }
 
 async fn call(router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
-    router.oneshot(request).await
+    router.oneshot(Lingering::wrap(request)).await
 }

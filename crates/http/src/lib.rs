@@ -25,6 +25,7 @@ mod connection;
 mod detect;
 mod face;
 mod frames;
+mod linger;
 mod metrics;
 mod poll;
 mod problem;
