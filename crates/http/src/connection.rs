@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::detect::{Rewound, Version, detect};
+use crate::linger::Lingering;
 use crate::parking::{Lot, Order, Shape, Slip, Space};
 use crate::socket::{HeadTimer, Progress, Watched};
 use crate::{Face, defaults, head};
@@ -181,7 +182,10 @@ impl Host {
             .max_send_buf_size(defaults::STREAM_CHUNK_BYTES)
             .keep_alive_interval(defaults::HTTP2_PING)
             .keep_alive_timeout(defaults::HTTP2_PING)
-            .serve_connection(TokioIo::new(io), service_fn(move |request| router.clone().oneshot(request)));
+            .serve_connection(
+                TokioIo::new(io),
+                service_fn(move |request| router.clone().oneshot(Lingering::wrap(request))),
+            );
         tokio::pin!(connection);
         tokio::select! {
             served = connection.as_mut() => return served,
@@ -201,7 +205,7 @@ async fn call_or_leave(
     request: Request<Incoming>,
     leaving: Leaving,
 ) -> Result<Response, Infallible> {
-    let mut response = router.oneshot(request).await?;
+    let mut response = router.oneshot(Lingering::wrap(request)).await?;
     let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
         return Ok(response);
     };

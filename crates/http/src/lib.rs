@@ -26,6 +26,7 @@ mod detect;
 mod face;
 mod frames;
 mod head;
+mod linger;
 mod metrics;
 mod parking;
 mod poll;

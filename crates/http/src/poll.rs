@@ -52,6 +52,9 @@ pub(crate) async fn answer(
         };
         (pull, Transport::LongPoll)
     };
+    if let Some(gap) = &pull.gap {
+        face.metrics.count_gap(gap.reason);
+    }
     let more = pull.more && !pull.ended && subscription.has_more().await?;
     let closed = pull.ended || (!more && subscription.has_ended());
     let page = Page { pull: &pull, next: subscription.cursor(), more, closed };
