@@ -44,8 +44,31 @@ fn wait_for_fence(bench: &Bench) {
         let bytes = bench.disk.contents(&log_file(1));
         super::super::bytes::u16_at(&bytes, end + 12) & (1 << 7) != 0
     };
+    let began = std::time::Instant::now();
     while !is_there() {
+        assert!(began.elapsed() < Duration::from_secs(10), "an idle log has no fence");
         std::thread::yield_now();
+    }
+}
+
+/// A busy log is killed: the fence of the last group tells damage before it from a torn end.
+#[test]
+fn each_group_vouches_for_those_before_it() {
+    let bench = Bench::new(8 << 10);
+    let log = bench.open().unwrap();
+    fill(&log, 6);
+    wait_for_fence(&bench);
+    let killed = bench.disk.after_kill();
+    let places = offsets(&bench.on(killed.clone()), 1);
+    killed.damage(&log_file(1), |bytes| bytes[places[6] as usize..].fill(0));
+    for (number, &place) in places[..6].iter().enumerate() {
+        let damaged = bench.on(killed.after_kill());
+        damaged.disk.damage(&log_file(1), |bytes| bytes[place as usize + 20] ^= 1);
+        if number < 5 {
+            assert_eq!(damaged.refused(), (log_file(1), place));
+        } else {
+            assert_eq!(data(&read(&damaged.open().unwrap())), ["0", "1", "2", "3", "4"]);
+        }
     }
 }
 

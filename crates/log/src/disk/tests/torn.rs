@@ -70,3 +70,24 @@ fn data_that_looks_like_a_record_is_only_data() {
     });
     assert_eq!(torn.open().unwrap().bounds().latest, 2);
 }
+
+#[test]
+fn what_was_cut_off_does_not_come_back() {
+    let bench = Bench::new(8 << 10);
+    let log = bench.open().unwrap();
+    fill(&log, 2);
+    let event = || NewEvent::text(topic("a"), "same size");
+    append(&log, Batch { events: vec![event(), event(), event()], close: None, idempotency: None }).unwrap();
+    let places = offsets(&bench, 1);
+    // The second and the third are on the disk, the first is not, and nobody was told.
+    let torn = bench.on(bench.disk.after_kill());
+    torn.disk.damage(&log_file(1), |bytes| {
+        bytes[places[2] as usize..places[3] as usize].fill(0);
+        bytes[places[5] as usize..].fill(0);
+    });
+    let log = torn.open().unwrap();
+    assert_eq!(log.bounds().latest, 2);
+    append(&log, Batch::of(event())).unwrap();
+    let again = torn.on(torn.disk.after_kill());
+    assert_eq!(again.open().unwrap().bounds().latest, 3);
+}
