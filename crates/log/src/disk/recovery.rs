@@ -359,21 +359,9 @@ fn repair(file: &dyn files::File, (fence, end): (u64, u64)) -> std::io::Result<(
         file.write_at(&buffer[..read], at)?;
         at += read.max(1) as u64;
     }
-    let mut torn = 0;
-    at = end;
-    while at < length {
-        let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(buffer.len());
-        let read = file.read_at(&mut buffer[..part], at)?.max(1);
-        let dirty = buffer[..read].iter().filter(|&&byte| byte != 0).count();
-        if dirty > 0 {
-            torn += dirty;
-            buffer[..read].fill(0);
-            file.write_at(&buffer[..read], at)?;
-        }
-        at += read as u64;
-    }
+    let torn = segment::blank(file, end, length)?;
     file.sync()?;
-    if torn > usize::try_from(super::record::FENCE_BYTES).unwrap_or(0) {
+    if torn > super::record::FENCE_BYTES {
         tracing::warn!(
             offset = end,
             bytes = torn,

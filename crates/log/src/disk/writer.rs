@@ -229,7 +229,8 @@ impl Writer {
                 return Err(self.poison("write to", &error).into());
             }
             // Nothing of what is refused now may come back at the next start.
-            let retracted = segment::zero(&*self.active.file, end, end + group.bytes() as u64);
+            let file = &*self.active.file;
+            let retracted = segment::blank(file, end, end + group.bytes() as u64).and_then(|_| file.sync());
             self.active.fenced = false;
             if let Err(error) = retracted {
                 return Err(self.poison("retract a write from", &error).into());
