@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
-use http::Request;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -92,5 +93,12 @@ where
 }
 
 async fn call(router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
-    router.oneshot(Lingering::wrap(request)).await
+    // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
+    // for unless it is told (RFC 9110 §10.1.1).
+    let waits = request.version() == http::Version::HTTP_11 && request.headers().contains_key(EXPECT);
+    let mut response = router.oneshot(Lingering::wrap(request)).await?;
+    if waits && !response.status().is_success() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
