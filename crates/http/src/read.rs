@@ -18,6 +18,8 @@ pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>)
     let subscription = face.hub.subscribe(selection, start).await?;
     match form {
         Form::Page => poll::answer(face, parts, subscription, &options).await,
-        Form::Stream | Form::Lines => Ok(stream::answer(face, form, subscription, &options, returning)),
+        Form::Stream | Form::Lines => {
+            Ok(stream::answer(face, parts, form, subscription, &options, returning))
+        }
     }
 }

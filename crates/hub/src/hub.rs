@@ -6,11 +6,11 @@ use tidings_log::{
     AppendError, Appended, Batch, Bounds, Follower, Log, LogUnavailable, Place, ReadError, ReadLimits,
     TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Start, Topic};
+use tidings_protocol::{Cursor, Epoch, Event, Gap, GapReason, Selection, Sequence, Start, Topic};
 
 use crate::tail::Tail;
 use crate::waiting::Waiting;
-use crate::{Audience, Entry, Recent, Subscription};
+use crate::{Audience, Entry, PullLimits, Recent, Subscription};
 
 /// How a hub is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +78,8 @@ struct TaskWakerState {
     thread: std::sync::OnceLock<Thread>,
 }
 
-/// How many entries are taken from the tail at once where all of them are wanted.
-const BATCH_ENTRIES: usize = 1_024;
+/// How much is taken from the tail at once to find those who wait for it.
+const WAKE_LIMITS: PullLimits = PullLimits { events: 1_024, bytes: usize::MAX };
 
 // === impl HubConfig ===
 
@@ -197,10 +197,46 @@ impl Hub {
         self.shared.audiences.write().unwrap_or_else(PoisonError::into_inner).push(audience);
     }
 
-    /// Every entry after a place, of any topic, some at a time; `None` where memory does not reach back so far.
+    /// Every entry after a place, of any topic, up to `limits`; `None` where memory does not reach back so far.
     #[must_use]
-    pub fn recent(&self, after: Sequence) -> Option<Recent> {
-        self.shared.recent(after)
+    pub fn recent(&self, after: Sequence, limits: PullLimits) -> Option<Recent> {
+        self.shared.with_tail(|tail| tail.all(after, limits))
+    }
+
+    /// Entries after a place that [concern](Selection::concerns) a selection, from memory; `None` where memory
+    /// does not reach back so far.
+    #[must_use]
+    pub fn recent_of(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Option<Recent> {
+        self.shared.with_tail(|tail| tail.read(after, selection, limits))
+    }
+
+    /// Entries after a place that [concern](Selection::concerns) a selection, from memory where it reaches back
+    /// so far, and else from the log.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read, or no longer has all that followed.
+    pub async fn read(
+        &self,
+        after: Sequence,
+        selection: &Selection,
+        limits: PullLimits,
+    ) -> Result<Recent, ReadError> {
+        if let Some(recent) = self.recent_of(after, selection, limits) {
+            return Ok(recent);
+        }
+        let limits = ReadLimits { entries: limits.events, bytes: limits.bytes };
+        let chunk = self.log.read(after, selection, limits).await?;
+        let entries = chunk.entries.into_iter().map(|event| self.entry(event)).collect();
+        Ok(Recent { entries, next: chunk.next })
+    }
+
+    /// The gap that a reader at `since` is told of, and the place that it goes on from: before the earliest
+    /// entry that is kept (§3.4).
+    #[must_use]
+    pub fn gap(&self, reason: GapReason, since: String) -> (Gap, Sequence) {
+        let bounds = self.bounds();
+        let sequence = bounds.earliest.saturating_sub(1);
+        (Gap { reason, since, resumed: Cursor::new(bounds.epoch, sequence).to_string() }, sequence)
     }
 
     /// The last entry that readers can see.
@@ -262,7 +298,7 @@ impl Shared {
     }
 
     fn recent(&self, after: Sequence) -> Option<Recent> {
-        self.with_tail(|tail| tail.all(after, BATCH_ENTRIES))
+        self.with_tail(|tail| tail.all(after, WAKE_LIMITS))
     }
 }
 

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use tidings_log::{Place as LogPlace, ReadError, ReadLimits};
+use tidings_log::{Place as LogPlace, ReadError};
 use tidings_protocol::{Cursor, Gap, GapReason, Selection, Sequence, Start, Timestamp, limits};
 
 use crate::waiting::Place;
-use crate::{Entry, Hub, Recent};
+use crate::{Entry, Hub};
 
 /// What a subscription has not seen: a selection, and a cursor into the log.
 ///
@@ -81,14 +81,14 @@ impl Subscription {
                 hub.log().locate(LogPlace::Time(time), &selection).await?
             }
             Start::Foreign(text) => {
-                let (found, sequence) = gap_at_earliest(&hub, GapReason::Unknown, text);
+                let (found, sequence) = hub.gap(GapReason::Unknown, text);
                 gap = Some(found);
                 sequence
             }
             Start::Cursor(cursor) => match why_not(&hub, cursor) {
                 None => cursor.sequence,
                 Some(reason) => {
-                    let (found, sequence) = gap_at_earliest(&hub, reason, cursor.to_string());
+                    let (found, sequence) = hub.gap(reason, cursor.to_string());
                     gap = Some(found);
                     sequence
                 }
@@ -176,11 +176,11 @@ impl Subscription {
                 break;
             }
             let left = PullLimits { events: limits.events - pull.entries.len(), bytes: limits.bytes - bytes };
-            let recent = match self.look(cursor, left).await {
+            let recent = match self.hub.read(cursor, &self.selection, left).await {
                 Ok(recent) => recent,
                 Err(ReadError::Expired { .. }) if pull.entries.is_empty() => {
                     let since = gap.map_or_else(|| self.at(cursor).to_string(), |gap| gap.since);
-                    let (found, sequence) = gap_at_earliest(&self.hub, GapReason::Expired, since);
+                    let (found, sequence) = self.hub.gap(GapReason::Expired, since);
                     gap = Some(found);
                     cursor = sequence;
                     continue;
@@ -215,11 +215,12 @@ impl Subscription {
             if self.cursor >= self.hub.latest() || self.has_ended() {
                 return Ok(false);
             }
-            let recent = match self.look(self.cursor, PullLimits { events: 1, bytes: 1 }).await {
-                Ok(recent) => recent,
-                Err(ReadError::Expired { .. }) => return Ok(true),
-                Err(error) => return Err(error),
-            };
+            let recent =
+                match self.hub.read(self.cursor, &self.selection, PullLimits { events: 1, bytes: 1 }).await {
+                    Ok(recent) => recent,
+                    Err(ReadError::Expired { .. }) => return Ok(true),
+                    Err(error) => return Err(error),
+                };
             if recent
                 .entries
                 .iter()
@@ -230,17 +231,6 @@ impl Subscription {
             self.cursor = recent.next;
         }
         Ok(true)
-    }
-
-    /// Entries after a place: from memory where it is recent, else from the log.
-    async fn look(&self, after: Sequence, limits: PullLimits) -> Result<Recent, ReadError> {
-        if let Some(recent) = self.hub.shared().with_tail(|tail| tail.read(after, &self.selection, limits)) {
-            return Ok(recent);
-        }
-        let limits = ReadLimits { entries: limits.events, bytes: limits.bytes };
-        let chunk = self.hub.log().read(after, &self.selection, limits).await?;
-        let entries = chunk.entries.into_iter().map(|event| self.hub.entry(event)).collect();
-        Ok(Recent { entries, next: chunk.next })
     }
 
     fn at(&self, sequence: Sequence) -> Cursor {
@@ -260,10 +250,4 @@ fn why_not(hub: &Hub, cursor: Cursor) -> Option<GapReason> {
     } else {
         None
     }
-}
-
-fn gap_at_earliest(hub: &Hub, reason: GapReason, since: String) -> (Gap, Sequence) {
-    let bounds = hub.bounds();
-    let sequence = bounds.earliest.saturating_sub(1);
-    (Gap { reason, since, resumed: Cursor::new(bounds.epoch, sequence).to_string() }, sequence)
 }

@@ -112,15 +112,22 @@ impl Tail {
         }
     }
 
-    /// Every entry after a place, no more than `count`; `None` where the tail begins later.
-    pub(crate) fn all(&self, after: Sequence, count: usize) -> Option<Recent> {
+    /// Every entry after a place, up to the limits; `None` where the tail begins later.
+    pub(crate) fn all(&self, after: Sequence, limits: PullLimits) -> Option<Recent> {
         if after < self.after {
             return None;
         }
-        let entries: Vec<_> =
-            self.entries.iter().skip(self.index_after(after)).take(count).map(Arc::clone).collect();
-        let next = entries.last().map_or(after, |entry| entry.event().sequence);
-        Some(Recent { entries, next })
+        let mut recent = Recent { entries: Vec::new(), next: after };
+        let mut bytes = 0;
+        for entry in self.entries.iter().skip(self.index_after(after)).take(limits.events) {
+            bytes += entry.event().data.len();
+            recent.entries.push(Arc::clone(entry));
+            recent.next = entry.event().sequence;
+            if bytes >= limits.bytes {
+                break;
+            }
+        }
+        Some(recent)
     }
 
     /// Entries after a place that concern the selection; `None` where the tail begins later.
@@ -145,7 +152,7 @@ impl Tail {
     fn read_topics(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Recent {
         let mut found: Vec<Sequence> = Vec::new();
         let mut end = self.latest;
-        for sequences in selection.topics().filter_map(|topic| self.by_topic.get(topic.as_str())) {
+        for sequences in selection.topics().iter().filter_map(|topic| self.by_topic.get(topic.as_str())) {
             let from = sequences.partition_point(|&sequence| sequence <= after);
             found.extend(sequences.iter().skip(from).take(SCAN_ENTRIES));
             // Of this topic there is more than was taken: beyond here nothing can be said.

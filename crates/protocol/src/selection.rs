@@ -1,14 +1,17 @@
-use std::collections::HashSet;
+use std::borrow::Borrow;
 
 use crate::{Event, EventType, Selector, Topic};
 
 /// What a subscription asks for: the union of up to [`limits::SELECTORS`](crate::limits::SELECTORS) selectors,
 /// each event once, and, where event types are named, only those types (§3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Selections that ask for the same are equal, in whatever order they were given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
-    topics: HashSet<Topic>,
-    patterns: Vec<Selector>,
-    types: Vec<String>,
+    // Sorted, without repetitions, and no larger than they need be: a hub holds one for each subscriber.
+    topics: Box<[Topic]>,
+    patterns: Box<[Selector]>,
+    types: Box<[String]>,
 }
 
 // === impl Selection ===
@@ -16,16 +19,18 @@ pub struct Selection {
 impl Selection {
     /// The union of `selectors`. Repeated selectors count once.
     pub fn new(selectors: impl IntoIterator<Item = Selector>) -> Self {
-        let mut topics = HashSet::new();
-        let mut patterns = Vec::new();
+        let (mut topics, mut patterns) = (Vec::new(), Vec::new());
         for selector in selectors {
-            if let Some(topic) = selector.as_topic() {
-                topics.insert(topic.clone());
-            } else if !patterns.contains(&selector) {
-                patterns.push(selector);
+            match selector.as_topic() {
+                Some(topic) => topics.push(topic.clone()),
+                None => patterns.push(selector),
             }
         }
-        Self { topics, patterns, types: Vec::new() }
+        topics.sort_unstable();
+        topics.dedup();
+        patterns.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        patterns.dedup();
+        Self { topics: topics.into(), patterns: patterns.into(), types: Box::default() }
     }
 
     /// Every event of the log.
@@ -38,19 +43,26 @@ impl Selection {
     /// means every type.
     #[must_use]
     pub fn of_types(mut self, types: impl IntoIterator<Item = String>) -> Self {
-        self.types = types.into_iter().collect();
+        let mut types: Vec<_> = types.into_iter().collect();
+        types.sort_unstable();
+        types.dedup();
+        self.types = types.into();
         self
     }
 
     /// The topic, where the selection can match no more than one.
     #[must_use]
     pub fn single_topic(&self) -> Option<&Topic> {
-        if self.patterns.is_empty() && self.topics.len() == 1 { self.topics.iter().next() } else { None }
+        match (&*self.topics, &*self.patterns) {
+            ([topic], []) => Some(topic),
+            _ => None,
+        }
     }
 
     /// The topics that are named in full.
-    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.topics.iter()
+    #[must_use]
+    pub fn topics(&self) -> &[Topic] {
+        &self.topics
     }
 
     /// The patterns, each with a wildcard.
@@ -67,7 +79,8 @@ impl Selection {
     /// Whether events of `topic` may belong to the selection.
     #[must_use]
     pub fn matches_topic(&self, topic: &Topic) -> bool {
-        self.topics.contains(topic.as_str()) || self.patterns.iter().any(|pattern| pattern.matches(topic))
+        self.topics.binary_search_by(|own| Borrow::<str>::borrow(own).cmp(topic.as_str())).is_ok()
+            || self.patterns.iter().any(|pattern| pattern.matches(topic))
     }
 
     /// Whether events of this type belong to the selection.
@@ -90,5 +103,30 @@ impl Selection {
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         event.is_visible() && self.matches_type(event.event_type.as_ref()) && self.matches_topic(&event.topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn select(texts: &[&str]) -> Selection {
+        Selection::new(texts.iter().map(|text| Selector::new(text).unwrap()))
+    }
+
+    #[test]
+    fn the_order_and_repetitions_do_not_matter() {
+        assert_eq!(select(&["b", "a/*", "a", "b", "**"]), select(&["**", "a", "a/*", "b"]));
+        assert_ne!(select(&["a"]), select(&["a"]).of_types(["x".to_owned()]));
+    }
+
+    #[test]
+    fn a_topic_belongs_to_the_union() {
+        let union = select(&["z", "b/*", "a"]);
+        for (topic, belongs) in [("a", true), ("z", true), ("b/1", true), ("b", false), ("b/1/2", false)] {
+            assert_eq!(union.matches_topic(&Topic::new(topic).unwrap()), belongs, "{topic}");
+        }
+        assert_eq!(union.single_topic(), None);
+        assert_eq!(select(&["a", "a"]).single_topic(), Some(&Topic::new("a").unwrap()));
     }
 }
