@@ -183,7 +183,10 @@ impl Host {
             .max_send_buf_size(defaults::STREAM_CHUNK_BYTES)
             .keep_alive_interval(defaults::HTTP2_PING)
             .keep_alive_timeout(defaults::HTTP2_PING)
-            .serve_connection(TokioIo::new(io), service_fn(move |request| router.clone().oneshot(request)));
+            .serve_connection(
+                TokioIo::new(io),
+                service_fn(move |request| router.clone().oneshot(Lingering::wrap(request))),
+            );
         tokio::pin!(connection);
         tokio::select! {
             served = connection.as_mut() => return served,
