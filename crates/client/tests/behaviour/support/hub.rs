@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct TestHub {
     pub(crate) address: SocketAddr,
     log: Arc<MemoryLog>,
-    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
 }
 
 impl TestHub {
@@ -37,7 +37,7 @@ impl TestHub {
     pub(crate) async fn stop(&mut self) {
         let (shutdown, serving) = self.running.take().unwrap();
         shutdown.send(()).unwrap();
-        serving.await.unwrap();
+        serving.await.unwrap().unwrap();
     }
 
     /// Starts the hub again, on the same port and over the same log.
