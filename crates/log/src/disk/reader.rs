@@ -181,7 +181,7 @@ fn unreadable(file: &str, error: &io::Error) -> ReadError {
 impl<'a> Matcher<'a> {
     /// Every topic with an entry in a view that was taken before is known by now.
     pub(crate) fn new(shared: &Shared, selection: &'a Selection) -> Self {
-        let mut named: HashSet<_> = selection.topics().cloned().collect();
+        let mut named: HashSet<_> = selection.topics().iter().cloned().collect();
         let is_few = selection.patterns().is_empty() || {
             let topics = shared.topics();
             let can_search = topics.len() <= limits::PATTERN_SEARCH;
