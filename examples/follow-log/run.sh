@@ -11,9 +11,10 @@ cd "$(dirname "$0")/../.."
 cargo build --release --quiet -p tidings
 tidings=target/release/tidings
 work=$(mktemp -d)
-children=()
+# Each background job is a process group of its own, and ends as a whole.
+set -m
 clean_up() {
-  for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
+  for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf "$work"
 }
@@ -23,22 +24,18 @@ file=${1:-$work/app.log}
 if [ $# -eq 0 ]; then
   touch "$file"
   (while sleep 0.5; do echo "$(date +%T.%N) load $(cat /proc/loadavg)"; done >>"$file") &
-  children+=($!)
-fi
+  fi
 
 # The hub picks a free port, and says which on its first line.
 mkfifo "$work/announcement"
 "$tidings" serve --listen 127.0.0.1:0 --log "disk:$work/data" --log-level warn >"$work/announcement" &
-children+=($!)
 read -r line <"$work/announcement"
 export TIDINGS_URL=${line##* }
 echo "hub: $TIDINGS_URL"
 
 tail -n 0 -F "$file" 2>/dev/null | "$tidings" publish logs/app --lines >/dev/null &
-children+=($!)
 
 "$tidings" subscribe logs/app --since earliest 2>/dev/null | sed -u 's/^/first:  /' &
-children+=($!)
 
 # The second subscriber keeps what it got, each line with its id, and stops after four events.
 read_some() { # COUNT [--since PLACE]
