@@ -221,7 +221,8 @@ impl Shard {
         }
         let since = match order.interest.shape {
             Shape::Stream { .. } => self.now,
-            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)),
+            // The present tick has begun already, so that it is not counted.
+            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)).saturating_add(1),
         };
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();
