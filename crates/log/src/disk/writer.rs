@@ -316,7 +316,7 @@ impl Writer {
         let prepared = match self.keeper.take(capacity) {
             Some(prepared) => prepared,
             None => segment::prepare(&*shared.files, shared.preparation(), capacity)
-                .map_err(|error| refusal(&error))?,
+                .map_err(|error| self.refusal(&error))?,
         };
         let base = self.next;
         let begun = segment::begin(&*shared.files, &shared.dir, &prepared, shared.log, base, self.time);
@@ -324,7 +324,7 @@ impl Writer {
             Ok(header) => header,
             Err(error) => {
                 self.undo_roll(&prepared, base)?;
-                return Err(refusal(&error));
+                return Err(self.refusal(&error));
             }
         };
         shared.set_full(None);
@@ -347,6 +347,15 @@ impl Writer {
         self.keeper.send(Job::Prepare(usual));
         self.tidy();
         Ok(())
+    }
+
+    /// What a failure to begin a segment means for a batch: nothing was written.
+    fn refusal(&self, error: &io::Error) -> AppendError {
+        if files::is_full(error) {
+            self.shared.set_full(Some(error.to_string()));
+            return AppendError::Full { reason: error.to_string() };
+        }
+        AppendError::Unavailable(LogUnavailable { reason: format!("a segment could not be begun: {error}") })
     }
 
     /// Removes a segment that was perhaps begun: with it on the disk, the active one would count as sealed.
@@ -413,6 +422,8 @@ impl Writer {
             }
         }
         self.tidy_keys(now);
+        // A reader may have opened a segment just as it was removed.
+        shared.handles.forget_before(shared.range().0);
         if !self.keeper.is_ready() {
             self.keeper.send(Job::Prepare(shared.config.segment_bytes()));
         }
@@ -480,14 +491,5 @@ impl Drop for Writer {
         // Also where the thread ends in a panic: nobody waits for ever.
         self.shared.queue.refuse(LogUnavailable { reason: "its writer has ended".into() });
         self.shared.queue.abandon();
-    }
-}
-
-/// What a failure to begin a segment means for a batch: nothing was written.
-fn refusal(error: &io::Error) -> AppendError {
-    if files::is_full(error) {
-        AppendError::Full { reason: error.to_string() }
-    } else {
-        AppendError::Unavailable(LogUnavailable { reason: format!("a segment could not be begun: {error}") })
     }
 }
