@@ -24,6 +24,7 @@ fn main() {
         _ => Durability::Sync,
     };
 
+    std::fs::create_dir_all(&dir).unwrap();
     let bare = bare_sync(&dir.join("bare"));
     println!("bare fdatasync of {DATA} bytes in a filled file: p50 {bare:?}");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

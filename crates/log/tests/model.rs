@@ -214,7 +214,10 @@ fn run(steps: &[Step], mut disk: Option<Disk>, fixed: Option<&dyn Log>) -> Check
     runtime.block_on(async {
         for step in steps {
             let own = disk.as_ref().and_then(|disk| disk.log.clone());
-            let log: &dyn Log = own.as_deref().map_or_else(|| fixed.unwrap(), |log| log);
+            let log: &dyn Log = match &own {
+                Some(own) => &**own,
+                None => fixed.unwrap(),
+            };
             // A log trims when it likes; what the model goes by is what the log says.
             if let Some(own) = &own {
                 own.tidy().await;

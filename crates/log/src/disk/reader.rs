@@ -156,6 +156,10 @@ impl<'a> Source<'a> {
     }
 
     fn report(&self, error: &TableError) {
+        if matches!(error, TableError::Io(error) if error.kind() == io::ErrorKind::NotFound) {
+            // Retention has removed it; the segment is open already.
+            return;
+        }
         let file = self.shared.handles.path(self.segment.base(), Kind::Index);
         tracing::warn!(
             file = %file.display(),
@@ -221,7 +225,7 @@ impl Reading<'_> {
         let mut from = source.segment.index().floor(self.chunk.next + 1);
         loop {
             let Some((places, all)) = source.places(&self.matcher, Wanted::From(from, limit)) else {
-                return self.scan(source, from);
+                return self.scan(source);
             };
             for (number, &place) in places.iter().enumerate() {
                 let offset = u64::from(place) * ALIGN;
@@ -243,7 +247,8 @@ impl Reading<'_> {
         }
     }
 
-    fn scan(&mut self, source: &mut Source<'_>, mut offset: u64) -> Result<bool, ReadError> {
+    fn scan(&mut self, source: &mut Source<'_>) -> Result<bool, ReadError> {
+        let mut offset = source.segment.index().floor(self.chunk.next + 1);
         let last = source.last;
         while self.chunk.next < last {
             let record = source.record(offset, limits::SCAN_CHUNK_BYTES)?;

@@ -40,6 +40,9 @@ fn a_write_that_finds_no_room_leaves_nothing() {
     let batch = keyed(batch, "k");
     assert!(matches!(append(&log, batch.clone()), Err(AppendError::Full { .. })));
     assert_eq!(log.ready(), Ok(()));
+    let end = *offsets(&bench, 1).last().unwrap() + super::super::record::FENCE_BYTES;
+    let rest = &bench.disk.contents(&log_file(1))[end as usize..];
+    assert!(rest.iter().all(|&byte| byte == 0), "what was refused is not on the disk");
     // One that fits has the size of the first of the refused: the second would go on from it.
     append(&log, Batch::of(event())).unwrap();
     for seed in 0..20 {

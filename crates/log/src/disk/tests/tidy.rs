@@ -139,6 +139,41 @@ fn keys_are_known_over_restarts_and_retention_until_their_window_has_passed() {
 }
 
 #[test]
+fn a_window_shorter_than_retention_lets_go_of_keys_and_keeps_the_events() {
+    let mut bench = Bench::new(1 << 10);
+    bench.config.idempotency_window = Duration::from_secs(10);
+    let log = bench.open().unwrap();
+    let append_all = |log: &DiskLog, duplicate: bool| {
+        for number in 0..40 {
+            let known = append(log, keyed(one("a", "x"), &format!("k{number}"))).unwrap();
+            assert_eq!(known.duplicate, duplicate);
+        }
+    };
+    append_all(&log, false);
+    append_all(&log, true);
+    bench.pass(Duration::from_secs(11));
+    tidy(&log);
+    drop(log);
+    let has_keys = || bench.disk.names(Path::new(DIR)).unwrap().iter().any(|name| name.ends_with(".keys"));
+    assert!(!has_keys());
+    let log = bench.open().unwrap();
+    assert!(!has_keys(), "nothing is made again that nobody asks for");
+    assert_eq!(read(&log).len(), 40);
+    append_all(&log, false);
+    append_all(&log, true);
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let bench = Bench::new(1 << 10);
+    bench.disk.create(&Path::new(DIR).join("notes.new")).unwrap();
+    bench.disk.create(&Path::new(DIR).join("17.new")).unwrap();
+    drop(bench.open().unwrap());
+    let names = bench.disk.names(Path::new(DIR)).unwrap();
+    assert!(names.contains(&"notes.new".to_owned()) && !names.contains(&"17.new".to_owned()), "{names:?}");
+}
+
+#[test]
 fn an_unclean_end_without_syncs_has_a_new_epoch() {
     let mut bench = Bench::new(8 << 10);
     bench.config.durability = super::super::Durability::Os;

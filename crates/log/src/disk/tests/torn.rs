@@ -87,6 +87,8 @@ fn what_was_cut_off_does_not_come_back() {
     });
     let log = torn.open().unwrap();
     assert_eq!(log.bounds().latest, 2);
+    let rest = &torn.disk.contents(&log_file(1))[places[2] as usize..];
+    assert!(rest.iter().all(|&byte| byte == 0));
     append(&log, Batch::of(event())).unwrap();
     let again = torn.on(torn.disk.after_kill());
     assert_eq!(again.open().unwrap().bounds().latest, 3);
