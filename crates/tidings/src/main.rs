@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod logging;
 mod serve;
 mod settings;
@@ -21,11 +22,14 @@ struct Arguments {
 enum Command {
     /// Run a hub.
     Serve(Box<serve::Arguments>),
+    /// Put a hub under load, and see how it bears it.
+    Bench(Box<bench::Arguments>),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
