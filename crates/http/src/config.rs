@@ -55,6 +55,10 @@ pub mod defaults {
     pub const HEAD_FIELDS: usize = 100;
     /// How long a request's body may pause.
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long, and for how many bytes, a body that was refused is taken in and thrown away.
+    pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+    /// See [`LINGER_TIMEOUT`].
+    pub const LINGER_BYTES: usize = 64 << 20;
     /// How many event types a reader may name.
     pub const EVENT_TYPES: usize = 100;
     /// Bytes of frames that a stream takes from the hub at once.

@@ -45,6 +45,11 @@ impl<T> Rewound<T> {
     pub(crate) fn new(prefix: Bytes, inner: T) -> Self {
         Self { prefix, inner }
     }
+
+    /// What has been read and not been asked for, and the connection.
+    pub(crate) fn into_parts(self) -> (Bytes, T) {
+        (self.prefix, self.inner)
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {

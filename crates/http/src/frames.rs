@@ -20,6 +20,11 @@ impl Frames {
         Self { framing }
     }
 
+    /// How the events are framed.
+    pub(crate) fn framing(self) -> Framing {
+        self.framing
+    }
+
     fn is_lines(self) -> bool {
         self.framing == Framing::Line
     }

@@ -1,7 +1,8 @@
+use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) published: Counter,
     pub(crate) published_bytes: Counter,
     pub(crate) connections: Gauge,
+    pub(crate) slow_closes: Counter,
     pub(crate) gaps: Family<GapLabels, Counter>,
     readers: Family<TransportLabels, Gauge>,
     delivered: Family<TransportLabels, Counter>,
@@ -26,7 +28,7 @@ pub(crate) struct Metrics {
 }
 
 /// How a reader gets its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
     Poll,
     LongPoll,
@@ -56,6 +58,17 @@ pub(crate) struct Deliveries {
 #[derive(Debug)]
 pub(crate) struct Reader(Gauge);
 
+impl EncodeLabelValue for Transport {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Poll => "poll",
+            Self::LongPoll => "long-poll",
+            Self::Stream => "sse",
+            Self::Lines => "ndjson",
+        })
+    }
+}
+
 // === impl Metrics ===
 
 impl Metrics {
@@ -65,6 +78,7 @@ impl Metrics {
             published: Counter::default(),
             published_bytes: Counter::default(),
             connections: Gauge::default(),
+            slow_closes: Counter::default(),
             gaps: Family::default(),
             readers: Family::default(),
             delivered: Family::default(),
@@ -91,6 +105,7 @@ impl Metrics {
             own.delivered_bytes.clone(),
         );
         registry.register("gaps", "Readers that were told of a gap, by reason", own.gaps.clone());
+        registry.register("slow_closes", "Connections closed for taking no byte", own.slow_closes.clone());
         registry.register("log_earliest", "Sequence number of the earliest entry kept", own.earliest.clone());
         registry.register("log_latest", "Sequence number of the latest entry", own.latest.clone());
         registry.register("log_writable", "1 while the log takes writes", own.writable.clone());
@@ -130,6 +145,16 @@ impl Deliveries {
     pub(crate) fn count(&self, events: usize, bytes: usize) {
         self.events.inc_by(events as u64);
         self.bytes.inc_by(bytes as u64);
+    }
+
+    /// Counts a reader that waits from now on.
+    pub(crate) fn arrive(&self) {
+        self.readers.inc();
+    }
+
+    /// Counts a reader no longer.
+    pub(crate) fn leave(&self) {
+        self.readers.dec();
     }
 
     /// Counts a reader until the result is dropped.

@@ -1,14 +1,18 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Version};
 use tidings_hub::{Framing, Pull, PullLimits, Subscription};
 use tidings_protocol::{Cursor, limits};
 use tokio::time::timeout;
 
 use crate::Face;
 use crate::metrics::Transport;
+use crate::parking::{Interest, Order, Shape, Slip, Space};
 use crate::problem::{Answer, Refusal};
 use crate::query::ReadOptions;
 
@@ -21,8 +25,17 @@ pub(crate) async fn answer(
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
     let wait = options.wait.min(face.config.max_wait);
+    if !wait.is_zero() {
+        // What is read here is read first, so that what comes later can be waited for from its place.
+        subscription.listen();
+    }
+    let first = subscription.pull(page_limits).await?;
     let (pull, transport) = if wait.is_zero() {
-        (subscription.pull(page_limits).await?, Transport::Poll)
+        (first, Transport::Poll)
+    } else if !first.is_empty() {
+        (first, Transport::LongPoll)
+    } else if !first.more && may_park(face, parts) {
+        return Ok(park(parts, &subscription, options.limit, wait));
     } else {
         let _reader = face.metrics.deliveries(Transport::LongPoll).reader();
         let held = async {
@@ -39,26 +52,57 @@ pub(crate) async fn answer(
         };
         (pull, Transport::LongPoll)
     };
+    if let Some(gap) = &pull.gap {
+        face.metrics.count_gap(gap.reason);
+    }
     let more = pull.more && !pull.ended && subscription.has_more().await?;
     let closed = pull.ended || (!more && subscription.has_ended());
     let page = Page { pull: &pull, next: subscription.cursor(), more, closed };
     let tag = page.tag();
     let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let unchanged = known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+    // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
+    let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
+    let unchanged = known.is_some_and(|known| known.split(',').any(same));
     let body = if unchanged { Vec::new() } else { page.body() };
     face.metrics.deliveries(transport).count(pull.entries.len(), body.len());
-    let mut response = Response::new(Body::from(body));
+    let mut response = respond(Body::from(body));
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().remove(CONTENT_TYPE);
     }
+    let tag = HeaderValue::try_from(tag).map_err(|_| Refusal::query("the answer has no tag"))?;
+    response.headers_mut().insert(ETAG, tag);
+    Ok(response)
+}
+
+/// A response with what every page has in its head.
+fn respond(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
-    let tag = HeaderValue::try_from(tag).map_err(|_| Refusal::query("the answer has no tag"))?;
-    headers.insert(ETAG, tag);
-    Ok(response)
+    response
+}
+
+fn may_park(face: &Face, parts: &Parts) -> bool {
+    parts.extensions.get::<Space>().is_some()
+        && parts.method == Method::GET
+        && !parts.headers.contains_key(IF_NONE_MATCH)
+        && !face.draining.is_cancelled()
+}
+
+fn park(parts: &Parts, subscription: &Subscription, limit: usize, wait: Duration) -> Response {
+    let connection = parts.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let close = parts.version < Version::HTTP_11
+        || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
+    // The connection fills in the head, when everyone who has a say in it has had it.
+    let shape = Shape::Poll { limit, head: Arc::default(), close };
+    let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
+    let cursor = subscription.cursor().sequence;
+    let mut response = respond(Body::empty());
+    response.extensions_mut().insert(Slip::new(Order { interest, cursor, opening: Vec::new(), wait }));
+    response
 }
 
 /// What a poll is answered with.
@@ -74,7 +118,7 @@ pub(crate) struct Page<'a> {
 impl Page<'_> {
     /// Of one request's answers, those with the same tag are the same: the log behind a cursor only grows, and
     /// loses from its beginning.
-    fn tag(&self) -> String {
+    pub(crate) fn tag(&self) -> String {
         let first = self.pull.entries.first().map_or(0, |entry| entry.event().sequence);
         let (more, closed, gap) =
             (u8::from(self.more), u8::from(self.closed), u8::from(self.pull.gap.is_some()));

@@ -16,11 +16,10 @@ pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>)
     // Whether it names the place itself, and so may be told that nothing will ever follow it.
     let returning = matches!(options.start, Some(Start::Cursor(_)));
     let subscription = face.hub.subscribe(selection, start).await?;
-    if let Some(gap) = subscription.gap() {
-        face.metrics.count_gap(gap.reason);
-    }
     match form {
         Form::Page => poll::answer(face, parts, subscription, &options).await,
-        Form::Stream | Form::Lines => Ok(stream::answer(face, form, subscription, &options, returning)),
+        Form::Stream | Form::Lines => {
+            Ok(stream::answer(face, parts, form, subscription, &options, returning))
+        }
     }
 }

@@ -2,18 +2,37 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::{Face, connection, defaults};
+use crate::connection::{Host, Outcome};
+use crate::parking::{Lot, Returned};
+use crate::{Face, defaults};
 
 /// Serves the face of a hub on a port of its own: HTTP/1.1 and, by prior knowledge, HTTP/2, in clear.
 #[derive(Debug)]
 pub struct Server {
     face: Face,
     listener: TcpListener,
+}
+
+/// The places that connections take, of which there are only so many.
+#[derive(Debug, Clone)]
+struct Places {
+    free: Arc<Semaphore>,
+    taken: Gauge,
+}
+
+/// The place of one connection. Dropping it makes room for another.
+#[derive(Debug)]
+struct Place {
+    places: Places,
+    /// Whether the connection lives on elsewhere, and its place with it.
+    kept: bool,
 }
 
 // === impl Server ===
@@ -36,54 +55,115 @@ impl Server {
     /// Serves until `shutdown` resolves, then drains (§4): no new connection is taken, held polls and streams
     /// end, and publishes that were accepted are finished. Connections that do not end by themselves are
     /// closed after [`defaults::DRAIN_TIMEOUT`].
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// As the system says, where the threads that own waiting connections cannot be started.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { face, listener } = self;
-        let router = face.router();
-        let places = Arc::new(Semaphore::new(face.config.max_connections.min(Semaphore::MAX_PERMITS)));
+        let (returned, returns) = unbounded_channel();
+        let lot = Arc::new(Lot::start(&face, &returned)?);
+        let host = Host { router: face.router(), lot: Arc::clone(&lot), face: face.clone() };
+        let places = Places::new(&face);
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();
+        let mut returns = Returns { returns, places: places.clone() };
         tokio::pin!(shutdown);
         loop {
-            let accepted = tokio::select! {
+            tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = accept(&listener, &places) => accepted,
-            };
-            let Some((stream, place)) = accepted else { continue };
-            let serving =
-                connection::serve(stream, router.clone(), Arc::clone(&face.config), face.draining.clone());
-            let open = face.metrics.connections.clone();
-            connections.spawn(async move {
-                open.inc();
-                serving.await;
-                open.dec();
-                drop(place);
-            });
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                (socket, unread, place) = returns.next() => {
+                    let host = host.clone();
+                    connections.spawn(async move { place.keep(host.resume(socket, unread).await) });
+                }
+                accepted = accept(&listener, &places) => {
+                    if let Some((stream, place)) = accepted {
+                        let host = host.clone();
+                        connections.spawn(async move { place.keep(host.serve(stream).await) });
+                    }
+                }
+            }
         }
         drop(listener);
         face.drain();
+        lot.drain();
         let all_ended = async { while connections.join_next().await.is_some() {} };
         if timeout(defaults::DRAIN_TIMEOUT, all_ended).await.is_err() {
             tracing::warn!(open = connections.len(), "closed connections that did not end in time");
+        }
+        // Joining threads blocks, if only for a moment.
+        tokio::task::spawn_blocking(move || lot.stop()).await.map_err(io::Error::other)
+    }
+}
+
+/// The connections that have left the lot.
+struct Returns {
+    returns: UnboundedReceiver<Returned>,
+    places: Places,
+}
+
+// === impl Returns ===
+
+impl Returns {
+    /// The next connection that goes on, with what was read of it already. May be dropped at any point.
+    async fn next(&mut self) -> (TcpStream, bytes::Bytes, Place) {
+        loop {
+            let Some(returned) = self.returns.recv().await else { return std::future::pending().await };
+            self.places.taken.dec();
+            let place = Place::new(&self.places);
+            let Returned::Open(socket, unread) = returned else { continue };
+            match TcpStream::from_std(socket.into()) {
+                Ok(stream) => return (stream, unread, place),
+                Err(error) => tracing::warn!(%error, "failed to go on with a connection"),
+            }
+        }
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    fn new(face: &Face) -> Self {
+        let most = face.config.max_connections.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(most)), taken: face.metrics.connections.clone() }
+    }
+}
+
+impl Place {
+    /// A place whose permit has been taken.
+    fn new(places: &Places) -> Self {
+        places.taken.inc();
+        Self { places: places.clone(), kept: false }
+    }
+
+    /// Gives the place up, unless the connection lives on in the lot: then it comes back with it.
+    fn keep(mut self, outcome: Outcome) {
+        self.kept = outcome == Outcome::Parked;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.places.taken.dec();
+            self.places.free.add_permits(1);
         }
     }
 }
 
 /// The next connection, once there is a place for it. Where the system has no more open files, those that are
 /// open are served on, and accepting goes on when some have been closed.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, Place)> {
+    let permit = places.free.acquire().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {
+            permit.forget();
             // An event is to leave at once, whatever was sent before it.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "failed to set TCP_NODELAY");
             }
-            Some((stream, place))
+            Some((stream, Place::new(places)))
         }
         Err(error) => {
             tracing::warn!(%error, "failed to accept a connection");

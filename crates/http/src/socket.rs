@@ -53,6 +53,10 @@ impl<T> Watched<T> {
         Self { inner, write_timeout, stalled: None, progress }
     }
 
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+
     fn watch<V>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<V>>) -> Poll<io::Result<V>> {
         if written.is_ready() {
             self.stalled = None;
@@ -116,6 +120,11 @@ impl Progress {
     /// A request has arrived whole.
     pub(crate) fn request(&self) {
         self.served.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether everything that was to be written is with the kernel.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushed.load(Ordering::Relaxed)
     }
 }
 

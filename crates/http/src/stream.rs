@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -6,7 +7,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, VARY};
-use http::{HeaderValue, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
 use tidings_hub::{PullLimits, Subscription};
 use tidings_protocol::{Cursor, limits};
 use tokio::time::sleep;
@@ -14,12 +16,14 @@ use tokio::time::sleep;
 use crate::accept::Form;
 use crate::frames::Frames;
 use crate::metrics::{Deliveries, Reader, Transport};
+use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
 use crate::query::ReadOptions;
 use crate::{Face, defaults};
 
 /// A stream of events (§3.2, §3.3).
 pub(crate) fn answer(
     face: &Face,
+    parts: &Parts,
     form: Form,
     subscription: Subscription,
     options: &ReadOptions,
@@ -37,10 +41,31 @@ pub(crate) fn answer(
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     let single = subscription.selection().single_topic().is_some();
     let transport = if form == Form::Lines { Transport::Lines } else { Transport::Stream };
+    let frames = Frames::new(form, !single, options.envelope);
+    let heartbeat = options.heartbeat.unwrap_or(face.config.heartbeat);
+    let parks = parts.extensions.get::<Space>().is_some() && parts.method == Method::GET;
+    if parks && !subscription.has_ended() && !face.draining.is_cancelled() {
+        let mut opening = Vec::new();
+        let gap = subscription.gap();
+        frames.opening(face.config.retry, gap.is_none().then(|| subscription.cursor()), &mut opening);
+        if let Some(gap) = gap {
+            frames.gap(gap, &mut opening);
+        }
+        let shape = Shape::Stream { frames, transport, heartbeat: ticks(heartbeat) };
+        let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
+        let cursor = subscription.cursor().sequence;
+        response.extensions_mut().insert(Slip::new(Order {
+            interest,
+            cursor,
+            opening,
+            wait: Duration::ZERO,
+        }));
+        return response;
+    }
     let deliveries = face.metrics.deliveries(transport);
     let streaming = Streaming {
-        frames: Frames::new(form, !single, options.envelope),
-        heartbeat: options.heartbeat.unwrap_or(face.config.heartbeat),
+        frames,
+        heartbeat,
         told: subscription.cursor(),
         _reader: deliveries.reader(),
         deliveries,

@@ -338,7 +338,9 @@ impl TaskWaker {
             thread: std::sync::OnceLock::new(),
         });
         let (own, shared) = (Arc::clone(&state), Arc::clone(shared));
-        let run = move || own.run(&shared);
+        // Not when the thread gets to run: what was published by then would wake nobody.
+        let after = shared.with_tail(Tail::latest);
+        let run = move || own.run(&shared, after);
         let thread = std::thread::Builder::new().name("tidings-wake".into()).spawn(run);
         if let Err(error) = &thread {
             tracing::error!(%error, "failed to start the thread that wakes waiting readers");
@@ -362,8 +364,7 @@ impl Drop for TaskWaker {
 }
 
 impl TaskWakerState {
-    fn run(&self, shared: &Shared) {
-        let mut after = shared.with_tail(Tail::latest);
+    fn run(&self, shared: &Shared, mut after: Sequence) {
         while !self.ended.load(Ordering::Acquire) {
             match shared.recent(after) {
                 Some(recent) if recent.entries.is_empty() => std::thread::park(),

@@ -1,4 +1,8 @@
-use tidings_protocol::{NewEvent, Sequence, Timestamp, Topic};
+use std::sync::Arc;
+
+use tidings_protocol::{Closing, Event, NewEvent, Sequence, Timestamp, Topic};
+
+use crate::AppendError;
 
 /// Events that are appended together, whole or not at all, with consecutive sequence numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,4 +69,33 @@ impl Appended {
     pub fn last(&self) -> Sequence {
         self.first + u64::from(self.count).saturating_sub(1)
     }
+}
+
+/// Gives the entries of a batch their numbers, time and end, where no topic of it has ended.
+pub(crate) fn number(
+    batch: Batch,
+    first: Sequence,
+    time: Timestamp,
+    is_closed: impl Fn(&Topic) -> bool,
+) -> Result<Vec<Arc<Event>>, AppendError> {
+    for topic in batch.events.iter().map(|event| &event.topic).chain(&batch.close) {
+        if is_closed(topic) {
+            return Err(AppendError::TopicClosed { topic: topic.clone() });
+        }
+    }
+    let last = batch.events.iter().rposition(|event| Some(&event.topic) == batch.close.as_ref());
+    let mut entries = Vec::with_capacity(batch.events.len() + 1);
+    for (place, event) in batch.events.into_iter().enumerate() {
+        let closing = if Some(place) == last { Closing::After } else { Closing::No };
+        entries.push(entry(event, first + place as u64, time, closing));
+    }
+    if let (Some(topic), None) = (batch.close, last) {
+        entries.push(entry(NewEvent::text(topic, ""), first + entries.len() as u64, time, Closing::Only));
+    }
+    Ok(entries)
+}
+
+fn entry(event: NewEvent, sequence: Sequence, time: Timestamp, closing: Closing) -> Arc<Event> {
+    let NewEvent { topic, event_type, format, data } = event;
+    Arc::new(Event { sequence, time, topic, event_type, format, data, closing })
 }

@@ -1,10 +1,14 @@
-//! The event log of Tidings: what a hub asks of it ([`Log`]), and a log in memory ([`MemoryLog`]).
+//! The event log of Tidings: what a hub asks of it ([`Log`]), a log on disk ([`DiskLog`]), and a log in
+//! memory ([`MemoryLog`]).
 //!
 //! A log gives every entry a [`Sequence`](tidings_protocol::Sequence) in one total order, so that one number is
 //! a cursor over any set of topics.
 #![forbid(unsafe_code)]
 
+pub mod conformance;
+
 mod append;
+mod disk;
 mod error;
 mod follower;
 mod idempotency;
@@ -15,6 +19,7 @@ mod retention;
 mod topics;
 
 pub use append::{Appended, Batch, Idempotency};
+pub use disk::{DiskConfig, DiskLog, Durability, OpenError};
 pub use error::{AppendError, LogUnavailable, ReadError};
 pub use follower::Follower;
 pub use log::{BoxFuture, Log};

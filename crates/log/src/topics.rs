@@ -67,6 +67,12 @@ impl TopicTable {
         self.topics.get(topic).is_some_and(|state| state.closed)
     }
 
+    /// Whether the topic has ended with an entry that is not before `earliest`.
+    #[must_use]
+    pub fn is_closed_since(&self, topic: &str, earliest: Sequence) -> bool {
+        self.topics.get(topic).is_some_and(|state| state.closed && state.latest >= earliest)
+    }
+
     /// What is known of one topic.
     #[must_use]
     pub fn get(&self, topic: &str) -> Option<TopicInfo> {

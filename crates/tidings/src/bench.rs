@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::connection::Connection;
 use crate::value::Span;
 use dialect::Target;
 use plan::{Plan, Transport};
@@ -43,9 +44,8 @@ mod watch;
     numbers that can be compared."
 )]
 pub(crate) struct Arguments {
-    /// Where the server listens
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    url: String,
+    #[command(flatten)]
+    connection: Connection,
 
     /// What kind of server it is
     #[arg(long, value_enum, default_value = "tidings")]
@@ -134,7 +134,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let plan = Plan::new(arguments)?;
-    let report = run::run(&plan, &arguments.url)?;
+    let report = run::run(&plan, arguments.connection.url())?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         serde_json::to_writer(&mut out, &report)?;

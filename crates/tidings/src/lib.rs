@@ -1,9 +1,9 @@
 //! What it takes to run a Tidings hub inside another program: open a log, publish from Rust, mount the router.
 //!
 //! ```no_run
-//! use tidings::{Batch, Face, Hub, HubConfig, HttpConfig, MemoryLog, NewEvent, Retention, Topic};
+//! use tidings::{Batch, DiskConfig, DiskLog, Face, Hub, HubConfig, HttpConfig, NewEvent, Topic};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let log = MemoryLog::new(Retention::default(), std::time::Duration::from_secs(86_400));
+//! let log = DiskLog::open("./tidings-data", DiskConfig::default())?;
 //! let hub = Hub::new(std::sync::Arc::new(log), HubConfig::default());
 //!
 //! let event = NewEvent::text(Topic::new("orders/42")?, "shipped");
@@ -17,5 +17,7 @@
 
 pub use tidings_http::{Face, HttpConfig, Server, defaults};
 pub use tidings_hub::{Hub, HubConfig, Published, PullLimits, Subscription};
-pub use tidings_log::{AppendError, Batch, Idempotency, Log, MemoryLog, ReadError, Retention};
+pub use tidings_log::{
+    AppendError, Batch, DiskConfig, DiskLog, Durability, Idempotency, Log, MemoryLog, ReadError, Retention,
+};
 pub use tidings_protocol::{Cursor, EventType, Format, NewEvent, Selection, Selector, Start, Topic};

@@ -1,13 +1,21 @@
 //! The push server that speaks plain HTTP.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tidings_client::{PublishError, SubscribeError};
 
 mod bench;
+mod connection;
+mod failure;
+mod lines;
 mod logging;
+mod publish;
 mod serve;
 mod settings;
+mod subscribe;
+mod terminal;
 mod value;
 
 /// The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.
@@ -22,20 +30,35 @@ struct Arguments {
 enum Command {
     /// Run a hub.
     Serve(Box<serve::Arguments>),
+    /// Publish events.
+    Publish(Box<publish::Arguments>),
+    /// Print events as they come.
+    Subscribe(Box<subscribe::Arguments>),
     /// Put a hub under load, and see how it bears it.
     Bench(Box<bench::Arguments>),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(*arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
+        Command::Publish(arguments) => publish::run(&arguments),
+        Command::Subscribe(arguments) => subscribe::run(*arguments),
+        Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             logging::complain(&*error);
-            ExitCode::FAILURE
+            if is_refusal(&*error) { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The exit code where the hub refused what it was asked, so that another attempt would be of no use.
+const REFUSED: u8 = 3;
+
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    let here = matches!(error.downcast_ref(), Some(PublishError::Refused(_)))
+        || matches!(error.downcast_ref(), Some(SubscribeError::Refused(_)));
+    here || error.source().is_some_and(is_refusal)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use tidings_http::{Face, Server};
 use tidings_hub::Hub;
-use tidings_log::{Log, MemoryLog};
+use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -63,7 +63,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
             () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
         }
     };
-    server.serve(shutdown).await;
+    server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
     warming.abort();
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
@@ -74,7 +74,14 @@ fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error>> {
     let (retention, window) = (settings.retention(), settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
-        LogPlace::Disk(_) => Ok(Arc::new(MemoryLog::new(retention, window))),
+        LogPlace::Disk(folder) => {
+            let durability = settings.durability.unwrap_or_default().into();
+            let config =
+                DiskConfig { retention, idempotency_window: window, durability, ..DiskConfig::default() };
+            let log = DiskLog::open(&folder, config)
+                .map_err(|error| format!("failed to open the log in {}: {error}", folder.display()))?;
+            Ok(Arc::new(log))
+        }
     }
 }
 

@@ -28,6 +28,15 @@ pub(crate) enum Durability {
     Os,
 }
 
+impl From<Durability> for tidings_log::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Sync => Self::Sync,
+            Durability::Os => Self::Os,
+        }
+    }
+}
+
 /// What was set in one place; what is absent is set elsewhere or has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

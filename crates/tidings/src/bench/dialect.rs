@@ -36,11 +36,11 @@ pub(crate) enum Place {
 }
 
 /// Speaks to one server.
-#[derive(Debug)]
 pub(crate) struct Dialect {
     target: Target,
-    host: String,
     prefix: String,
+    /// The header fields that every request has.
+    fields: String,
     /// Keeps the topics of this run apart from those of others.
     run: String,
 }
@@ -70,10 +70,14 @@ impl fmt::Display for Target {
 // === impl Dialect ===
 
 impl Dialect {
-    pub(crate) fn new(target: Target, host: &str, prefix: &str) -> Self {
+    pub(crate) fn new(target: Target, host: &str, prefix: &str, token: Option<&str>) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let run = format!("bench-{:x}-{:x}", now.as_millis(), std::process::id());
-        Self { target, host: host.to_owned(), prefix: prefix.to_owned(), run }
+        let mut fields = format!("Host: {host}\r\n");
+        if let Some(token) = token {
+            fields.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        Self { target, prefix: prefix.to_owned(), fields, run }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -211,7 +215,17 @@ impl Dialect {
     }
 
     fn head(&self, out: &mut Vec<u8>, method: &str, path: fmt::Arguments<'_>) {
-        drop(write!(out, "{method} {}{path} HTTP/1.1\r\nHost: {}\r\n", self.prefix, self.host));
+        drop(write!(out, "{method} {}{path} HTTP/1.1\r\n{}", self.prefix, self.fields));
+    }
+}
+
+impl fmt::Debug for Dialect {
+    // Without the fields, which may have a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialect")
+            .field("target", &self.target)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_page_tells_where_to_read_on() {
-        let dialect = Dialect::new(Target::Tidings, "localhost", "");
+        let dialect = Dialect::new(Target::Tidings, "localhost", "", None);
         let page = br#"{"events":[{"id":"e-1","data":"],\"next\":\""}],"next":"e-7","more":true}"#;
         assert_eq!(dialect.place_in_page(page), Some((Place::After("e-7".into()), true)));
         let page = br#"{"events":[],"next":"e-7","more":false}"#;
@@ -243,13 +257,14 @@ mod tests {
 
     #[test]
     fn a_publication_is_one_whole_request() {
-        let dialect = Dialect::new(Target::Tidings, "localhost", "/push");
+        let dialect = Dialect::new(Target::Tidings, "localhost", "/push", Some("t"));
         let payload = Payload { publisher: 0, topic: 3, number: 0, sent: 0 };
         let (mut body, mut out) = (Vec::new(), Vec::new());
         dialect.publish(3, [payload, payload].into_iter(), 40, &mut body, &mut out);
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /push/topics/bench-"), "{head}");
+        assert!(head.contains("\r\nAuthorization: Bearer t\r\n"), "{head}");
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
         for line in body.lines() {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -77,7 +77,7 @@ impl Plan {
             (.., Some(events)) => Mode::Return { events },
             _ => Mode::Deliver,
         };
-        let (authority, prefix) = split_url(&arguments.url)?;
+        let (authority, prefix) = split_url(arguments.connection.url())?;
         let server = resolve(authority)?;
         if !server.ip().is_loopback() && !arguments.remote {
             return Err(format!(
@@ -92,7 +92,7 @@ impl Plan {
         };
         let plan = Self {
             mode,
-            dialect: Dialect::new(target, authority, prefix),
+            dialect: Dialect::new(target, authority, prefix, arguments.connection.token()),
             server,
             transport: arguments.transport,
             subscribers: if mode == Mode::Publish { 0 } else { arguments.subscribers },

@@ -1,0 +1,83 @@
+use tidings_protocol::{InvalidData, InvalidEventType, InvalidSelector, InvalidTopic, Problem, limits};
+
+use crate::Interruption;
+use crate::interruption::describe;
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The text is not the URL of a hub.
+    #[error("the URL of a hub is like `http://127.0.0.1:8080`: {reason}")]
+    InvalidUrl {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The token cannot stand in a header.
+    #[error("a token holds only visible ASCII characters")]
+    InvalidToken,
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Http(String),
+}
+
+/// Why an event was not published, or is not known to be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The topic is none.
+    #[error(transparent)]
+    Topic(#[from] InvalidTopic),
+    /// The topic is `.` or `..`, which no URL can name.
+    #[error("the topics `.` and `..` cannot be named in a URL")]
+    Unaddressable,
+    /// The event type is none.
+    #[error(transparent)]
+    EventType(#[from] InvalidEventType),
+    /// The data is not what it should be.
+    #[error(transparent)]
+    Data(#[from] InvalidData),
+    /// The idempotency key is none.
+    #[error("an idempotency key has 1 to {} visible ASCII characters", limits::IDEMPOTENCY_KEY_BYTES)]
+    IdempotencyKey,
+    /// A batch over several topics cannot end one.
+    #[error("a batch over several topics cannot close one: close it by itself")]
+    CloseOfBatch,
+    /// The hub refused it: nothing was published.
+    #[error("the hub refused it with {}", describe(.0))]
+    Refused(Problem),
+    /// It was tried for as long as it should be, and the last attempt came to this. Unless the hub could not
+    /// even be reached, it may have been published all the same; publishing it again with the same
+    /// idempotency key is safe.
+    #[error("gave up after {attempts} attempts: {last}")]
+    GaveUp {
+        /// How many attempts were made.
+        attempts: u32,
+        /// What became of the last one.
+        #[source]
+        last: Interruption,
+    },
+}
+
+/// Why a subscription could not begin, or ended other than with its topic.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// A selector is none.
+    #[error("`{text}` is no selector: {source}")]
+    Selector {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        source: InvalidSelector,
+    },
+    /// There is no selector, or there are too many.
+    #[error("a subscription has 1 to {} selectors, this one has {count}", limits::SELECTORS)]
+    Selectors {
+        /// How many there are.
+        count: usize,
+    },
+    /// The hub refused it for good.
+    #[error("the hub refused it with {}", describe(.0))]
+    Refused(Problem),
+}

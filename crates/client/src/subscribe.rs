@@ -1,0 +1,170 @@
+use std::time::Duration;
+
+use reqwest::Url;
+use tidings_protocol::{Selector, limits};
+
+use crate::session::Session;
+use crate::stream::Patience;
+use crate::{Client, Since, SubscribeError, Subscription, Transport, defaults};
+
+/// A subscription that is about to be opened.
+///
+/// ```no_run
+/// use tidings_client::{Client, Since, Transport};
+///
+/// # fn demo(client: Client, saved: String) -> Result<(), tidings_client::SubscribeError> {
+/// let subscription = client
+///     .subscribe(["orders/*"])
+///     .since(Since::Cursor(saved))
+///     .event_types(["shipped", "delivered"])
+///     .transport(Transport::Auto)
+///     .open()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is subscribed to until it is opened"]
+pub struct Subscribe {
+    client: Client,
+    selectors: Vec<String>,
+    since: Since,
+    plan: Plan,
+}
+
+/// What every attempt of a subscription has in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) transport: Transport,
+    pub(crate) event_types: Vec<String>,
+    pub(crate) heartbeat: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) stream_again: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) event_bytes: usize,
+}
+
+// === impl Subscribe ===
+
+impl Subscribe {
+    pub(crate) fn new(client: Client, selectors: Vec<String>) -> Self {
+        let plan = Plan {
+            transport: Transport::Auto,
+            event_types: Vec::new(),
+            heartbeat: defaults::HEARTBEAT,
+            first_byte: defaults::FIRST_BYTE,
+            stream_again: defaults::STREAM_AGAIN,
+            wait: defaults::LONG_POLL_WAIT,
+            interval: defaults::POLL_INTERVAL,
+            event_bytes: defaults::EVENT_BYTES,
+        };
+        Self { client, selectors, since: Since::Latest, plan }
+    }
+
+    /// Where to begin; [`Since::Latest`] without this.
+    pub fn since(mut self, since: Since) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// Goes on after what [`Subscription::cursor`] gave, by whatever transport that was.
+    pub fn cursor(self, cursor: impl Into<String>) -> Self {
+        self.since(Since::Cursor(cursor.into()))
+    }
+
+    /// How events are fetched; [`Transport::Auto`] without this.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.plan.transport = transport;
+        self
+    }
+
+    /// Only events of these types. An event without a type has the type `message`.
+    pub fn event_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.plan.event_types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The interval of heartbeats to ask for, from 1 s to 60 s. A stream that is silent for two and a half of
+    /// them counts as dead.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.plan.heartbeat = interval.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        self
+    }
+
+    /// How long a stream may take to begin before [`Transport::Auto`] goes on by long poll.
+    pub fn first_byte(mut self, time: Duration) -> Self {
+        self.plan.first_byte = time;
+        self
+    }
+
+    /// How long after it gave up streams [`Transport::Auto`] tries one again.
+    pub fn stream_again(mut self, time: Duration) -> Self {
+        self.plan.stream_again = time;
+        self
+    }
+
+    /// How long a long poll asks the hub to wait.
+    pub fn wait(mut self, time: Duration) -> Self {
+        self.plan.wait = time;
+        self
+    }
+
+    /// How long to rest between two short polls.
+    pub fn interval(mut self, time: Duration) -> Self {
+        self.plan.interval = time;
+        self
+    }
+
+    /// The largest event that is taken, in bytes as it arrives. A larger one makes the subscription try again
+    /// and again, for it must not be passed over.
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.plan.event_bytes = bytes;
+        self
+    }
+
+    /// The subscription. It begins once it is polled.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] where the selectors are not such that a hub takes them.
+    pub fn open(self) -> Result<Subscription, SubscribeError> {
+        let count = self.selectors.len();
+        if count == 0 || count > limits::SELECTORS {
+            return Err(SubscribeError::Selectors { count });
+        }
+        let selectors: Result<Vec<_>, _> = self
+            .selectors
+            .into_iter()
+            .map(|text| Selector::new(&text).map_err(|source| SubscribeError::Selector { text, source }))
+            .collect();
+        let mut url = self.client.endpoint().selectors(&selectors?);
+        for event_type in &self.plan.event_types {
+            url.query_pairs_mut().append_pair("event", event_type);
+        }
+        Ok(Subscription::new(Session::new(self.client, url, self.since, self.plan)))
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    pub(crate) fn patience(&self, may_fall: bool) -> Patience {
+        let silence = self.heartbeat.mul_f64(defaults::SILENT_HEARTBEATS);
+        // Where nothing else is tried, giving up on a stream early wins nothing.
+        Patience { first_byte: if may_fall { self.first_byte } else { silence }, silence }
+    }
+
+    /// A page ends at about a mebibyte of data, or after one larger event.
+    pub(crate) fn page_bytes(&self) -> usize {
+        self.event_bytes.saturating_mul(2)
+    }
+
+    /// Adds to `url` where to begin.
+    pub(crate) fn begin_at(url: &mut Url, since: &Since, cursor: Option<&str>) {
+        let given = if let Since::Cursor(cursor) = since { Some(cursor.as_str()) } else { None };
+        match cursor.or(given) {
+            // Unlike `since`, this is never the caller's mistake: a cursor from elsewhere is a gap.
+            Some(cursor) => url.query_pairs_mut().append_pair("lastEventId", cursor),
+            None => url.query_pairs_mut().append_pair("since", &since.to_string()),
+        };
+    }
+}

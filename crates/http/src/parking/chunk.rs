@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use tidings_hub::{Entry, Recent};
+use tidings_protocol::{Cursor, Epoch, Selection, Sequence};
+
+use crate::frames::Frames;
+
+/// Events framed one after the other, to be sent to every entry of a group that is at the same place.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    /// Each event, with the end of its frame in `bytes`.
+    marks: Vec<(usize, Arc<Entry>)>,
+    /// Everything up to and including this is seen by whoever got the chunk whole.
+    pub(super) next: Sequence,
+    /// Whether the topic ends here, so that the stream does as well.
+    pub(super) ended: bool,
+}
+
+/// Where a write stopped in a chunk.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// Within the frame of an event, after so many bytes of it: the frame is to be finished.
+    Frame(Arc<Entry>, usize),
+    /// Between two events; everything up to and including this has been sent.
+    Between(Sequence),
+    /// Within the end of the topic, after so many bytes of the chunk: all of the rest is to be sent.
+    End(usize),
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    /// Frames the events of `recent` that belong to the selection.
+    pub(super) fn new(recent: &Recent, selection: &Selection, frames: Frames, epoch: Epoch) -> Self {
+        let mut chunk = Self { bytes: Vec::new(), marks: Vec::new(), next: recent.next, ended: false };
+        for entry in &recent.entries {
+            if selection.matches(entry.event()) {
+                chunk.bytes.extend_from_slice(entry.frame(frames.framing()));
+                chunk.marks.push((chunk.bytes.len(), Arc::clone(entry)));
+            }
+            if entry.event().closes() && selection.single_topic().is_some() {
+                chunk.ended = true;
+                frames.end(Cursor::new(epoch, entry.event().sequence), &mut chunk.bytes);
+                break;
+            }
+        }
+        chunk
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// The last event in it.
+    pub(super) fn last(&self) -> Option<Sequence> {
+        self.marks.last().map(|(_, entry)| entry.event().sequence)
+    }
+
+    /// Where a write of `sent` bytes, which are not all, stopped. `start` is the place before the chunk.
+    pub(super) fn cut(&self, sent: usize, start: Sequence) -> Cut {
+        let whole = self.marks.partition_point(|(end, _)| *end <= sent);
+        let (begin, last) = match whole.checked_sub(1).and_then(|place| self.marks.get(place)) {
+            Some((end, entry)) => (*end, entry.event().sequence),
+            None => (0, start),
+        };
+        match self.marks.get(whole) {
+            None => Cut::End(sent),
+            // After this event nothing is left to read that would tell of the end.
+            Some((_, entry)) if sent > begin && entry.event().closes() => Cut::End(sent),
+            Some(_) if sent == begin => Cut::Between(last),
+            Some((_, entry)) => Cut::Frame(Arc::clone(entry), sent - begin),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept::Form;
+    use bytes::Bytes;
+    use tidings_protocol::{Closing, Event, Format, Timestamp, Topic};
+
+    fn recent(count: u64, closing: Closing) -> Recent {
+        let entries = (11..11 + count).map(|sequence| {
+            let event = Event {
+                sequence,
+                time: Timestamp::from_millis(0),
+                topic: Topic::new("a").unwrap(),
+                event_type: None,
+                format: Format::Text,
+                data: Bytes::from_static(b"x"),
+                closing: if sequence == 10 + count { closing } else { Closing::No },
+            };
+            Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
+        });
+        Recent { entries: entries.collect(), next: 20 }
+    }
+
+    /// However few bytes a socket takes, what was sent and what the cut says is left make up the chunk.
+    #[test]
+    fn a_cut_leaves_nothing_out_and_repeats_nothing() {
+        let selection = Selection::new([Topic::new("a").unwrap().into()]);
+        let frames = Frames::new(Form::Stream, false, false);
+        for closing in [Closing::No, Closing::After, Closing::Only] {
+            let recent = recent(3, closing);
+            let chunk = Chunk::new(&recent, &selection, frames, Epoch::from_random(0));
+            assert_eq!(chunk.ended, closing != Closing::No);
+            for sent in 0..chunk.bytes.len() {
+                let mut whole = chunk.bytes[..sent].to_vec();
+                let after = match chunk.cut(sent, 10) {
+                    Cut::End(sent) => {
+                        whole.extend_from_slice(&chunk.bytes[sent..]);
+                        assert_eq!(whole, chunk.bytes);
+                        continue;
+                    }
+                    Cut::Between(sequence) => sequence,
+                    Cut::Frame(entry, offset) => {
+                        whole.extend_from_slice(&entry.frame(frames.framing())[offset..]);
+                        entry.event().sequence
+                    }
+                };
+                let entries = recent.entries.iter().filter(|entry| entry.event().sequence > after);
+                let rest = Recent { entries: entries.cloned().collect(), next: 20 };
+                let rest = Chunk::new(&rest, &selection, frames, Epoch::from_random(0));
+                whole.extend_from_slice(&rest.bytes);
+                assert_eq!(whole, chunk.bytes, "cut after {sent}");
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_hub::Audience;
+use tidings_protocol::Sequence;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::group::Interest;
+use super::mailbox::{Mailbox, Message};
+use super::shard::Shard;
+use crate::Face;
+
+/// The threads that own the parked connections. They end when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lot {
+    mailboxes: Vec<Arc<Mailbox>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    turn: AtomicUsize,
+}
+
+/// Says to a handler that the connection of its request can be parked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space;
+
+/// What a handler leaves in the extensions of its response, where the connection is to be parked: the response
+/// has a head, and what follows it comes from the lot.
+#[derive(Clone)]
+pub(crate) struct Slip(Arc<Mutex<Option<Order>>>);
+
+/// How a connection is to be parked.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) interest: Interest,
+    /// Everything up to and including this is seen.
+    pub(crate) cursor: Sequence,
+    /// What the reader of a stream gets first, after the head.
+    pub(crate) opening: Vec<u8>,
+    /// How long a poll is held.
+    pub(crate) wait: Duration,
+}
+
+/// A connection that is to be parked.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) socket: OwnedFd,
+    pub(super) order: Order,
+    /// What was read of the connection beyond the request.
+    pub(super) unread: Bytes,
+}
+
+/// A connection that leaves the lot.
+#[derive(Debug)]
+pub(crate) enum Returned {
+    /// It has got its answer and may ask for the next: the socket, and what was read of it already.
+    Open(OwnedFd, Bytes),
+    /// It has ended.
+    Closed,
+}
+
+// === impl Slip ===
+
+impl Slip {
+    pub(crate) fn new(order: Order) -> Self {
+        Self(Arc::new(Mutex::new(Some(order))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Order> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Slip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slip").finish_non_exhaustive()
+    }
+}
+
+// === impl Lot ===
+
+impl Lot {
+    /// Starts a thread for each core. Connections that leave the lot are sent to `returned`.
+    pub(crate) fn start(face: &Face, returned: &UnboundedSender<Returned>) -> io::Result<Self> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut lot = Self { mailboxes: Vec::new(), threads: Mutex::default(), turn: AtomicUsize::new(0) };
+        for number in 0..count {
+            let mailbox = Arc::new(Mailbox::new()?);
+            let shard = Shard::new(face.clone(), Arc::clone(&mailbox), Handle::current(), returned.clone())?;
+            let thread = std::thread::Builder::new().name(format!("tidings-park-{number}"));
+            let thread = thread.spawn(move || shard.run())?;
+            lot.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
+            face.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
+            lot.mailboxes.push(mailbox);
+        }
+        Ok(lot)
+    }
+
+    /// Parks a connection: `unread` is what was read of it beyond the request.
+    pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        if let Some(mailbox) = self.mailboxes.get(turn % self.mailboxes.len().max(1)) {
+            mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread })));
+        }
+    }
+
+    /// Answers the polls with what they have, and ends the streams between two events.
+    pub(crate) fn drain(&self) {
+        self.tell(|| Message::Drain);
+    }
+
+    /// Ends the threads, once their entries have ended.
+    pub(crate) fn stop(&self) {
+        self.tell(|| Message::Stop);
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of parked connections panicked");
+            }
+        }
+    }
+
+    fn tell(&self, message: impl Fn() -> Message) {
+        for mailbox in &self.mailboxes {
+            mailbox.post(message());
+        }
+    }
+}
+
+impl Drop for Lot {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,123 @@
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+use tidings_hub::{Audience, Recent};
+use tidings_log::ReadError;
+use tidings_protocol::{Selection, Topic};
+
+use super::lot::Parcel;
+use super::parked::Key;
+
+/// How the world speaks to a shard.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    bell: OwnedFd,
+    /// Whether the bell has been rung since the shard last looked.
+    rung: AtomicBool,
+    messages: Mutex<Vec<Message>>,
+    census: Mutex<Census>,
+}
+
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A connection to be parked.
+    Park(Box<Parcel>),
+    /// What an entry has asked the log for.
+    Read(Key, Result<Recent, ReadError>),
+    /// The hub begins to shut down.
+    Drain,
+    /// Nothing more will come: the thread ends when its entries have.
+    Stop,
+}
+
+/// How many entries of the shard would get an event of a topic.
+#[derive(Debug, Default)]
+struct Census {
+    by_topic: HashMap<Topic, usize>,
+    by_pattern: HashMap<Arc<Selection>, usize>,
+}
+
+// === impl Mailbox ===
+
+impl Mailbox {
+    pub(super) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { bell, rung: AtomicBool::new(false), messages: Mutex::default(), census: Mutex::default() })
+    }
+
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    pub(super) fn post(&self, message: Message) {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        self.ring();
+    }
+
+    /// Silences the bell, before the shard looks at what it was rung for. Whoever rings between the two lines
+    /// has left its message already, and whoever rings after them rings again.
+    pub(super) fn silence(&self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.bell, &mut count);
+        self.rung.store(false, Ordering::Release);
+    }
+
+    /// Takes out what has come.
+    pub(super) fn open(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    pub(super) fn count(&self, selection: &Arc<Selection>, more: bool) {
+        let mut census = self.census();
+        if selection.patterns().is_empty() {
+            for topic in selection.topics() {
+                adjust(&mut census.by_topic, topic, more);
+            }
+        } else {
+            adjust(&mut census.by_pattern, selection, more);
+        }
+    }
+
+    fn census(&self) -> MutexGuard<'_, Census> {
+        self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn adjust<K: Clone + Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K, more: bool) {
+    let Some(count) = counts.get_mut(key) else {
+        if more {
+            counts.insert(key.clone(), 1);
+        }
+        return;
+    };
+    if more {
+        *count += 1;
+    } else if *count > 1 {
+        *count -= 1;
+    } else {
+        counts.remove(key);
+    }
+}
+
+impl Audience for Mailbox {
+    fn wake(&self) {
+        self.ring();
+    }
+
+    fn subscribers(&self, topic: &Topic) -> usize {
+        let census = self.census();
+        let patterns = census.by_pattern.iter().filter(|(selection, _)| selection.matches_topic(topic));
+        census.by_topic.get(topic.as_str()).copied().unwrap_or_default()
+            + patterns.map(|(_, count)| count).sum::<usize>()
+    }
+}

@@ -1,0 +1,53 @@
+use std::time::SystemTime;
+
+use tidings_hub::{Pull, Recent};
+use tidings_protocol::{Cursor, Epoch, Selection, Sequence};
+
+use crate::poll::Page;
+
+/// What a poll gets of entries that concern it.
+pub(super) struct PagePart {
+    pub(super) pull: Pull,
+    pub(super) next: Sequence,
+}
+
+// === impl PagePart ===
+
+impl PagePart {
+    /// Takes up to `limit` events of `recent`.
+    pub(super) fn new(recent: &Recent, selection: &Selection, limit: usize) -> Self {
+        let mut part = Self { pull: Pull::default(), next: recent.next };
+        for entry in &recent.entries {
+            if selection.matches(entry.event()) {
+                if part.pull.entries.len() == limit {
+                    part.pull.more = true;
+                    part.next = part.pull.entries.last().map_or(part.next, |entry| entry.event().sequence);
+                    return part;
+                }
+                part.pull.entries.push(entry.clone());
+            }
+            if entry.event().closes() && selection.single_topic().is_some() {
+                part.pull.ended = true;
+            }
+        }
+        part
+    }
+
+    /// The whole response: `head`, what depends on the page, and the page.
+    pub(super) fn response(&self, head: &[u8], close: bool, epoch: Epoch) -> Vec<u8> {
+        let next = Cursor::new(epoch, self.next);
+        let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended };
+        let body = page.body();
+        let mut response = head.to_vec();
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let rest = format!(
+            "etag: {}\r\ncontent-length: {}\r\ndate: {date}\r\n{}\r\n",
+            page.tag(),
+            body.len(),
+            if close { "connection: close\r\n" } else { "" },
+        );
+        response.extend_from_slice(rest.as_bytes());
+        response.extend_from_slice(&body);
+        response
+    }
+}

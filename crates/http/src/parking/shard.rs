@@ -1,0 +1,392 @@
+//! A thread that owns parked connections.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use slab::Slab;
+use tidings_hub::PullLimits;
+use tidings_protocol::Sequence;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::chunk::Chunk;
+use super::group::{Groups, Shape, narrow};
+use super::lot::{Parcel, Returned};
+use super::mailbox::{Mailbox, Message};
+use super::parked::{Key, Parked, Pending, State};
+use super::wheel::{Wheel, ticks};
+use crate::metrics::{Deliveries, Transport};
+use crate::{Face, defaults};
+
+mod catch_up;
+mod delivery;
+
+/// What a shard's thread works with. Nothing of it is shared but the mailbox.
+pub(super) struct Shard {
+    face: Face,
+    mailbox: Arc<Mailbox>,
+    runtime: Handle,
+    returned: UnboundedSender<Returned>,
+    epoll: OwnedFd,
+    entries: Slab<Parked>,
+    groups: Groups,
+    /// Everything up to and including this has been given to the entries that are live.
+    position: Sequence,
+    /// Whether there is more after `position`.
+    behind: bool,
+    wheel: Wheel,
+    begun: Instant,
+    /// The present tick of the wheel.
+    now: u32,
+    generation: u32,
+    write_timeout: u32,
+    /// Entries that lag and whose sockets, as far as is known, take bytes.
+    ready: VecDeque<Key>,
+    /// Entries that want a page from the log.
+    want_read: VecDeque<Key>,
+    reading: usize,
+    /// Chunks that entries which catch up were given lately, by group and the place before them: many who come
+    /// back together come back to the same place.
+    chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
+    /// What was read of polls beyond their requests, which is rare.
+    unread: HashMap<Key, Bytes>,
+    counts: Counts,
+    draining: bool,
+    stopping: bool,
+}
+
+struct Counts {
+    stream: Deliveries,
+    lines: Deliveries,
+    long_poll: Deliveries,
+}
+
+/// How a write went.
+enum Sent {
+    All,
+    /// The socket takes no more for now; so many bytes of it were taken.
+    Some(usize),
+    Failed,
+}
+
+/// How many events of the kernel are taken at once.
+const EVENTS: usize = 1_024;
+/// How much of the tail is passed on at once. The bound in bytes keeps a batch below what a socket's buffer
+/// takes, so that a fast reader stays live.
+const BATCH: PullLimits = PullLimits { events: 1_024, bytes: 128 << 10 };
+/// How much an entry that catches up is given at once, before it is another's turn.
+const CATCH_UP: PullLimits = PullLimits { events: 2_048, bytes: 128 << 10 };
+/// How many entries have a turn at catching up before sockets and new events are looked at again.
+const TURNS: usize = 256;
+/// Pages that a shard reads from the log at once, and so the memory that readers far behind take together.
+const READS: usize = 4;
+/// Chunks that are kept to be shared; at most so many times [`CATCH_UP`] in bytes.
+const CHUNKS: usize = 64;
+/// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
+/// that it was sent.
+const DISCARD_BYTES: usize = 16 << 10;
+
+// === impl Shard ===
+
+impl Shard {
+    pub(super) fn new(
+        face: Face,
+        mailbox: Arc<Mailbox>,
+        runtime: Handle,
+        returned: UnboundedSender<Returned>,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data = epoll::EventData::new_u64(Key::MAILBOX.to_bits());
+        epoll::add(&epoll, mailbox.bell(), data, epoll::EventFlags::IN)?;
+        let counts = Counts {
+            stream: face.metrics.deliveries(Transport::Stream),
+            lines: face.metrics.deliveries(Transport::Lines),
+            long_poll: face.metrics.deliveries(Transport::LongPoll),
+        };
+        Ok(Self {
+            position: face.hub.latest(),
+            write_timeout: ticks(face.config.write_timeout),
+            face,
+            mailbox,
+            runtime,
+            returned,
+            epoll,
+            counts,
+            entries: Slab::new(),
+            groups: Groups::default(),
+            behind: false,
+            wheel: Wheel::new(),
+            begun: Instant::now(),
+            now: 0,
+            generation: 0,
+            ready: VecDeque::new(),
+            want_read: VecDeque::new(),
+            reading: 0,
+            chunks: HashMap::new(),
+            unread: HashMap::new(),
+            draining: false,
+            stopping: false,
+        })
+    }
+
+    /// Serves the entries until it is told to stop and none is left.
+    pub(super) fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        let mut deadline = None;
+        loop {
+            if let Err(error) = self.wait(&mut events) {
+                tracing::error!(%error, "failed to wait for parked connections");
+                return;
+            }
+            self.now = Wheel::tick_at(self.begun.elapsed());
+            for event in events.drain(..) {
+                match Key::from_bits(event.data.u64()) {
+                    Key::MAILBOX => self.mailbox.silence(),
+                    key => self.on_socket(key, event.flags),
+                }
+            }
+            for message in self.mailbox.open() {
+                self.on_message(message);
+            }
+            self.advance();
+            self.take_turns();
+            self.start_reads();
+            while let Some((tick, keys)) = self.wheel.take(self.now) {
+                for key in keys {
+                    self.on_tick(tick, key);
+                }
+            }
+            if self.stopping {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + defaults::DRAIN_TIMEOUT);
+                if self.entries.is_empty() || Instant::now() >= deadline {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let timeout = if self.behind || !self.ready.is_empty() {
+            Some(Timespec::default())
+        } else if self.stopping {
+            Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 })
+        } else {
+            self.wheel.next(self.begun.elapsed()).map(|wait| Timespec {
+                tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(wait.subsec_nanos()),
+            })
+        };
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Park(parcel) => self.admit(*parcel),
+            Message::Read(key, result) => self.on_read(key, result),
+            Message::Drain => {
+                self.draining = true;
+                let indices: Vec<_> = self.entries.iter().map(|(index, _)| narrow(index)).collect();
+                for index in indices {
+                    self.dismiss(index);
+                }
+            }
+            Message::Stop => self.stopping = true,
+        }
+    }
+
+    fn admit(&mut self, parcel: Parcel) {
+        let Parcel { socket, order, unread } = parcel;
+        let index = narrow(self.entries.vacant_key());
+        self.generation = self.generation.wrapping_add(1);
+        let key = Key { index, generation: self.generation };
+        // Edge-triggered: the kernel speaks up when a full socket takes bytes again and when the reader leaves,
+        // and nothing has to be changed in between.
+        let flags =
+            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        if let Err(error) = epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)
+        {
+            tracing::warn!(%error, "failed to watch a connection");
+            drop(self.returned.send(Returned::Closed));
+            return;
+        }
+        let since = match order.interest.shape {
+            Shape::Stream { .. } => self.now,
+            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)),
+        };
+        self.mailbox.count(&order.interest.selection, true);
+        self.counts.of(&order.interest.shape).arrive();
+        let (group, place) = self.groups.join(order.interest, index);
+        self.entries.insert(Parked {
+            socket,
+            generation: key.generation,
+            group,
+            place,
+            cursor: order.cursor,
+            told: order.cursor,
+            pending: (!order.opening.is_empty())
+                .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
+            scheduled: 0,
+            since,
+            blocked: None,
+            state: State::Lagging,
+        });
+        if !unread.is_empty() {
+            self.unread.insert(key, unread);
+        }
+        self.schedule(index);
+        if self.draining {
+            self.dismiss(index);
+        } else {
+            self.resume(index);
+        }
+    }
+
+    fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
+        let Some(entry) = self.find(key) else { return };
+        if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP | epoll::EventFlags::RDHUP) {
+            self.close(key.index);
+        } else if flags.contains(epoll::EventFlags::OUT) && entry.blocked.is_some() {
+            self.resume(key.index);
+        }
+    }
+
+    /// Whether the entry that a key names is still there.
+    fn find(&self, key: Key) -> Option<&Parked> {
+        self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)
+    }
+
+    fn key(&self, index: u32) -> Key {
+        Key { index, generation: self.entries[index as usize].generation }
+    }
+
+    /// The tick at which an entry has to be looked at.
+    fn due(&self, entry: &Parked) -> u32 {
+        if let Some(blocked) = entry.blocked {
+            return blocked.get().saturating_add(self.write_timeout);
+        }
+        match self.groups.get(entry.group).interest.shape {
+            Shape::Poll { .. } => entry.since,
+            Shape::Stream { heartbeat, .. } => {
+                // Readers who fell silent together are not all due together.
+                let spread = entry.generation.wrapping_mul(2_654_435_761) % (heartbeat / 8).max(1);
+                entry.since.saturating_add(heartbeat).saturating_add(spread)
+            }
+        }
+    }
+
+    fn schedule(&mut self, index: u32) {
+        let due = self.due(&self.entries[index as usize]);
+        let key = self.key(index);
+        self.entries[index as usize].scheduled = self.wheel.put(due, key);
+    }
+
+    fn on_tick(&mut self, tick: u32, key: Key) {
+        let Some(entry) = self.find(key).filter(|entry| entry.scheduled == tick) else { return };
+        if self.due(entry) <= self.now {
+            let polls = self.groups.get(entry.group).interest.shape.is_poll();
+            match (entry.blocked.is_some(), entry.state, polls) {
+                (true, ..) => {
+                    tracing::debug!("closed a connection that took no byte for the write timeout");
+                    self.face.metrics.slow_closes.inc();
+                    self.close(key.index);
+                }
+                (false, State::Live, false) => self.heartbeat(key.index),
+                (false, State::Live, true) => self.time_out(key.index),
+                // What it is about to be given is sign enough of life.
+                (false, _, false) => self.entries[key.index as usize].since = self.now,
+                (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
+            }
+        }
+        if self.find(key).is_some() {
+            self.schedule(key.index);
+        }
+    }
+
+    /// Takes note that a socket takes no more bytes for now.
+    fn block(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        entry.blocked = Some(NonZeroU32::new(self.now).unwrap_or(NonZeroU32::MIN));
+        if entry.scheduled > self.now.saturating_add(self.write_timeout) {
+            self.schedule(index);
+        }
+    }
+
+    /// Ends an entry that has been sent all that it will be.
+    fn finish(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        match self.groups.get(entry.group).interest.shape {
+            Shape::Poll { close: false, .. } if !self.draining => {
+                let key = self.key(index);
+                let entry = self.remove(index);
+                let unread = self.unread.remove(&key).unwrap_or_default();
+                // What fails here fails again, and is noticed, when the connection is used.
+                let _ = epoll::delete(&self.epoll, &entry.socket);
+                drop(self.returned.send(Returned::Open(entry.socket, unread)));
+            }
+            _ => {
+                let _ = shutdown(&entry.socket, Shutdown::Write);
+                let mut rest = [0; DISCARD_BYTES];
+                let _ = recv(&entry.socket, &mut rest, RecvFlags::DONTWAIT);
+                self.close(index);
+            }
+        }
+    }
+
+    fn close(&mut self, index: u32) {
+        let key = self.key(index);
+        self.unread.remove(&key);
+        drop(self.remove(index));
+        drop(self.returned.send(Returned::Closed));
+    }
+
+    fn remove(&mut self, index: u32) -> Parked {
+        let entry = self.entries.remove(index as usize);
+        let interest = &self.groups.get(entry.group).interest;
+        self.mailbox.count(&interest.selection, false);
+        self.counts.of(&interest.shape).leave();
+        let (moved, gone) = self.groups.leave(entry.group, entry.place);
+        if let Some(moved) = moved {
+            self.entries[moved as usize].place = entry.place;
+        }
+        if gone {
+            // The group's number may name another soon.
+            self.chunks.clear();
+        }
+        entry
+    }
+}
+
+impl Counts {
+    fn of(&self, shape: &Shape) -> &Deliveries {
+        match shape {
+            Shape::Poll { .. } => &self.long_poll,
+            Shape::Stream { transport: Transport::Lines, .. } => &self.lines,
+            Shape::Stream { .. } => &self.stream,
+        }
+    }
+}
+
+/// Sends what a socket takes without waiting.
+fn offer(socket: &OwnedFd, bytes: &[u8]) -> Sent {
+    loop {
+        match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(count) if count == bytes.len() => return Sent::All,
+            Ok(count) => return Sent::Some(count),
+            Err(Errno::AGAIN) => return Sent::Some(0),
+            Err(Errno::INTR) => {}
+            Err(_) => return Sent::Failed,
+        }
+    }
+}

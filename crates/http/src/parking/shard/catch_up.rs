@@ -1,0 +1,248 @@
+//! What an entry has not seen, when its socket takes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_hub::{PullLimits, Recent};
+use tidings_log::ReadError;
+use tidings_protocol::{Cursor, GapReason, Sequence, limits};
+
+use super::{CATCH_UP, CHUNKS, READS, Sent, Shard, TURNS, offer};
+use crate::parking::chunk::Chunk;
+use crate::parking::group::Shape;
+use crate::parking::mailbox::Message;
+use crate::parking::page::PagePart;
+use crate::parking::parked::{Key, Pending, State};
+
+impl Shard {
+    /// Gives the entries that lag their turns.
+    pub(super) fn take_turns(&mut self) {
+        for _ in 0..TURNS {
+            let Some(key) = self.ready.pop_front() else { break };
+            if self.find(key).is_some_and(|entry| entry.state == State::Lagging && entry.blocked.is_none()) {
+                self.resume(key.index);
+            }
+        }
+    }
+
+    pub(super) fn catch_up_later(&mut self, index: u32) {
+        self.entries[index as usize].state = State::Lagging;
+        let key = self.key(index);
+        self.ready.push_back(key);
+    }
+
+    /// Goes on with an entry whose socket may take bytes: first what is pending, then one chunk of what it has
+    /// not seen.
+    pub(super) fn resume(&mut self, index: u32) {
+        if !self.flush(index) {
+            return;
+        }
+        match self.entries[index as usize].state {
+            State::Ending => self.finish(index),
+            State::Lagging => self.catch_up(index),
+            State::Live | State::Reading => {}
+        }
+    }
+
+    /// Sends what is pending. Says whether the entry is there and its socket takes more.
+    fn flush(&mut self, index: u32) -> bool {
+        let entry = &mut self.entries[index as usize];
+        let frames = match self.groups.get(entry.group).interest.shape {
+            Shape::Stream { frames, .. } => Some(frames),
+            Shape::Poll { .. } => None,
+        };
+        let Some(pending) = entry.pending.as_deref_mut() else {
+            entry.blocked = None;
+            return true;
+        };
+        let (bytes, sent) = match pending {
+            Pending::Bytes(bytes, sent) => (&bytes[..], sent),
+            Pending::Frame(event, sent) => {
+                (frames.map_or(&[][..], |frames| event.frame(frames.framing())), sent)
+            }
+        };
+        match offer(&entry.socket, &bytes[*sent..]) {
+            Sent::All => {
+                entry.pending = None;
+                entry.blocked = None;
+                if frames.is_some() {
+                    entry.since = self.now;
+                }
+                true
+            }
+            Sent::Some(count) => {
+                *sent += count;
+                // The deadline runs from the last byte that was taken.
+                if count > 0 || entry.blocked.is_none() {
+                    self.block(index);
+                }
+                false
+            }
+            Sent::Failed => {
+                self.close(index);
+                false
+            }
+        }
+    }
+
+    fn catch_up(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        if entry.cursor >= self.position {
+            entry.state = State::Live;
+            return;
+        }
+        let (group, after) = (entry.group, entry.cursor);
+        let interest = &self.groups.get(group).interest;
+        match interest.shape {
+            Shape::Stream { frames, .. } => {
+                let chunk = match self.chunks.get(&(group, after)) {
+                    Some(chunk) => Arc::clone(chunk),
+                    None => {
+                        let Some(recent) = self.face.hub.recent_of(after, &interest.selection, CATCH_UP)
+                        else {
+                            return self.read_later(index);
+                        };
+                        let epoch = self.face.hub.epoch();
+                        let chunk = Arc::new(Chunk::new(&recent, &interest.selection, frames, epoch));
+                        if self.chunks.len() >= CHUNKS {
+                            self.chunks.clear();
+                        }
+                        self.chunks.insert((group, after), Arc::clone(&chunk));
+                        chunk
+                    }
+                };
+                self.give(index, &chunk);
+            }
+            Shape::Poll { limit, .. } => {
+                let limits = PullLimits { events: limit.saturating_add(1), bytes: limits::PAGE_BYTES };
+                match self.face.hub.recent_of(after, &interest.selection, limits) {
+                    Some(recent) => self.give_page(index, &recent),
+                    None => self.read_later(index),
+                }
+            }
+        }
+    }
+
+    /// Sends a chunk that begins at an entry's cursor.
+    fn give(&mut self, index: u32, chunk: &Chunk) {
+        let entry = &mut self.entries[index as usize];
+        if chunk.bytes.is_empty() {
+            entry.cursor = chunk.next;
+            return self.live_or_later(index);
+        }
+        self.counts.of(&self.groups.get(entry.group).interest.shape).count(chunk.events(), chunk.bytes.len());
+        match offer(&entry.socket, &chunk.bytes) {
+            Sent::All => {
+                let key = self.key(index);
+                self.took(index, chunk);
+                if self.find(key).is_some() {
+                    self.live_or_later(index);
+                }
+            }
+            Sent::Some(sent) => self.took_some(index, chunk, sent),
+            Sent::Failed => self.close(index),
+        }
+    }
+
+    fn give_page(&mut self, index: u32, recent: &Recent) {
+        let entry = &mut self.entries[index as usize];
+        let interest = &self.groups.get(entry.group).interest;
+        let Shape::Poll { limit, ref head, close } = interest.shape else { return };
+        let mut page = PagePart::new(recent, &interest.selection, limit);
+        if page.pull.is_empty() {
+            entry.cursor = page.next;
+            return self.live_or_later(index);
+        }
+        // A page that was cut off by its bytes has more behind it, as far as can be told here.
+        page.pull.more |= !page.pull.ended && page.next < self.position;
+        let response = Bytes::from(page.response(head, close || self.draining, self.face.hub.epoch()));
+        self.counts.long_poll.count(page.pull.entries.len(), response.len());
+        self.answer(index, &response);
+    }
+
+    fn live_or_later(&mut self, index: u32) {
+        if self.entries[index as usize].cursor >= self.position {
+            self.entries[index as usize].state = State::Live;
+        } else {
+            self.catch_up_later(index);
+        }
+    }
+
+    /// The hub's memory does not reach back to the entry's cursor: the log does.
+    fn read_later(&mut self, index: u32) {
+        self.entries[index as usize].state = State::Reading;
+        let key = self.key(index);
+        self.want_read.push_back(key);
+    }
+
+    pub(super) fn start_reads(&mut self) {
+        while self.reading < READS {
+            let Some(key) = self.want_read.pop_front() else { break };
+            let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { continue };
+            let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
+            let interest = &self.groups.get(entry.group).interest;
+            let (after, selection) = (entry.cursor, Arc::clone(&interest.selection));
+            let limits = match interest.shape {
+                Shape::Stream { .. } => CATCH_UP,
+                Shape::Poll { limit, .. } => PullLimits { events: limit.saturating_add(1), ..CATCH_UP },
+            };
+            self.reading += 1;
+            self.runtime.spawn(async move {
+                let result = hub.read(after, &selection, limits).await;
+                mailbox.post(Message::Read(key, result));
+            });
+        }
+    }
+
+    pub(super) fn on_read(&mut self, key: Key, result: Result<Recent, ReadError>) {
+        self.reading -= 1;
+        let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { return };
+        let (group, cursor) = (entry.group, entry.cursor);
+        self.entries[key.index as usize].state = State::Lagging;
+        match result {
+            Ok(recent) => {
+                let interest = &self.groups.get(group).interest;
+                match interest.shape {
+                    Shape::Stream { frames, .. } => {
+                        let epoch = self.face.hub.epoch();
+                        let chunk = Chunk::new(&recent, &interest.selection, frames, epoch);
+                        self.give(key.index, &chunk);
+                    }
+                    Shape::Poll { .. } => self.give_page(key.index, &recent),
+                }
+            }
+            Err(ReadError::Expired { .. }) => self.tell_gap(key.index, cursor),
+            Err(error) => {
+                tracing::error!(%error, "failed to read the log for a parked connection");
+                self.close(key.index);
+            }
+        }
+    }
+
+    /// Retention has overtaken an entry: it is told, and goes on from the earliest event.
+    fn tell_gap(&mut self, index: u32, cursor: Sequence) {
+        let since = Cursor::new(self.face.hub.epoch(), cursor).to_string();
+        let (gap, resumed) = self.face.hub.gap(GapReason::Expired, since);
+        self.face.metrics.count_gap(gap.reason);
+        let entry = &mut self.entries[index as usize];
+        let interest = &self.groups.get(entry.group).interest;
+        entry.cursor = resumed;
+        entry.told = resumed;
+        match interest.shape {
+            Shape::Stream { frames, .. } => {
+                let mut bytes = Vec::new();
+                frames.gap(&gap, &mut bytes);
+                entry.pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
+                self.resume(index);
+            }
+            Shape::Poll { ref head, close, .. } => {
+                let none = Recent { entries: Vec::new(), next: resumed };
+                let mut page = PagePart::new(&none, &interest.selection, 1);
+                page.pull.gap = Some(gap);
+                page.pull.more = resumed < self.position;
+                let response = page.response(head, close || self.draining, self.face.hub.epoch());
+                self.answer(index, &Bytes::from(response));
+            }
+        }
+    }
+}

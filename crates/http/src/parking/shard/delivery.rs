@@ -1,0 +1,228 @@
+//! New events, to the entries that are live.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_hub::Recent;
+use tidings_protocol::{Cursor, Sequence};
+
+use super::{BATCH, Sent, Shard, offer};
+use crate::defaults;
+use crate::parking::chunk::{Chunk, Cut};
+use crate::parking::group::{Shape, narrow};
+use crate::parking::page::PagePart;
+use crate::parking::parked::{Key, Pending, State};
+
+impl Shard {
+    /// Passes on what the hub has after the shard's position, some at a time.
+    pub(super) fn advance(&mut self) {
+        let start = self.position;
+        let Some(recent) = self.face.hub.recent(start, BATCH) else {
+            // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
+            self.position = self.face.hub.latest();
+            let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
+            for (index, entry) in live {
+                entry.state = State::Lagging;
+                entry.cursor = entry.cursor.max(start);
+                self.ready.push_back(Key { index: narrow(index), generation: entry.generation });
+            }
+            return;
+        };
+        self.behind = !recent.entries.is_empty();
+        if self.behind {
+            self.deliver(start, &recent);
+            self.position = recent.next;
+        }
+    }
+
+    fn deliver(&mut self, start: Sequence, recent: &Recent) {
+        let mut touched = Vec::new();
+        for (place, entry) in recent.entries.iter().enumerate() {
+            self.groups.matching(entry.event(), |number, group| {
+                if group.matched.is_empty() {
+                    touched.push(number);
+                }
+                group.matched.push(narrow(place));
+            });
+        }
+        for number in touched {
+            let group = self.groups.get_mut(number);
+            let matched = std::mem::take(&mut group.matched);
+            let interest = group.interest.clone();
+            let entries = matched.iter().map(|place| Arc::clone(&recent.entries[*place as usize]));
+            let part = Recent { entries: entries.collect(), next: recent.next };
+            match interest.shape {
+                Shape::Stream { frames, .. } => {
+                    let chunk = Chunk::new(&part, &interest.selection, frames, self.face.hub.epoch());
+                    if !chunk.bytes.is_empty() {
+                        let served = self.deliver_chunk(number, start, &chunk);
+                        // What a slow socket left is counted with it.
+                        let counts = self.counts.of(&interest.shape);
+                        counts.count(chunk.events() * served, chunk.bytes.len() * served);
+                    }
+                }
+                Shape::Poll { limit, ref head, close } => {
+                    let page = PagePart::new(&part, &interest.selection, limit);
+                    if !page.pull.is_empty() {
+                        let response = page.response(head, close || self.draining, self.face.hub.epoch());
+                        self.deliver_page(number, start, &Bytes::from(response), page.pull.entries.len());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a chunk to the members of a group that are live, and says how many those are.
+    fn deliver_chunk(&mut self, number: u32, start: Sequence, chunk: &Chunk) -> usize {
+        let mut served = 0;
+        // From the end, so that whoever leaves is replaced by one that has had its turn.
+        let mut place = self.groups.get(number).members.len();
+        while place > 0 {
+            place -= 1;
+            let index = self.groups.get(number).members[place];
+            let entry = &mut self.entries[index as usize];
+            if entry.state != State::Live {
+                continue;
+            }
+            if entry.cursor > start {
+                self.catch_up_later(index);
+                continue;
+            }
+            entry.cursor = start;
+            served += 1;
+            match offer(&entry.socket, &chunk.bytes) {
+                Sent::All => self.took(index, chunk),
+                Sent::Some(sent) => self.took_some(index, chunk, sent),
+                Sent::Failed => self.close(index),
+            }
+        }
+        served
+    }
+
+    fn deliver_page(&mut self, number: u32, start: Sequence, response: &Bytes, events: usize) {
+        let mut served = 0;
+        let mut place = self.groups.get(number).members.len();
+        while place > 0 {
+            place -= 1;
+            let index = self.groups.get(number).members[place];
+            let entry = &mut self.entries[index as usize];
+            if entry.state != State::Live {
+                continue;
+            }
+            if entry.cursor > start {
+                self.catch_up_later(index);
+                continue;
+            }
+            served += 1;
+            self.answer(index, response);
+        }
+        self.counts.long_poll.count(events * served, response.len() * served);
+    }
+
+    /// Sends a poll its answer.
+    pub(super) fn answer(&mut self, index: u32, response: &Bytes) {
+        let entry = &mut self.entries[index as usize];
+        entry.state = State::Ending;
+        match offer(&entry.socket, response) {
+            Sent::All => self.finish(index),
+            Sent::Some(sent) => {
+                entry.pending = Some(Box::new(Pending::Bytes(response.clone(), sent)));
+                self.block(index);
+            }
+            Sent::Failed => self.close(index),
+        }
+    }
+
+    /// Answers a poll whose wait is over.
+    pub(super) fn time_out(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        let next = if entry.state == State::Live { entry.cursor.max(self.position) } else { entry.cursor };
+        let interest = &self.groups.get(entry.group).interest;
+        let Shape::Poll { head, close, .. } = &interest.shape else { return };
+        let none = Recent { entries: Vec::new(), next };
+        let page = PagePart::new(&none, &interest.selection, 1);
+        let response = Bytes::from(page.response(head, *close || self.draining, self.face.hub.epoch()));
+        self.counts.long_poll.count(0, response.len());
+        self.answer(index, &response);
+    }
+
+    /// Gives a silent stream a sign of life.
+    pub(super) fn heartbeat(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
+        entry.cursor = entry.cursor.max(self.position);
+        let cursor = Cursor::new(self.face.hub.epoch(), entry.cursor);
+        let mut bytes = Vec::new();
+        frames.heartbeat((entry.cursor != entry.told).then_some(cursor), &mut bytes);
+        entry.told = entry.cursor;
+        entry.since = self.now;
+        self.say(index, bytes);
+    }
+
+    /// Sends something that is not an event. Nothing is pending.
+    fn say(&mut self, index: u32, bytes: Vec<u8>) {
+        self.entries[index as usize].pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
+        if self.entries[index as usize].state == State::Live {
+            self.entries[index as usize].state = State::Lagging;
+        }
+        self.resume(index);
+    }
+
+    /// Ends an entry because the hub does: a poll is answered with what it has, and a stream is told when to
+    /// come back.
+    pub(super) fn dismiss(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        if entry.state == State::Ending {
+            return;
+        }
+        let frames = match self.groups.get(entry.group).interest.shape {
+            Shape::Poll { .. } => return self.time_out(index),
+            Shape::Stream { frames, .. } => frames,
+        };
+        // What was begun is finished first, so that the end falls between two events.
+        let mut bytes = match entry.pending.as_deref() {
+            None => Vec::new(),
+            Some(Pending::Bytes(bytes, sent)) => bytes[*sent..].to_vec(),
+            Some(Pending::Frame(event, sent)) => event.frame(frames.framing())[*sent..].to_vec(),
+        };
+        frames.farewell(defaults::DRAIN_RETRY, &mut bytes);
+        self.entries[index as usize].state = State::Ending;
+        self.say(index, bytes);
+    }
+
+    /// A live entry took all of a chunk.
+    pub(super) fn took(&mut self, index: u32, chunk: &Chunk) {
+        let entry = &mut self.entries[index as usize];
+        entry.cursor = chunk.next;
+        entry.told = chunk.last().unwrap_or(entry.told);
+        entry.since = self.now;
+        entry.blocked = None;
+        if chunk.ended {
+            self.finish(index);
+        }
+    }
+
+    /// An entry took a part of a chunk that begins at its cursor.
+    pub(super) fn took_some(&mut self, index: u32, chunk: &Chunk, sent: usize) {
+        let entry = &mut self.entries[index as usize];
+        entry.state = State::Lagging;
+        match chunk.cut(sent, entry.cursor) {
+            Cut::Frame(event, sent) => {
+                entry.cursor = event.event().sequence;
+                entry.told = entry.cursor;
+                entry.pending = Some(Box::new(Pending::Frame(event, sent)));
+            }
+            Cut::Between(sequence) => {
+                entry.told = if sequence == entry.cursor { entry.told } else { sequence };
+                entry.cursor = sequence;
+            }
+            Cut::End(sent) => {
+                entry.cursor = chunk.next;
+                entry.state = State::Ending;
+                entry.pending =
+                    Some(Box::new(Pending::Bytes(Bytes::copy_from_slice(&chunk.bytes[sent..]), 0)));
+            }
+        }
+        self.block(index);
+    }
+}

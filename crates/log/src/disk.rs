@@ -1,0 +1,316 @@
+//! A log in segment files of its own.
+
+mod bytes;
+mod error;
+mod files;
+mod group;
+mod handles;
+mod index;
+mod index_file;
+mod keeper;
+mod keys;
+mod limits;
+mod locate;
+mod queue;
+mod reader;
+mod record;
+mod recovery;
+mod scan;
+mod segment;
+mod state;
+mod table;
+mod view;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidings_protocol::{Selection, Sequence, Timestamp, Topic};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+
+use self::files::{Files, SystemFiles};
+use self::queue::{Append, Request};
+use self::view::{Clock, Shared};
+use crate::idempotency::Fingerprint;
+use crate::{
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
+    ReadLimits, Retention, TopicInfo, TopicQuery,
+};
+
+pub use self::error::OpenError;
+
+/// A log on disk.
+///
+/// An append resolves when its batch is on the disk; those that wait at the same time share one sync. What was
+/// acknowledged survives a crash and a power cut; what is found damaged stops [`open`](DiskLog::open) and is
+/// never passed over. Closing marks the end of the log; dropping it closes it too, and waits for that.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use tidings_log::{Batch, DiskConfig, DiskLog, Log};
+/// use tidings_protocol::NewEvent;
+///
+/// let log = DiskLog::open(dir.path(), DiskConfig::default())?;
+/// let appended = log.append(Batch::of(NewEvent::text("orders/42".parse()?, "shipped"))).await?;
+/// assert_eq!(appended.first, 1);
+/// log.close().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct DiskLog {
+    shared: Arc<Shared>,
+    readers: Arc<Semaphore>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a log on disk goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// How much of the past is kept. Whole segments are discarded, each about an eighth of this.
+    pub retention: Retention,
+    /// How long the repetition of an idempotent batch is known as one.
+    pub idempotency_window: Duration,
+    /// When a batch is acknowledged.
+    pub durability: Durability,
+    /// The size of a segment in bytes; by default an eighth of what retention keeps, from 64 KiB to 64 MiB.
+    pub segment_bytes: Option<u64>,
+}
+
+/// When a batch is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it is on the disk: it survives a power cut.
+    #[default]
+    Sync,
+    /// When the operating system has it: it survives the end of the process, and a power cut may lose it. After
+    /// an end without [`close`](Log::close) the log has a new epoch, as nobody can tell.
+    Os,
+}
+
+// === impl DiskConfig ===
+
+impl Default for DiskConfig {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            idempotency_window: limits::IDEMPOTENCY_WINDOW,
+            durability: Durability::default(),
+            segment_bytes: None,
+        }
+    }
+}
+
+impl DiskConfig {
+    fn segment_bytes(&self) -> u64 {
+        let least = segment::HEADER + 2 * record::FENCE_BYTES;
+        self.segment_bytes.map_or_else(
+            || {
+                let share = self.retention.bytes / limits::SEGMENTS_IN_RETENTION;
+                share.clamp(limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX)
+            },
+            |bytes| bytes.clamp(least, u64::from(u32::MAX)),
+        )
+    }
+
+    fn housekeeping(&self) -> Duration {
+        (self.retention.age / 16).clamp(limits::HOUSEKEEPING_MIN, limits::HOUSEKEEPING_MAX)
+    }
+}
+
+// === impl DiskLog ===
+
+impl DiskLog {
+    /// The largest batch, by [`Batch::bytes`].
+    pub const BATCH_BYTES: usize = limits::BATCH_BYTES;
+
+    /// Opens the log in `dir`, or begins one where the directory is empty or missing.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what stands in the way. Where that is damage, nothing was changed.
+    pub fn open(dir: impl AsRef<Path>, config: DiskConfig) -> Result<Self, OpenError> {
+        Self::open_with(
+            dir.as_ref(),
+            config,
+            &(Arc::new(SystemFiles) as Arc<dyn Files>),
+            Arc::new(Timestamp::now),
+        )
+    }
+
+    fn open_with(
+        dir: &Path,
+        config: DiskConfig,
+        files: &Arc<dyn Files>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let opened = recovery::open(dir, config, files, clock)?;
+        let shared = Arc::clone(&opened.shared);
+        let writer = writer::start(opened).map_err(OpenError::io("start a thread for", dir))?;
+        let readers = Arc::new(Semaphore::new(limits::READERS));
+        Ok(Self { shared, readers, writer: Mutex::new(Some(writer)) })
+    }
+
+    async fn append_now(&self, batch: Batch) -> Result<Appended, AppendError> {
+        let bytes = batch.bytes();
+        if bytes > limits::BATCH_BYTES {
+            return Err(AppendError::TooLarge { bytes, limit: limits::BATCH_BYTES });
+        }
+        let fingerprint = Fingerprint::of(&batch, self.shared.secret);
+        let queue = &self.shared.queue;
+        queue.reserve(bytes).await;
+        let (answer, answered) = oneshot::channel();
+        if let Err(reason) = queue.push(Request::Append(Append { batch, fingerprint, bytes, answer })) {
+            queue.release(bytes);
+            return Err(reason.into());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.ended().into()))
+    }
+
+    fn ended(&self) -> LogUnavailable {
+        self.shared
+            .queue
+            .refused()
+            .unwrap_or_else(|| LogUnavailable { reason: "its writer has ended".into() })
+    }
+
+    /// Runs a read where it may wait for the disk without holding up other tasks: a read of the log is a
+    /// reader that has fallen behind, so the hop costs little, and a cold disk costs the others nothing.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let _permit = permit;
+            read(&shared)
+        };
+        match Handle::try_current() {
+            Ok(runtime) => runtime
+                .spawn_blocking(work)
+                .await
+                .unwrap_or_else(|error| Err(ReadError::Unavailable { reason: error.to_string() })),
+            Err(_) => work(),
+        }
+    }
+
+    fn join(&self) {
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer of the log ended in a panic");
+        }
+    }
+
+    /// Does now what retention says, and returns when it is done. The log does this by itself, every ten
+    /// seconds or sixteen times within the age that is kept.
+    pub async fn tidy(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.shared.queue.push(Request::Tidy(done)).is_ok() {
+            // It is not done only where the writer has ended.
+            let _ = wait.await;
+        }
+    }
+}
+
+impl fmt::Debug for DiskLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskLog").field("dir", &self.shared.dir).field("bounds", &self.bounds()).finish()
+    }
+}
+
+impl Drop for DiskLog {
+    fn drop(&mut self) {
+        let (done, _) = oneshot::channel();
+        // A poisoned queue refuses; the writer has to end all the same.
+        self.shared.queue.push_last(Request::Close(done));
+        self.join();
+    }
+}
+
+impl Log for DiskLog {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(self.append_now(batch))
+    }
+
+    fn read<'a>(
+        &'a self,
+        after: Sequence,
+        selection: &'a Selection,
+        limits: ReadLimits,
+    ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
+        Box::pin(async move {
+            let (earliest, latest) = self.shared.range();
+            if after >= latest && after.saturating_add(1) >= earliest {
+                return Ok(Chunk { entries: Vec::new(), next: after });
+            }
+            let selection = selection.clone();
+            self.reading(move |shared| reader::read(shared, after, &selection, limits)).await
+        })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        place: Place,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
+        Box::pin(async move {
+            let selection = selection.clone();
+            self.reading(move |shared| locate::locate(shared, place, &selection)).await
+        })
+    }
+
+    fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>> {
+        Box::pin(async move {
+            let earliest = self.shared.range().0;
+            let info = self.shared.topics().get(topic.as_str());
+            Ok(info.filter(|info| info.latest >= earliest))
+        })
+    }
+
+    fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
+        Box::pin(async move {
+            let earliest = self.shared.range().0;
+            let mut infos = self.shared.topics().list(&query);
+            infos.retain(|info| info.latest >= earliest);
+            Ok(infos)
+        })
+    }
+
+    fn bounds(&self) -> Bounds {
+        let (earliest, latest) = self.shared.range();
+        Bounds { epoch: self.shared.epoch, earliest, latest }
+    }
+
+    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence {
+        let mut slot = self.shared.follower();
+        *slot = Some(follower);
+        self.shared.range().1
+    }
+
+    fn ready(&self) -> Result<(), LogUnavailable> {
+        self.shared.ready()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        Box::pin(async move {
+            let (done, wait) = oneshot::channel();
+            self.shared.queue.push_last(Request::Close(done));
+            let closed = match wait.await {
+                Ok(closed) => closed,
+                // Somebody has closed it before.
+                Err(_) => self.shared.poisoned().map_or(Ok(()), Err),
+            };
+            self.join();
+            closed
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! What the log asks of a file system, and nothing more: the seam where tests tear writes, fill disks and cut
+//! the power.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Held while it lives.
+pub(crate) type Lock = Box<dyn Any + Send + Sync>;
+
+/// A file system.
+pub(crate) trait Files: Debug + Send + Sync + 'static {
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Locks a file against other processes, and against other locks of this one; `None` where it is locked.
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Opens a file that exists.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Creates a file, empty.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// A file that is open.
+pub(crate) trait File: Debug + Send + Sync + 'static {
+    fn len(&self) -> io::Result<u64>;
+    /// Reads as much as there is, up to the length of `buffer`.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reserves room on the disk.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+    /// Returns when the data, and the length, are on the disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The system's own files.
+#[derive(Debug)]
+pub(crate) struct SystemFiles;
+
+// === impl SystemFiles ===
+
+impl Files for SystemFiles {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match FileExt::read_at(self, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(self, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            // Not every file system can; the zeros that follow reserve the room as well.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        Self::set_len(self, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Whether an error says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Reads a whole small file.
+pub(crate) fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Replaces a file whole or not at all.
+pub(crate) fn replace(files: &dyn Files, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let file = files.create(&new)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    files.rename(&new, path)?;
+    path.parent().map_or(Ok(()), |dir| files.sync_dir(dir))
+}

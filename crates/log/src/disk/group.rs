@@ -1,0 +1,134 @@
+//! The batches that are written in one piece, and what their publishers are told.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tidings_protocol::{Event, Timestamp, Topic};
+use tokio::sync::oneshot;
+
+use super::limits;
+use super::record::{self, Role, Stamp};
+use crate::idempotency::{Answer, Fingerprint};
+use crate::{AppendError, Appended};
+
+type Sender = oneshot::Sender<Result<Appended, AppendError>>;
+
+/// Batches that are numbered and encoded, and not yet on the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) entries: Vec<Arc<Event>>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) buffer: Vec<u8>,
+    /// The time of the last entry.
+    pub(crate) time: Timestamp,
+    /// Topics that end with an entry of the group.
+    pub(crate) closed: HashSet<Topic>,
+    /// The idempotent batches of the group.
+    pub(crate) answers: HashMap<u128, Answer>,
+    /// Shares of the queue that are given back in the end.
+    pub(crate) reserved: usize,
+    waiting: Vec<Waiting>,
+}
+
+/// Where an entry lies in the buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    /// Whether it ends a batch with an idempotency key.
+    pub(crate) keyed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    to: Sender,
+    answer: Result<Appended, AppendError>,
+    /// Whether the answer is only right where the group is written.
+    depends: bool,
+}
+
+// === impl Group ===
+
+impl Group {
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Adds an answer that is right whatever becomes of the group.
+    pub(crate) fn answer(&mut self, to: Sender, answer: Result<Appended, AppendError>) {
+        self.waiting.push(Waiting { to, answer, depends: false });
+    }
+
+    /// Adds an answer that was given for the sake of something that is perhaps in the group.
+    pub(crate) fn answer_after(&mut self, to: Sender, answer: Result<Appended, AppendError>) {
+        self.waiting.push(Waiting { to, answer, depends: true });
+    }
+
+    /// Adds the entries of a batch.
+    pub(crate) fn add(
+        &mut self,
+        entries: Vec<Arc<Event>>,
+        fingerprint: Option<Fingerprint>,
+        time: Timestamp,
+        stamp: Stamp,
+        fence: bool,
+        to: Sender,
+    ) {
+        let first = entries.first().map_or(0, |entry| entry.sequence);
+        let count = entries.len();
+        for (place, entry) in entries.iter().enumerate() {
+            let offset = self.buffer.len();
+            let is_last = place + 1 == count;
+            let role = Role {
+                continues: !is_last,
+                fence: fence && offset == 0,
+                fingerprint: fingerprint.filter(|_| place == 0),
+            };
+            record::encode(&mut self.buffer, entry, &role, stamp);
+            self.places.push(Place {
+                offset: offset as u64,
+                length: (self.buffer.len() - offset) as u64,
+                keyed: is_last && fingerprint.is_some(),
+            });
+            if entry.closes() {
+                self.closed.insert(entry.topic.clone());
+            }
+        }
+        let appended =
+            Appended { first, count: u32::try_from(count).unwrap_or(u32::MAX), time, duplicate: false };
+        if let Some(Fingerprint { key, content }) = fingerprint
+            && count > 0
+        {
+            self.answers.insert(key, Answer { content, appended });
+        }
+        self.time = time;
+        self.entries.extend(entries);
+        self.answer_after(to, Ok(appended));
+    }
+
+    /// Nothing of the group was appended.
+    pub(crate) fn fail(&mut self, error: &AppendError) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.depends) {
+            waiting.answer = Err(error.clone());
+        }
+    }
+
+    /// Tells everybody.
+    pub(crate) fn resolve(&mut self) {
+        for Waiting { to, answer, .. } in self.waiting.drain(..) {
+            // Who does not wait any more has left.
+            drop(to.send(answer));
+        }
+    }
+
+    /// Makes the group empty, and keeps what memory is of use to the next one.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.places.clear();
+        self.buffer.clear();
+        self.buffer.shrink_to(limits::BUFFER_KEPT_BYTES);
+        self.closed.clear();
+        self.answers.clear();
+        self.reserved = 0;
+    }
+}

@@ -1,0 +1,60 @@
+//! Every bound of the disk log, in one place.
+
+use std::time::Duration;
+
+/// The version of the files that this program writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The largest segment, and the usual one.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// The smallest segment.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// So many segments share the bytes that retention keeps: what retention discards in one piece.
+pub(crate) const SEGMENTS_IN_RETENTION: u64 = 8;
+/// So many segments share the age that retention keeps, where traffic is too low to fill them.
+pub(crate) const SEGMENTS_IN_AGE: u32 = 8;
+
+/// The largest batch, by [`Batch::bytes`](crate::Batch::bytes).
+pub(crate) const BATCH_BYTES: usize = 16 << 20;
+/// What waits to be written, by the same measure. Whoever comes when it is full waits for room.
+pub(crate) const QUEUE_BYTES: usize = 32 << 20;
+/// A group that is written at once ends when it has this many bytes, so that followers and readers see long
+/// queues arrive in pieces.
+pub(crate) const GROUP_BYTES: usize = 4 << 20;
+/// A buffer that grew larger than this for one large group is given back after it.
+pub(crate) const BUFFER_KEPT_BYTES: usize = 1 << 20;
+
+/// Reads that are in the files at the same time; more wait. Each holds one buffer.
+pub(crate) const READERS: usize = 16;
+/// What a scan reads at once.
+pub(crate) const SCAN_CHUNK_BYTES: usize = 256 << 10;
+/// What a read by postings reads at once where the next one is near.
+pub(crate) const NEAR_CHUNK_BYTES: usize = 64 << 10;
+/// What a read by postings reads at once where the next one is far.
+pub(crate) const FAR_CHUNK_BYTES: usize = 4 << 10;
+/// How many bytes of records one read looks at, so that a rare selection does not hold a reader for long.
+pub(crate) const READ_SCAN_BYTES: u64 = 8 << 20;
+/// How many postings one read takes from an index at a time.
+pub(crate) const READ_POSTINGS: usize = 4_096;
+/// How many topics one read remembers, not to check the same name again and again.
+pub(crate) const READ_TOPICS: usize = 4_096;
+/// Files of sealed segments that are kept open.
+pub(crate) const OPEN_FILES: usize = 64;
+
+/// One entry of the table from sequence numbers and times to places, for so many bytes of a segment.
+pub(crate) const MARK_BYTES: u64 = 32 << 10;
+/// Postings of one topic that share a checksum.
+pub(crate) const POSTINGS_BLOCK: usize = 1_023;
+/// Memory for the filters over the idempotency keys of sealed segments. Where there are more keys, the oldest
+/// are looked for on disk without a filter: slower, and as right.
+pub(crate) const KEY_FILTER_BYTES: usize = 64 << 20;
+
+/// What is written between two syncs while a segment is filled with zeros, so that no commit waits for all.
+pub(crate) const ZERO_FILL_BYTES: usize = 4 << 20;
+
+/// Time between two looks at what retention says, at the most and at the least.
+pub(crate) const HOUSEKEEPING_MAX: Duration = Duration::from_secs(10);
+pub(crate) const HOUSEKEEPING_MIN: Duration = Duration::from_millis(100);
+
+/// How long an idempotency key is known, if nobody says otherwise.
+pub(crate) const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3_600);

@@ -1,0 +1,265 @@
+//! Reading: a copy of the view, then the files, and no lock while they are read.
+//!
+//! Topics that are named in full are read by their postings, and segments without them are not touched;
+//! patterns are read by looking at every record. Either way one read holds one buffer, and looks at so many
+//! bytes, however much there is.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use tidings_protocol::{Selection, Sequence, Topic};
+
+use super::handles::Kind;
+use super::index::Wanted;
+use super::limits;
+use super::record::{ALIGN, Record};
+use super::scan::{ScanError, Scanner};
+use super::segment::Segment;
+use super::table::TableError;
+use super::view::{Shared, View};
+use crate::{Chunk, ReadError, ReadLimits};
+
+/// Reads a chunk.
+pub(crate) fn read(
+    shared: &Shared,
+    after: Sequence,
+    selection: &Selection,
+    limits: ReadLimits,
+) -> Result<Chunk, ReadError> {
+    let view = shared.view();
+    let chunk = Chunk { entries: Vec::new(), next: after };
+    if after.saturating_add(1) < view.earliest {
+        return Err(ReadError::Expired { after, earliest: view.earliest });
+    }
+    if after >= view.latest {
+        return Ok(chunk);
+    }
+    let mut reading = Reading {
+        chunk,
+        bytes: 0,
+        budget: limits::READ_SCAN_BYTES,
+        limits,
+        matcher: Matcher::new(selection),
+    };
+    let start = view.segments.partition_point(|segment| segment.base() <= after + 1).saturating_sub(1);
+    for (segment, last) in view.parts().skip(start) {
+        if last <= reading.chunk.next {
+            continue;
+        }
+        let read = Source::open(shared, segment, last).and_then(|mut source| reading.segment(&mut source));
+        match read {
+            Ok(true) => {}
+            Ok(false) => break,
+            // Retention may remove a segment before it is opened.
+            Err(error) => {
+                let earliest = shared.range().0;
+                let is_gone = earliest > reading.chunk.next + 1;
+                if is_gone && reading.chunk.entries.is_empty() {
+                    return Err(ReadError::Expired { after, earliest });
+                }
+                if is_gone {
+                    break;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(reading.chunk)
+}
+
+/// A segment as one read sees it.
+pub(crate) struct Source<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) segment: &'a Segment,
+    pub(crate) scanner: Scanner,
+    /// The last entry that the read may see.
+    pub(crate) last: Sequence,
+}
+
+/// Tells which records belong to a selection, and remembers topics, so that their names are checked once.
+pub(crate) struct Matcher<'a> {
+    pub(crate) selection: &'a Selection,
+    known: HashMap<Topic, bool>,
+}
+
+struct Reading<'a> {
+    chunk: Chunk,
+    bytes: usize,
+    /// Bytes of records that may still be looked at.
+    budget: u64,
+    limits: ReadLimits,
+    matcher: Matcher<'a>,
+}
+
+// === impl View ===
+
+impl View {
+    /// The segments, oldest first, each with the last entry that readers may see in it.
+    pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = (&Segment, Sequence)> + ExactSizeIterator {
+        self.segments.iter().enumerate().map(|(place, segment)| {
+            let last = self.segments.get(place + 1).map_or(self.latest, |next| next.base() - 1);
+            (&**segment, last)
+        })
+    }
+}
+
+// === impl Source ===
+
+impl<'a> Source<'a> {
+    pub(crate) fn open(shared: &'a Shared, segment: &'a Segment, last: Sequence) -> Result<Self, ReadError> {
+        let base = segment.base();
+        let file = shared.handles.get(base, Kind::Log).map_err(|error| {
+            let file = shared.handles.path(base, Kind::Log);
+            ReadError::Unavailable { reason: format!("open {}: {error}", file.display()) }
+        })?;
+        Ok(Self { shared, segment, scanner: Scanner::new(file, segment.header.stamp), last })
+    }
+
+    /// The record at `offset`, where there has to be one.
+    pub(crate) fn record(&mut self, offset: u64, chunk: usize) -> Result<Record<'_>, ReadError> {
+        let file = || self.shared.handles.path(self.segment.base(), Kind::Log);
+        let reason = match self.scanner.record(offset, chunk) {
+            Ok(record) => return Ok(record),
+            Err(ScanError::Blank) => "there is no record where one was written",
+            Err(ScanError::Bad(reason)) => reason,
+            Err(ScanError::Io(error)) => return Err(unreadable(&file().display().to_string(), &error)),
+        };
+        Err(ReadError::Damaged { file: file(), offset, reason: reason.into() })
+    }
+
+    /// Places of records of the topics that a selection names, in order, and whether these are all. `None`
+    /// where the index is of no use, and every record has to be looked at.
+    pub(crate) fn places(&self, selection: &Selection, wanted: Wanted) -> Option<(Vec<u32>, bool)> {
+        let (Wanted::From(_, limit) | Wanted::Before(_, limit)) = wanted;
+        if !selection.patterns().is_empty() {
+            return None;
+        }
+        let index = self.segment.index();
+        let mut places = Vec::new();
+        for topic in selection.topics() {
+            match index.places(topic, wanted) {
+                Ok(found) => places.extend(found),
+                Err(error) => {
+                    self.report(&error);
+                    return None;
+                }
+            }
+        }
+        places.sort_unstable();
+        let all = places.len() < limit;
+        match wanted {
+            Wanted::From(..) => places.truncate(limit),
+            Wanted::Before(..) => drop(places.drain(..places.len().saturating_sub(limit))),
+        }
+        Some((places, all))
+    }
+
+    fn report(&self, error: &TableError) {
+        let file = self.shared.handles.path(self.segment.base(), Kind::Index);
+        tracing::warn!(
+            file = %file.display(),
+            %error,
+            "an index is damaged, its segment is read without it; removed, it is made again at the next start"
+        );
+    }
+}
+
+/// How much to read at once for the record at `place`, where `next` is the place of the one after.
+pub(crate) fn chunk_for(place: u32, next: Option<&u32>) -> usize {
+    let distance = next.map_or(u64::MAX, |next| u64::from(next.abs_diff(place)) * ALIGN);
+    let is_near = distance < limits::FAR_CHUNK_BYTES as u64;
+    if is_near { limits::NEAR_CHUNK_BYTES } else { limits::FAR_CHUNK_BYTES }
+}
+
+fn unreadable(file: &str, error: &io::Error) -> ReadError {
+    ReadError::Unavailable { reason: format!("read {file}: {error}") }
+}
+
+// === impl Matcher ===
+
+impl<'a> Matcher<'a> {
+    pub(crate) fn new(selection: &'a Selection) -> Self {
+        Self { selection, known: HashMap::new() }
+    }
+
+    /// The topic, where it belongs to the selection.
+    pub(crate) fn topic(&mut self, name: &str) -> Option<Topic> {
+        if let Some((topic, matches)) = self.known.get_key_value(name) {
+            return matches.then(|| topic.clone());
+        }
+        let topic = Topic::new(name).ok()?;
+        let matches = self.selection.matches_topic(&topic);
+        if self.known.len() >= limits::READ_TOPICS {
+            self.known.clear();
+        }
+        self.known.insert(topic.clone(), matches);
+        matches.then_some(topic)
+    }
+}
+
+// === impl Reading ===
+
+impl Reading<'_> {
+    /// Reads on in a segment; `false` where the chunk is complete.
+    fn segment(&mut self, source: &mut Source<'_>) -> Result<bool, ReadError> {
+        let limit = self.limits.entries.saturating_add(512).min(limits::READ_POSTINGS);
+        let mut from = source.segment.index().floor(self.chunk.next + 1);
+        loop {
+            let Some((places, all)) = source.places(self.matcher.selection, Wanted::From(from, limit)) else {
+                return self.scan(source, from);
+            };
+            for (number, &place) in places.iter().enumerate() {
+                let offset = u64::from(place) * ALIGN;
+                from = offset + ALIGN;
+                let last = source.last;
+                let record = source.record(offset, chunk_for(place, places.get(number + 1)))?;
+                if record.sequence > last {
+                    break;
+                }
+                if record.sequence > self.chunk.next && !self.take(record) {
+                    return Ok(false);
+                }
+            }
+            if all {
+                self.chunk.next = source.last;
+                return Ok(true);
+            }
+        }
+    }
+
+    fn scan(&mut self, source: &mut Source<'_>, mut offset: u64) -> Result<bool, ReadError> {
+        let last = source.last;
+        while self.chunk.next < last {
+            let record = source.record(offset, limits::SCAN_CHUNK_BYTES)?;
+            offset += record.length;
+            if record.sequence > self.chunk.next && !self.take(record) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes a record into the chunk, where it belongs there; `false` where there is no room for it.
+    fn take(&mut self, record: Record<'_>) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget = self.budget.saturating_sub(record.length);
+        let sequence = record.sequence;
+        if let Some(topic) = self.matcher.topic(record.topic) {
+            let bytes = self.bytes + record.data.len() + record.topic.len();
+            let is_full = self.chunk.entries.len() >= self.limits.entries || bytes > self.limits.bytes;
+            let event = record.to_event(topic);
+            if self.matcher.selection.concerns(&event) {
+                if is_full && !self.chunk.entries.is_empty() {
+                    return false;
+                }
+                self.bytes = bytes;
+                self.chunk.entries.push(Arc::new(event));
+            }
+        }
+        self.chunk.next = sequence;
+        true
+    }
+}

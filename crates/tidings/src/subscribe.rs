@@ -1,0 +1,199 @@
+//! `tidings subscribe`: prints events as they come.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tidings_client::{Event, Item, Since, Subscription, Transport};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::terminal::{Terminal, harmless, seconds};
+
+/// What `tidings subscribe` is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints the data of each event and a line end; with --json, one JSON object per line, gaps and ends among them. A \
+stream that breaks is resumed without loss or repetition, for as long as it takes.
+
+Exit codes: 0 the topic ended, or Ctrl-C, or nobody reads any more; 1 failed; 2 wrong arguments; 3 the hub refused it.")]
+pub(crate) struct Arguments {
+    /// Topics or patterns, like `orders/42`, `orders/*` or `**`
+    #[arg(required = true, value_name = "SELECTOR")]
+    selectors: Vec<String>,
+
+    /// Where to begin: `latest`, `earliest`, the id of an event, `-N` for the last N, a time, or an age like `15m`
+    #[arg(long, default_value = "latest", allow_hyphen_values = true)]
+    since: Since,
+
+    /// Only events of this type; may be repeated
+    #[arg(long, value_name = "TYPE")]
+    event: Vec<String>,
+
+    /// How events are fetched
+    #[arg(long, value_enum, default_value = "auto")]
+    transport: Way,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Way {
+    Auto,
+    Sse,
+    LongPoll,
+    Poll,
+}
+
+/// How much is printed in one write at most, but for single events that are larger.
+const WRITE_BYTES: usize = 64 << 10;
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let client = arguments.connection.client()?;
+    let subscription = client
+        .subscribe(arguments.selectors)
+        .since(arguments.since)
+        .event_types(arguments.event)
+        .transport(arguments.transport.into())
+        .open()?;
+    let terminal = Terminal::find();
+    let printer = Printer { terminal, json: arguments.json, url: arguments.connection.url().to_owned() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = printer.print_all(subscription, tokio::io::stdout()) => result,
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        }
+    });
+    // A write to a pipe that nobody empties cannot be called off: it is left behind.
+    runtime.shutdown_background();
+    match result {
+        Err(error) if is_broken_pipe(&*error) => Ok(ExitCode::SUCCESS),
+        result => result.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+struct Printer {
+    terminal: Terminal,
+    json: bool,
+    url: String,
+}
+
+// === impl Printer ===
+
+impl Printer {
+    async fn print_all(
+        &self,
+        mut subscription: Subscription,
+        mut out: impl AsyncWrite + Unpin,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut text = Vec::new();
+        loop {
+            let mut next = subscription.next().await;
+            // What has come together is written together.
+            let end = loop {
+                match next {
+                    Some(Ok(item)) => self.print(item, subscription.cursor(), &mut text),
+                    Some(Err(error)) => break Some(Err(error)),
+                    None => break Some(Ok(())),
+                }
+                if text.len() >= WRITE_BYTES {
+                    break None;
+                }
+                match subscription.next().now_or_never() {
+                    Some(ready) => next = ready,
+                    None => break None,
+                }
+            };
+            out.write_all(&text).await?;
+            out.flush().await?;
+            text.clear();
+            if let Some(end) = end {
+                return Ok(end.map_err(|error| Failure::to("subscribe")(error.into()))?);
+            }
+        }
+    }
+
+    fn print(&self, item: Item, cursor: Option<&str>, out: &mut Vec<u8>) {
+        match item {
+            Item::Event(event) if self.json => print_line(event.object(), out),
+            Item::Event(event) => self.print_data(&event, out),
+            Item::Gap(gap) => {
+                self.terminal.warn(format_args!(
+                    "events after {} may be missing ({}); going on after {}",
+                    gap.since,
+                    gap.reason.as_str(),
+                    gap.resumed
+                ));
+                if self.json {
+                    print_line(&serde_json::json!({ "gap": gap }), out);
+                }
+            }
+            Item::Open { transport } => {
+                self.terminal.note(format_args!("listening to {} by {transport}", self.url));
+            }
+            Item::Reconnecting { after, reason, .. } => {
+                self.terminal.trouble(format_args!("{reason}; connecting again {}", seconds(after)));
+            }
+            Item::Closed => {
+                self.terminal.note("the topic has ended");
+                if self.json {
+                    print_line(&serde_json::json!({ "end": { "id": cursor } }), out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The data as it is; for people, with what it belongs to before it, and nothing that a terminal obeys.
+    fn print_data(&self, event: &Event, out: &mut Vec<u8>) {
+        if self.terminal.data {
+            let kind = event.event_type().map(|kind| format!(" {kind}")).unwrap_or_default();
+            let about = harmless(&format!("{} {}{kind}", event.time(), event.topic()));
+            out.extend_from_slice(
+                format!("{}  {}", self.terminal.aside(&about), harmless(&event.text())).as_bytes(),
+            );
+        } else {
+            out.extend_from_slice(&event.bytes());
+        }
+        out.push(b'\n');
+    }
+}
+
+/// Appends a JSON value as one line. Line breaks between the tokens of published JSON become spaces.
+fn print_line(value: &impl serde::Serialize, out: &mut Vec<u8>) {
+    let start = out.len();
+    // Strings and values that were JSON before always serialize, and a Vec takes all that is written to it.
+    drop(serde_json::to_writer(&mut *out, value));
+    for byte in out.iter_mut().skip(start) {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    out.push(b'\n');
+}
+
+// === impl Way ===
+
+impl From<Way> for Transport {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Auto => Self::Auto,
+            Way::Sse => Self::Sse,
+            Way::LongPoll => Self::LongPoll,
+            Way::Poll => Self::Poll,
+        }
+    }
+}
