@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_hub::{Entry, Hub};
+use tidings_hub::{Entry, Hub, PullLimits};
 use tidings_log::Batch;
 use tidings_protocol::{Format, NewEvent, Topic};
 use tokio::time::{Instant, sleep};
@@ -41,10 +41,11 @@ async fn a_reader_that_paused_gets_everything_and_nothing_waits_for_it_in_memory
     let mut slow = stalled(&hub, Request::stream("/topics/a")).await;
     slow.block().await;
     publish(&hub.hub, 0..10).await;
-    let early: Vec<Weak<Entry>> = hub.hub.recent(0).unwrap().entries.iter().map(Arc::downgrade).collect();
+    let recent = || hub.hub.recent(0, PullLimits::default());
+    let early: Vec<Weak<Entry>> = recent().unwrap().entries.iter().map(Arc::downgrade).collect();
     publish(&hub.hub, 10..800).await;
     // What memory has is the end, and no other copy is held for the reader.
-    assert!(hub.hub.recent(0).is_none());
+    assert!(recent().is_none());
     assert!(early.iter().all(|entry| entry.upgrade().is_none()));
     for expected in 0..800 {
         let block = slow.event().await;
@@ -131,8 +132,8 @@ async fn a_connection_that_takes_no_byte_is_closed() {
     let mut polling = Wire::narrow(hub.address).await;
     polling.send(Request::get("/topics/a").bytes().repeat(20)).await;
     eventually("all are closed", async || hub.metric("tidings_connections").await == 1).await;
-    hub.readers("Stream", 0).await;
-    hub.readers("Lines", 0).await;
+    hub.readers("sse", 0).await;
+    hub.readers("ndjson", 0).await;
     hub.waiting("a", 0).await;
     for stream in held {
         let rest = stream.broken_off().await;
@@ -145,17 +146,18 @@ async fn a_reader_that_takes_a_little_at_a_time_is_not_closed() {
     let mut setup = Setup::new();
     setup.http.write_timeout = Duration::from_secs(1);
     let hub = setup.start().await;
-    publish(&hub.hub, 0..500).await;
+    publish(&hub.hub, 0..200).await;
     let mut slow = stalled(&hub, Request::stream("/topics/a?since=earliest")).await;
     slow.block().await;
     let begun = Instant::now();
-    for expected in 0..500 {
+    for expected in 0..200 {
         assert_eq!(number(&slow.event().await.data.unwrap()), expected);
-        if expected % 20 == 19 && begun.elapsed() < Duration::from_millis(2_500) {
-            sleep(Duration::from_millis(150)).await;
+        // So little that the system does not soon call its buffer free.
+        if begun.elapsed() < Duration::from_millis(3_500) {
+            sleep(Duration::from_millis(200)).await;
         }
     }
-    assert!(begun.elapsed() > Duration::from_secs(2));
+    assert!(begun.elapsed() > Duration::from_secs(3));
 }
 
 #[tokio::test]
