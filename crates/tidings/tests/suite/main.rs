@@ -2,5 +2,6 @@
 
 #![cfg(test)]
 
+mod curl;
 mod program;
 mod support;
