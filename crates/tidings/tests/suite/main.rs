@@ -2,6 +2,10 @@
 
 #![cfg(test)]
 
+mod chromium;
+mod clients;
 mod curl;
+mod eventsource;
+mod httpx_sse;
 mod program;
 mod support;
