@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod chaos;
 mod chromium;
 mod clients;
 mod curl;
