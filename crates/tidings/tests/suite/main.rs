@@ -8,5 +8,6 @@ mod clients;
 mod curl;
 mod eventsource;
 mod httpx_sse;
+mod memory;
 mod program;
 mod support;
