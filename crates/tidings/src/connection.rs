@@ -28,14 +28,18 @@ struct Token(String);
 impl Connection {
     pub(crate) fn client(&self) -> Result<Client, BuildError> {
         let builder = Client::builder(&self.url);
-        match &self.token {
-            Some(token) if !token.0.is_empty() => builder.token(&*token.0).build(),
-            _ => builder.build(),
+        match self.token() {
+            Some(token) => builder.token(token).build(),
+            None => builder.build(),
         }
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| &*token.0).filter(|token| !token.is_empty())
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tidings_client::{PublishError, SubscribeError};
 
+mod bench;
 mod connection;
 mod failure;
 mod lines;
@@ -33,6 +34,8 @@ enum Command {
     Publish(Box<publish::Arguments>),
     /// Print events as they come.
     Subscribe(Box<subscribe::Arguments>),
+    /// Put a hub under load, and see how it bears it.
+    Bench(Box<bench::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
+        Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

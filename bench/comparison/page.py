@@ -1,0 +1,157 @@
+"""The page with the results: a table of medians, what was wrong, the commands, and plots."""
+
+from statistics import median
+
+import plots
+from scenarios import SCENARIOS, shown
+from servers import LOAD_CORE, SERVER_CORE
+
+OTHERS = ["floor", "nchan", "durable-streams"]
+PLOTS = [
+    ("idle", 0, "memory-idle", "less is better; 5,000 connections on which nothing happens"),
+    ("fan-out", 0, "cpu", "less is better; the floor is one send() for each subscriber"),
+    ("fan-out", 1, "latency", "less is better; from publication to receipt"),
+    ("flat-out", 0, "flat-out", "more is better; at most 100 events on their way at once"),
+    ("long-poll", 0, "long-poll", "less is better"),
+    ("publish-64", 0, "publish", "more is better; each acknowledged once it is on the disk"),
+    ("return", 0, "return", "less is better; 10,000,000 deliveries"),
+]
+
+INTRODUCTION = """# Benchmarks
+
+Written by `bench/run`, which measures Tidings beside nginx with nchan, durable-streams, and the **floor**: a program that
+does one `send()` of the same bytes for each subscriber and nothing else ([bench/floor](../bench/floor/src/main.rs)). Every
+server runs alone, on one core; the load, `tidings bench`, on another. Times on a machine that others share vary from run
+to run: **the ratios within one run are what can be compared.**
+"""
+
+
+def values(everything, scenario, target, row):
+    """What each run says; runs that failed say nothing."""
+    found = []
+    for run in everything["runs"]:
+        report = run.get(scenario.name, {}).get(target)
+        if report is None or "error" in report:
+            continue
+        try:
+            found.append(row.read(report))
+        except (KeyError, TypeError):
+            continue
+    return [value for value in found if value is not None]
+
+
+def middle(everything, scenario, target, row):
+    found = values(everything, scenario, target, row)
+    return median(found) if found else None
+
+
+def own_target(scenario):
+    return "tidings" if "tidings" in scenario.targets else "tidings-disk"
+
+
+def ratio(everything, scenario, row):
+    """Of the runs, each by itself."""
+    own = values(everything, scenario, own_target(scenario), row)
+    others = values(everything, scenario, row.against, row) if row.against else []
+    ratios = [a / b for a, b in zip(own, others) if b]
+    return median(ratios) if ratios else None
+
+
+def table(everything):
+    lines = [
+        "| | goal | tidings | floor | tidings / floor | nchan | durable-streams |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for scenario in SCENARIOS:
+        if not any(scenario.name in run for run in everything["runs"]):
+            continue
+        for row in scenario.rows:
+            own = middle(everything, scenario, own_target(scenario), row)
+            cells = {target: middle(everything, scenario, target, row) for target in OTHERS}
+            mark = ""
+            if row.met and own is not None and not everything["quick"]:
+                mark = " ✓" if row.met(own, cells["floor"]) else " ✗"
+            quotient = ratio(everything, scenario, row)
+            text = [f"{shown(own)} {row.unit}{mark}" if own is not None else "–"]
+            text.append(shown(cells["floor"]))
+            text.append(f"{quotient:.2f}" if quotient is not None else "–")
+            text += [shown(cells[target]) for target in OTHERS[1:]]
+            lines.append(f"| {row.title} | {row.goal} | " + " | ".join(text) + " |")
+    return "\n".join(lines)
+
+
+def spread(everything):
+    """Every run's values of the rows that have a goal, so that nobody has to trust a median."""
+    lines = ["| | server | each run |", "|---|---|---|"]
+    for scenario in SCENARIOS:
+        for row in scenario.rows:
+            for target in scenario.targets:
+                found = values(everything, scenario, target, row)
+                if found:
+                    lines.append(f"| {row.title} | {target} | " + ", ".join(map(shown, found)) + f" {row.unit} |")
+    return "\n".join(lines)
+
+
+def wrongs(everything):
+    """Reports with faults, and servers that could not be measured."""
+    lines = []
+    for number, run in enumerate(everything["runs"], 1):
+        for name, reports in run.items():
+            for target, report in reports.items():
+                what = report.get("error") or report.get("wrong")
+                if what:
+                    lines.append(f"- run {number}, {name}, {target}: {what}")
+    return "\n".join(lines) or "None: every event reached every subscriber once and in order."
+
+
+def commands(everything):
+    lines = []
+    for scenario in SCENARIOS:
+        for run in everything["runs"][:1]:
+            report = run.get(scenario.name, {}).get(own_target(scenario), {})
+            if "command" in report:
+                words = report["command"].split(" ")
+                # The program's place and the server's number are of this machine alone.
+                kept = [word for place, word in enumerate(words) if word != "--pid" and words[place - 1] != "--pid"]
+                lines.append(f"{scenario.name:<12} tidings {' '.join(kept[1:])}")
+    return "\n".join(lines)
+
+
+def write(everything, docs):
+    docs.mkdir(exist_ok=True)
+    machine = everything["machine"]
+    scenarios = {scenario.name: scenario for scenario in SCENARIOS}
+    pictures = []
+    for name, place, file, note in PLOTS:
+        scenario = scenarios[name]
+        row = scenario.rows[place]
+        title = scenario.rows[0].title if place == 0 else f"{row.title.removeprefix('its ')}: {scenario.rows[0].title.partition(', ')[2]}"
+        bars = [(target, middle(everything, scenario, target, row)) for target in scenario.targets]
+        if not any(value is not None for _, value in bars):
+            continue
+        (docs / f"benchmark-{file}.svg").write_text(plots.bars(title, note, row.unit, bars))
+        pictures.append(f"![{title}](benchmark-{file}.svg)")
+    count = len(everything["runs"])
+    parts = [
+        INTRODUCTION,
+        f"The medians of {count} runs.\n" if count > 1 else "One run.\n",
+        table(everything),
+        "\n`tidings` keeps its log in memory here, as nchan does, except for durable publications and the start, which are "
+        "those of the disk log; durable-streams runs with its defaults, on the disk.\n",
+        *(f"{picture}\n" for picture in pictures),
+        "## What was wrong\n",
+        wrongs(everything),
+        "\n## Each run\n",
+        spread(everything),
+        "\n## How\n",
+        f"- Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory']} of memory, Linux {machine['kernel']}.",
+        f"- {machine['tidings']}; {machine['nchan']}; {machine['durable-streams']}; {machine['rustc']}.",
+        f"- Servers under `taskset -c {SERVER_CORE}`, the load under `taskset -c {LOAD_CORE}`; nginx with one worker.",
+        "- CPU is user and system time of the server's process, memory its proportional set size; both from `/proc`.",
+        "- One command: `bench/run`. What it runs against each server:\n",
+        "```",
+        commands(everything),
+        "```",
+        "",
+    ]
+    (docs / "benchmarks.md").write_text("\n".join(parts))

@@ -1,0 +1,237 @@
+"""What is measured, of whom, and what of it goes into the table."""
+
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+import servers
+
+TARGETS = {"tidings": "tidings", "tidings-disk": "tidings", "nchan": "nchan", "durable-streams": "durable-streams", "floor": "floor"}
+MEGABYTE = 1e6
+
+
+@dataclass
+class Row:
+    """A line of the table: what is read from a report, and what it shall be."""
+
+    title: str
+    goal: str
+    unit: str
+    read: Callable
+    met: Callable = None
+    """Whether tidings meets the goal, given its value and the floor's."""
+    against: str = None
+    """Whose value the ratio is to."""
+
+
+@dataclass
+class Scenario:
+    name: str
+    targets: list
+    measure: Callable
+    rows: list = field(default_factory=list)
+
+    def summary(self, report):
+        return ", ".join(f"{row.title}: {shown(row.read(report))} {row.unit}" for row in self.rows)
+
+
+def shown(value):
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+class Lab:
+    """Starts a server and puts it under load."""
+
+    def __init__(self, binaries, quick):
+        self.binaries, self.quick = binaries, quick
+
+    def number(self, full, quick):
+        return quick if self.quick else full
+
+    def seconds(self, full):
+        return f"{2 if self.quick else full}s"
+
+    def load(self, server, target, *flags):
+        command = ["taskset", "-c", servers.LOAD_CORE, self.binaries.tidings, "bench", "--json", "--url", server.url]
+        command += ["--target", TARGETS[target], "--pid", server.pid, *flags]
+        command = [str(part) for part in command]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        try:
+            report = json.loads(result.stdout)
+        except ValueError:
+            return {"error": result.stderr.strip() or "no report"}
+        report["command"] = " ".join(command[3:])
+        if result.returncode:
+            report["wrong"] = result.stderr.strip()
+        return report
+
+    def run(self, target, *flags, server_flags=()):
+        if not self.binaries.has(target):
+            return {"error": "not installed"}
+        try:
+            with servers.running(self.binaries, target, flags=server_flags) as server:
+                return self.load(server, target, *flags)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            return {"error": str(error)}
+
+
+def idle(lab, target):
+    return lab.run(target, "--idle", "--subscribers", lab.number(5000, 500), "--duration", "2s", "--settle", "2s")
+
+
+def fan_out(lab, target):
+    flags = ["--subscribers", 1000, "--rate", 20, "--size", 100, "--duration", lab.seconds(10)]
+    return lab.run(target, *flags)
+
+
+def flat_out(lab, target):
+    flags = ["--subscribers", lab.number(5000, 500), "--window", 100, "--size", 100, "--duration", lab.seconds(10)]
+    return lab.run(target, *flags)
+
+
+def burst(lab, target):
+    flags = ["--subscribers", lab.number(5000, 500), "--window", 0, "--events", 1500, "--size", 100, "--duration", "60s"]
+    return lab.run(target, *flags)
+
+
+def long_poll(lab, target):
+    flags = ["--transport", "long-poll", "--subscribers", lab.number(2000, 500), "--rate", 5]
+    return lab.run(target, *flags, "--size", 100, "--duration", lab.seconds(10), "--settle", "2s")
+
+
+def held_polls(lab, target):
+    flags = ["--idle", "--transport", "long-poll", "--subscribers", lab.number(2000, 500)]
+    return lab.run(target, *flags, "--duration", "2s", "--settle", "2s")
+
+
+def publish_many(lab, target):
+    return lab.run(target, "--publish-only", "--publishers", 64, "--size", 100, "--duration", lab.seconds(8))
+
+
+def publish_one(lab, target):
+    flags = ["--publish-only", "--publishers", 1, "--size", 100, "--duration", lab.seconds(6)]
+    return lab.run(target, *flags, "--fsync-dir", lab.binaries.work)
+
+
+def come_back(lab, target):
+    flags = ["--return", lab.number(1000, 100), "--subscribers", lab.number(10_000, 1000), "--size", 100]
+    return lab.run(target, *flags)
+
+
+def start(lab, target):
+    """Fills a log, and then times how long a hub takes from its start until it takes publications."""
+    events = lab.number(10_000_000, 200_000)
+    data = lab.binaries.work / "full-log"
+    shutil.rmtree(data, ignore_errors=True)
+    keep = ["--retain-bytes", "100GiB"]
+    try:
+        with servers.running(lab.binaries, target, pinned=False, flags=keep, keep=data) as server:
+            fill = ["--publish-only", "--batch", 1000, "--publishers", 4, "--events", events, "--duration", "15m"]
+            report = lab.load(server, target, *fill)
+        if "error" in report:
+            return report
+        if report["publish"]["events"] < events:
+            return {"error": f"only {report['publish']['events']} events fitted in the time"}
+        begun = time.monotonic()
+        with servers.running(lab.binaries, target, flags=keep, keep=data) as server:
+            while not servers.ready(server.url):
+                time.sleep(0.002)
+            report["ready_seconds"] = time.monotonic() - begun
+        report["log_bytes"] = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
+        return report
+    except RuntimeError as error:
+        return {"error": str(error)}
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def cpu(report):
+    return report["resources"]["cpu_us_each"]
+
+
+def p50(report):
+    return report["delivery"]["latency_ms"]["p50"]
+
+
+def p99(report):
+    return report["delivery"]["latency_ms"]["p99"]
+
+
+def growth(report):
+    memory = report["resources"]["memory"]
+    return (memory["most"] - memory["idle"]) / MEGABYTE
+
+
+def each_connection(report):
+    return report["resources"]["memory"]["each_connection"] / 1e3
+
+
+def throughput(report):
+    return report["delivery"]["deliveries_per_second"]
+
+
+def at_most(limit):
+    return lambda own, floor: own <= limit
+
+
+def at_least(limit):
+    return lambda own, floor: own >= limit
+
+
+def within(factor):
+    return lambda own, floor: floor is not None and own <= factor * floor
+
+
+EVERYONE = ["tidings", "floor", "nchan", "durable-streams"]
+POLLERS = ["tidings", "nchan", "durable-streams"]
+GROWTH = Row("memory grows by", "< 100 MB", "MB", growth, at_most(100))
+
+SCENARIOS = [
+    Scenario("idle", EVERYONE, idle, [
+        Row("memory for each idle SSE connection, 5,000 of them", "≤ 0.6 KB", "KB", each_connection, at_most(0.6)),
+    ]),
+    Scenario("fan-out", [*EVERYONE, "tidings-disk"], fan_out, [
+        Row("CPU for each delivery, 1,000 SSE subscribers, 20 events/s", "≤ 1.15 × floor", "µs", cpu, within(1.15), "floor"),
+        Row("its p50 latency", "≤ 1.3 × floor", "ms", p50, within(1.3), "floor"),
+        Row("its p99 latency", "", "ms", p99, None, "floor"),
+    ]),
+    Scenario("flat-out", EVERYONE, flat_out, [
+        Row("deliveries a second, flat out, 5,000 SSE subscribers, 1 publisher", "≥ 1,000,000", "/s", throughput, at_least(1e6), "floor"),
+        Row("its p99 latency", "< 1,000 ms", "ms", p99, at_most(1000), "floor"),
+        GROWTH,
+    ]),
+    Scenario("burst", EVERYONE, burst, [
+        Row("deliveries a second of 1,500 events at once, 5,000 SSE subscribers", "", "/s", throughput, None, "floor"),
+        Row("its p50 latency", "", "ms", p50, None, "floor"),
+        GROWTH,
+    ]),
+    Scenario("long-poll", POLLERS, long_poll, [
+        Row("CPU for each delivery, 2,000 held long polls, 5 events/s", "≤ 10 µs", "µs", cpu, at_most(10)),
+        Row("its p50 latency", "", "ms", p50),
+    ]),
+    Scenario("held-polls", POLLERS, held_polls, [
+        Row("memory for each held long poll, 2,000 of them", "≤ 1 KB", "KB", each_connection, at_most(1)),
+    ]),
+    Scenario("publish-64", ["tidings-disk", "durable-streams"], publish_many, [
+        Row("durable publications a second, 64 publishers", "≥ 40,000", "/s", lambda report: report["publish"]["events_per_second"], at_least(40_000)),
+    ]),
+    Scenario("publish-1", ["tidings-disk", "durable-streams"], publish_one, [
+        Row("durable publication, 1 publisher, p50", "", "ms", lambda report: report["publish"]["latency_ms"]["p50"]),
+        Row("the same in bare fdatasyncs", "≤ 1.5", "×", lambda report: report["disk"]["publish_ratio"], at_most(1.5)),
+    ]),
+    Scenario("return", EVERYONE, come_back, [
+        Row("10,000 return at once, 1,000 events behind: all caught up", "≤ 1.5 × floor", "s", lambda report: report["delivery"]["seconds"], within(1.5), "floor"),
+        GROWTH,
+    ]),
+    Scenario("start", ["tidings-disk"], start, [
+        Row("start with 10,000,000 events in the log", "≤ 200 ms", "ms", lambda report: report["ready_seconds"] * 1e3, at_most(200)),
+        Row("the log on the disk", "", "MB", lambda report: report["log_bytes"] / MEGABYTE),
+    ]),
+]

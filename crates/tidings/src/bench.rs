@@ -1,0 +1,147 @@
+//! `tidings bench`: puts a hub under load, and says how it bears it.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::connection::Connection;
+use crate::value::Span;
+use dialect::Target;
+use plan::{Plan, Transport};
+use table::Table;
+
+mod body;
+mod call;
+mod clock;
+mod crowd;
+mod dialect;
+mod disk;
+mod head;
+mod latency;
+mod lines;
+mod payload;
+mod plan;
+mod process;
+mod progress;
+mod publisher;
+mod publishers;
+mod report;
+mod run;
+mod shared;
+mod socket;
+mod subscriber;
+mod table;
+mod tally;
+mod watch;
+
+/// What `tidings bench` is told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exits with status 1 where a delivery was lost, repeated, out of order or malformed, or \
+    where a connection failed. Server and load share the machine: give each its own cores (`taskset`) for \
+    numbers that can be compared."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+
+    /// What kind of server it is
+    #[arg(long, value_enum, default_value = "tidings")]
+    target: Target,
+
+    /// Allow a server on another machine
+    #[arg(long)]
+    remote: bool,
+
+    /// How subscribers read
+    #[arg(long, value_enum, default_value = "sse")]
+    transport: Transport,
+
+    /// Connections that wait for events
+    #[arg(long, default_value_t = 1_000, value_name = "NUMBER")]
+    subscribers: usize,
+
+    /// Topics, each with its share of the subscribers
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    topics: usize,
+
+    /// Connections that publish, each waiting for its acknowledgement before it goes on
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    publishers: usize,
+
+    /// Events a second, over all publishers [default: flat out]
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<f64>,
+
+    /// Flat out, how many events may be on their way to the subscribers; 0 for any number
+    #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+    window: u64,
+
+    /// Bytes of data in each event
+    #[arg(long, default_value_t = 100, value_name = "BYTES")]
+    size: usize,
+
+    /// Events in each publication [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    batch: Option<usize>,
+
+    /// How long to publish, or to hold the connections
+    #[arg(long, default_value = "10s", value_name = "DURATION")]
+    duration: Span,
+
+    /// Stop publishing after so many events, if that comes first
+    #[arg(long, value_name = "NUMBER")]
+    events: Option<u64>,
+
+    /// The time between two polls of `--transport poll`
+    #[arg(long, default_value = "1s", value_name = "DURATION")]
+    interval: Span,
+
+    /// How long to let everything come to rest before it is measured
+    #[arg(long, default_value = "1s", value_name = "DURATION")]
+    settle: Span,
+
+    /// The server's process, if it runs on this machine: its CPU and memory are measured
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+
+    /// Only hold the connections
+    #[arg(long, conflicts_with_all = ["publish_only", "return_events"])]
+    idle: bool,
+
+    /// Only publish
+    #[arg(long, conflicts_with = "return_events")]
+    publish_only: bool,
+
+    /// With `--publish-only`: compare a publication with one fdatasync of a file in this folder
+    #[arg(long, value_name = "FOLDER", requires = "publish_only")]
+    fsync_dir: Option<PathBuf>,
+
+    /// Publish so many events to each topic, and then have all subscribers come back at once from before them
+    #[arg(long = "return", value_name = "EVENTS")]
+    return_events: Option<u64>,
+
+    /// Threads for the subscribers
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    threads: usize,
+
+    /// Write the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let plan = Plan::new(arguments)?;
+    let report = run::run(&plan, arguments.connection.url())?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", Table(&report))?;
+    }
+    out.flush()?;
+    Ok(report.verdict()?)
+}

@@ -1,0 +1,359 @@
+//! The stages of a run, one after the other.
+
+use std::error::Error;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle, sleep};
+use std::time::Duration;
+
+use super::call::{CallError, call};
+use super::clock::{Clock, nanos, seconds};
+use super::crowd::{self, Outcome};
+use super::dialect::Place;
+use super::disk::bare_syncs;
+use super::latency::Latencies;
+use super::plan::{Mode, Plan, Transport};
+use super::process::Process;
+use super::progress::Progress;
+use super::publishers::{self, Published};
+use super::report::{Delivery, Disk, Publish, Report};
+use super::shared::Shared;
+use super::tally::Completeness;
+use super::watch::Watch;
+
+type Failure = Box<dyn Error + Send + Sync>;
+type Crowd<'scope> = ScopedJoinHandle<'scope, Result<Outcome, Failure>>;
+
+/// How long the server may take to accept one more subscriber, or to deliver one more event.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(20);
+/// How often the server's memory is looked at.
+const WATCH_NANOS: u64 = 250_000_000;
+/// How long it is waited for deliveries that should not come.
+const ECHO: Duration = Duration::from_millis(200);
+
+struct Run<'a> {
+    plan: &'a Plan,
+    shared: &'a Shared,
+    progress: Progress,
+    watch: Option<Watch>,
+    watched: u64,
+}
+
+/// Ends the threads of a run, however the run ends.
+struct Over<'a>(&'a Shared);
+
+/// Does what the plan says.
+pub(crate) fn run(plan: &Plan, url: &str) -> Result<Report, Box<dyn Error>> {
+    let shared = Shared::new(Clock::start());
+    let before = match (&plan.fsync_dir, plan.mode) {
+        (Some(folder), Mode::Publish) => bare_syncs(folder, plan.size)
+            .map_err(|error| format!("failed to measure the disk in {}: {error}", folder.display()))?,
+        _ => None,
+    };
+    let places = places(plan)?;
+    let mut run = Run { plan, shared: &shared, progress: Progress::new(plan.json), watch: None, watched: 0 };
+    let mut report = run.stages(&places).map_err(|error| -> Box<dyn Error> { error })?;
+    url.clone_into(&mut report.url);
+    report.disk = before.map(|fdatasync_ms| {
+        let publish = report.publish.as_ref().and_then(|publish| publish.latency_ms);
+        Disk { fdatasync_ms, publish_ratio: publish.map(|publish| publish.p50 / fdatasync_ms.p50) }
+    });
+    report.blame(shared.faults());
+    Ok(report)
+}
+
+/// Where the subscribers of each topic begin. Topics that must be are created.
+fn places(plan: &Plan) -> Result<Vec<Place>, CallError> {
+    let mut request = Vec::new();
+    let mut places = Vec::with_capacity(plan.topics);
+    for topic in 0..plan.topics {
+        request.clear();
+        if plan.dialect.create(topic, &mut request) {
+            call(plan.server, &request)?;
+        }
+        request.clear();
+        places.push(if !matches!(plan.mode, Mode::Return { .. }) {
+            Place::Now
+        } else if plan.dialect.ask_place(topic, &mut request) {
+            let page = call(plan.server, &request)?;
+            plan.dialect.place_in_page(&page).map_or(Place::Now, |(place, _)| place)
+        } else {
+            Place::Beginning
+        });
+    }
+    Ok(places)
+}
+
+// === impl Run ===
+
+impl Run<'_> {
+    fn stages(&mut self, places: &[Place]) -> Result<Report, Failure> {
+        let (plan, shared) = (self.plan, self.shared);
+        let mut published = None;
+        if let Mode::Return { .. } = plan.mode {
+            published = Some(self.publish()?);
+        }
+        if let Some(pid) = plan.pid {
+            let watch =
+                Watch::new(pid).map_err(|error| format!("failed to look at the process {pid}: {error}"))?;
+            self.watch = Some(watch);
+        }
+        let begun = shared.clock.now();
+        let (mut connected, mut started, mut ended) = (begun, begun, begun);
+        let own = Process::own();
+        let mut own_cpu = own.cpu()?;
+        let mut bytes = (0, 0);
+        let outcomes = thread::scope(|scope| -> Result<Vec<Outcome>, Failure> {
+            let over = Over(shared);
+            let crowd: Vec<Crowd<'_>> = shares(plan.subscribers, plan.threads)
+                .map(|share| scope.spawn(move || crowd::run(plan, shared, places, share)))
+                .collect();
+            self.gather(&crowd)?;
+            connected = shared.clock.now();
+            self.wait(plan.settle, "settling");
+            if let Some(watch) = &mut self.watch {
+                watch.idle()?;
+            }
+            bytes = (shared.bytes_in.load(Ordering::Relaxed), shared.bytes_out.load(Ordering::Relaxed));
+            own_cpu = own.cpu()?;
+            started = shared.clock.now();
+            Shared::set(&shared.go);
+            match plan.mode {
+                Mode::Idle => self.wait(plan.duration, "holding"),
+                Mode::Publish => published = Some(self.publish()?),
+                Mode::Deliver => {
+                    published = Some(self.publish()?);
+                    self.drain(&crowd);
+                }
+                Mode::Return { .. } => self.drain(&crowd),
+            }
+            self.look()?;
+            ended = shared.clock.now();
+            own_cpu = own.cpu()?.since(own_cpu);
+            bytes = (
+                shared.bytes_in.load(Ordering::Relaxed) - bytes.0,
+                shared.bytes_out.load(Ordering::Relaxed) - bytes.1,
+            );
+            drop(over);
+            crowd.into_iter().map(join).collect()
+        })?;
+        if let Some(watch) = &mut self.watch {
+            sleep(plan.settle);
+            watch.after()?;
+        }
+        if let (Mode::Deliver, Some(published)) = (plan.mode, &published) {
+            started = published.first;
+        }
+        let delivery = matches!(plan.mode, Mode::Deliver | Mode::Return { .. })
+            .then(|| self.delivery(&outcomes, published.as_ref(), started, bytes))
+            .transpose()?;
+        let works = delivery.as_ref().map(|delivery| delivery.deliveries);
+        let works = works.or(published.as_ref().map(|published| published.events)).unwrap_or(0);
+        Ok(Report {
+            target: plan.dialect.target().to_string(),
+            url: String::new(),
+            mode: plan.mode.name(),
+            transport: plan.transport.name(),
+            subscribers: plan.subscribers,
+            topics: plan.topics,
+            publishers: plan.publishers,
+            rate: plan.rate,
+            size: plan.size,
+            batch: plan.batch,
+            connect_seconds: (plan.subscribers > 0).then(|| seconds(connected - begun)),
+            publish: published.as_ref().map(Published::report),
+            delivery,
+            resources: self.watch.as_ref().map(|watch| watch.resources(plan.subscribers, works)),
+            disk: None,
+            generator_load: own_cpu.total() / seconds(ended - started).max(1e-9),
+            faults: 0,
+            messages: Vec::new(),
+        })
+    }
+
+    /// Waits until every subscriber is there.
+    fn gather(&mut self, crowd: &[Crowd<'_>]) -> Result<(), Failure> {
+        let (mut ready, mut since) = (0, self.shared.clock.now());
+        loop {
+            let now = self.shared.clock.now();
+            let all = self.shared.ready.load(Ordering::Relaxed);
+            if all >= self.plan.subscribers || crowd.iter().any(ScopedJoinHandle::is_finished) {
+                break;
+            }
+            if all > ready {
+                (ready, since) = (all, now);
+            } else if now > since + nanos(PATIENCE + self.plan.interval) {
+                return Err(
+                    format!("only {ready} of {} subscribers were accepted", self.plan.subscribers).into()
+                );
+            }
+            self.progress.show("connecting", self.shared);
+            sleep(TICK);
+        }
+        // With none of them there is nothing to measure.
+        let faults = self.shared.faults();
+        if faults.count >= self.plan.subscribers as u64 && self.plan.subscribers > 0 {
+            return Err(faults.messages.join("; ").into());
+        }
+        Ok(())
+    }
+
+    /// Publishes in a thread of its own, and looks on.
+    fn publish(&mut self) -> Result<Published, Failure> {
+        let (plan, shared) = (self.plan, self.shared);
+        thread::scope(|scope| {
+            let publishing = scope.spawn(move || publishers::run(plan, shared));
+            while !publishing.is_finished() {
+                self.tick("publishing");
+            }
+            join(publishing)
+        })
+    }
+
+    /// Waits until everything has been delivered, or nothing comes any more.
+    fn drain(&mut self, crowd: &[Crowd<'_>]) {
+        let (mut delivered, mut since) = (self.shared.delivered(), self.shared.clock.now());
+        while !crowd.iter().any(ScopedJoinHandle::is_finished) {
+            let (now, all) = (self.shared.clock.now(), self.shared.delivered());
+            if all >= self.shared.expected() {
+                break;
+            }
+            if all > delivered {
+                (delivered, since) = (all, now);
+            } else if now > since + nanos(PATIENCE + self.plan.interval) {
+                self.shared.fault("deliveries stopped before all had come");
+                break;
+            }
+            self.tick("draining");
+        }
+        sleep(ECHO);
+    }
+
+    fn wait(&mut self, span: Duration, stage: &str) {
+        let end = self.shared.clock.now() + nanos(span);
+        while self.shared.clock.now() < end {
+            self.tick(stage);
+        }
+    }
+
+    fn tick(&mut self, stage: &str) {
+        let now = self.shared.clock.now();
+        if now >= self.watched + WATCH_NANOS {
+            self.watched = now;
+            if let Err(error) = self.look() {
+                self.shared.fault(format!("failed to look at the server's process: {error}"));
+            }
+        }
+        self.progress.show(stage, self.shared);
+        sleep(TICK);
+    }
+
+    fn look(&mut self) -> std::io::Result<()> {
+        self.watch.as_mut().map_or(Ok(()), Watch::busy)
+    }
+
+    fn delivery(
+        &self,
+        outcomes: &[Outcome],
+        published: Option<&Published>,
+        started: u64,
+        bytes: (u64, u64),
+    ) -> Result<Delivery, Failure> {
+        let mut latencies = Latencies::new()?;
+        let mut completeness = Completeness::default();
+        for outcome in outcomes {
+            latencies.add(&outcome.latencies);
+            if let Some(published) = published {
+                completeness += outcome.completeness(&published.acknowledged);
+            }
+        }
+        let deliveries = self.shared.delivered();
+        let end = self.shared.last_delivery.load(Ordering::Relaxed).max(started);
+        let span = seconds(end - started);
+        let each = |bytes: u64| bytes as f64 / deliveries.max(1) as f64;
+        Ok(Delivery {
+            deliveries,
+            expected: self.shared.expected(),
+            seconds: span,
+            deliveries_per_second: deliveries as f64 / span.max(1e-9),
+            latency_ms: (self.plan.mode == Mode::Deliver).then(|| latencies.percentiles()).flatten(),
+            bytes_received: bytes.0,
+            bytes_received_each: each(bytes.0),
+            bytes_sent_each: each(bytes.1),
+            completeness,
+        })
+    }
+}
+
+// === impl Over ===
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        Shared::set(&self.0.enough);
+        Shared::set(&self.0.over);
+    }
+}
+
+// === impl Published ===
+
+impl Published {
+    fn report(&self) -> Publish {
+        let span = seconds(self.last - self.first);
+        Publish {
+            events: self.events,
+            requests: self.requests,
+            seconds: span,
+            events_per_second: self.events as f64 / span.max(1e-9),
+            latency_ms: self.latencies.percentiles(),
+            delay_ms: self.delays.percentiles(),
+        }
+    }
+}
+
+// === impl Mode ===
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Idle => "idle",
+            Self::Publish => "publish",
+            Self::Return { .. } => "return",
+        }
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::LongPoll => "long-poll",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// Which subscribers each thread has.
+fn shares(subscribers: usize, threads: usize) -> impl Iterator<Item = Range<usize>> {
+    let threads = if subscribers == 0 { 0 } else { threads };
+    (0..threads).map(move |thread| subscribers * thread / threads..subscribers * (thread + 1) / threads)
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
+    thread.join().unwrap_or_else(|_| Err("a thread of the load generator panicked".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subscriber_is_in_one_share() {
+        let all: Vec<usize> = shares(10, 3).flatten().collect();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        assert_eq!(shares(0, 3).count(), 0);
+    }
+}

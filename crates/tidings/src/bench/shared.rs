@@ -1,0 +1,89 @@
+//! What the threads of a run tell each other.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::clock::Clock;
+
+/// The state of a run. The counters are sums over all threads, brought up to date at each turn of their loops.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    /// Subscribers that wait for events (or, before a return, are connected).
+    pub(crate) ready: AtomicUsize,
+    /// Subscribers that are connected may ask.
+    pub(crate) go: AtomicBool,
+    /// Publishers shall publish no more.
+    pub(crate) enough: AtomicBool,
+    /// Subscribers shall go.
+    pub(crate) over: AtomicBool,
+    pub(crate) delivered: AtomicU64,
+    /// When the last delivery came.
+    pub(crate) last_delivery: AtomicU64,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) published: AtomicU64,
+    /// Deliveries that the publications acknowledged so far are to bring.
+    pub(crate) expected: AtomicU64,
+    faults: Mutex<Faults>,
+}
+
+/// What went wrong beside the deliveries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    pub(crate) count: u64,
+    /// The first few, in words; the others are most often the same.
+    pub(crate) messages: Vec<String>,
+}
+
+const MAX_MESSAGES: usize = 5;
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            ready: AtomicUsize::new(0),
+            go: AtomicBool::new(false),
+            enough: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            delivered: AtomicU64::new(0),
+            last_delivery: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            faults: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn fault(&self, message: impl Into<String>) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.count += 1;
+        let message = message.into();
+        if faults.messages.len() < MAX_MESSAGES && !faults.messages.contains(&message) {
+            faults.messages.push(message);
+        }
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is(flag: &AtomicBool) -> bool {
+        flag.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(flag: &AtomicBool) {
+        flag.store(true, Ordering::Release);
+    }
+}
