@@ -49,7 +49,7 @@ pub enum PublishError {
     /// It was tried for as long as it should be, and the last attempt came to this. Unless the hub could not
     /// even be reached, it may have been published all the same; publishing it again with the same
     /// idempotency key is safe.
-    #[error("gave up after {attempts} attempts: {last}")]
+    #[error("gave up at attempt {attempts}: {last}")]
     GaveUp {
         /// How many attempts were made.
         attempts: u32,

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::Request;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -205,7 +206,13 @@ async fn call_or_leave(
     request: Request<Incoming>,
     leaving: Leaving,
 ) -> Result<Response, Infallible> {
+    // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
+    // for unless it is told (RFC 9110 §10.1.1).
+    let waits = request.version() == http::Version::HTTP_11 && request.headers().contains_key(EXPECT);
     let mut response = router.oneshot(Lingering::wrap(request)).await?;
+    if waits && !response.status().is_success() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
         return Ok(response);
     };

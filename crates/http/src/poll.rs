@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, TRANSFER_ENCODING, VARY,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use tidings_hub::{Framing, Pull, PullLimits, Subscription};
@@ -89,6 +91,9 @@ fn may_park(face: &Face, parts: &Parts) -> bool {
     parts.extensions.get::<Space>().is_some()
         && parts.method == Method::GET
         && !parts.headers.contains_key(IF_NONE_MATCH)
+        // A body that nobody has read would be taken for the next request when the connection goes on.
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+        && !parts.headers.contains_key(TRANSFER_ENCODING)
         && !face.draining.is_cancelled()
 }
 

@@ -93,7 +93,7 @@ impl Server {
             tracing::warn!(open = connections.len(), "closed connections that did not end in time");
         }
         // Joining threads blocks, if only for a moment.
-        tokio::task::spawn_blocking(move || lot.stop()).await.map_err(io::Error::other)
+        tokio::task::spawn_blocking(move || lot.stop(defaults::DRAIN_TIMEOUT)).await.map_err(io::Error::other)
     }
 }
 

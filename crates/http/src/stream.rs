@@ -49,6 +49,7 @@ pub(crate) fn answer(
         let gap = subscription.gap();
         frames.opening(face.config.retry, gap.is_none().then(|| subscription.cursor()), &mut opening);
         if let Some(gap) = gap {
+            face.metrics.count_gap(gap.reason);
             frames.gap(gap, &mut opening);
         }
         let shape = Shape::Stream { frames, transport, heartbeat: ticks(heartbeat) };

@@ -7,7 +7,8 @@ use crate::AppendError;
 /// Events that are appended together, whole or not at all, with consecutive sequence numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The events, in order. May be empty where `close` is set.
+    /// The events, in order. May be empty where `close` is set; an empty batch that closes nothing appends
+    /// nothing, and its key is not remembered.
     pub events: Vec<NewEvent>,
     /// The topic that ends with this batch. The last event of that topic in the batch becomes its last one;
     /// where the batch has none, an entry that is no event says that the topic has ended.

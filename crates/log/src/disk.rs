@@ -22,6 +22,11 @@ mod table;
 mod view;
 mod writer;
 
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

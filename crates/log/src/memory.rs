@@ -90,7 +90,9 @@ impl MemoryLog {
         let first = state.next();
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let appended = Appended { first, count, time, duplicate: false };
-        if let Some(fingerprint) = fingerprint {
+        if let Some(fingerprint) = fingerprint
+            && count > 0
+        {
             state.answers.insert(fingerprint, appended);
             if state.answers.len() >= state.expire_at {
                 state.answers.expire(time);

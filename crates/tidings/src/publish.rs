@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tidings_client::{Client, Message, Publish};
+use tidings_client::{Client, Message, Publish, PublishError};
 use tokio::io::AsyncReadExt as _;
 
 use crate::connection::Connection;
@@ -118,25 +118,43 @@ impl Arguments {
             if ready.is_empty() {
                 break;
             }
-            let first = number + 1;
+            self.publish_group(client, &ready, number + 1).await?;
             number += ready.len() as u64;
-            let messages: Result<Vec<_>, _> = ready.into_iter().map(|line| self.message(line)).collect();
-            let mut messages = messages?;
-            let publish = match (messages.pop(), messages.is_empty()) {
-                (Some(message), true) => client.publish(&*self.topic, message),
-                (last, _) => client.publish_batch(&*self.topic, messages.into_iter().chain(last)),
-            };
-            let key = self.idempotency_key.as_ref().map(|key| format!("{key}-{number}"));
-            self.send(publish, key).await.map_err(|error| match number {
-                last if last == first => Failure::to(format!("publish line {first}"))(error),
-                last => Failure::to(format!("publish lines {first} to {last}"))(error),
-            })?;
         }
         if self.close {
             let key = self.idempotency_key.as_ref().map(|key| format!("{key}-end"));
             self.send(client.close(&*self.topic), key).await.map_err(Failure::to("end the topic"))?;
         }
         Ok(())
+    }
+
+    /// Publishes lines of which the first has the number `first`: at once, or where they are refused, one by one up to
+    /// the one that is to blame.
+    async fn publish_group(&self, client: &Client, lines: &[Line], first: u64) -> Result<(), Box<dyn Error>> {
+        if lines.len() > 1 {
+            let last = first + lines.len() as u64 - 1;
+            match self.publish_together(client, lines).await {
+                Ok(()) => return Ok(()),
+                Err(error) if is_unknown(&*error) => {
+                    return Err(Failure::to(format!("publish lines {first} to {last}"))(error).into());
+                }
+                Err(_) => {}
+            }
+        }
+        for (number, line) in (first..).zip(lines) {
+            let key = self.idempotency_key.as_ref().map(|key| format!("{key}-{number}"));
+            let sent = match self.message(line.clone()) {
+                Ok(message) => self.send(client.publish(&*self.topic, message), key).await,
+                Err(error) => Err(error),
+            };
+            sent.map_err(Failure::to(format!("publish line {number}")))?;
+        }
+        Ok(())
+    }
+
+    async fn publish_together(&self, client: &Client, lines: &[Line]) -> Result<(), Box<dyn Error>> {
+        let messages: Result<Vec<_>, _> = lines.iter().map(|line| self.message(line.clone())).collect();
+        self.send(client.publish_batch(&*self.topic, messages?), None).await
     }
 
     /// Whether a line cannot be one of several: in a batch, a JSON string would be a text.
@@ -188,6 +206,11 @@ impl Arguments {
         read.map_err(|error| format!("failed to read standard input: {error}"))?;
         Ok(data)
     }
+}
+
+/// Whether what was sent may have been published all the same.
+fn is_unknown(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(PublishError::GaveUp { .. }))
 }
 
 /// Prints the ids. Whether somebody still reads them is no reason to publish or not to.

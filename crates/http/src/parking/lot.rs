@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_hub::Audience;
@@ -114,9 +114,10 @@ impl Lot {
         self.tell(|| Message::Drain);
     }
 
-    /// Ends the threads, once their entries have ended.
-    pub(crate) fn stop(&self) {
-        self.tell(|| Message::Stop);
+    /// Ends the threads, once their entries have ended; whatever is open after `patience` is closed.
+    pub(crate) fn stop(&self, patience: Duration) {
+        let by = Instant::now() + patience;
+        self.tell(|| Message::Stop(by));
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of parked connections panicked");
@@ -133,6 +134,6 @@ impl Lot {
 
 impl Drop for Lot {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(Duration::ZERO);
     }
 }

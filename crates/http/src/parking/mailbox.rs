@@ -3,6 +3,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 use tidings_hub::{Audience, Recent};
@@ -30,8 +31,8 @@ pub(super) enum Message {
     Read(Key, Result<Recent, ReadError>),
     /// The hub begins to shut down.
     Drain,
-    /// Nothing more will come: the thread ends when its entries have.
-    Stop,
+    /// Nothing more will come: the thread ends when its entries have, and no later than this.
+    Stop(Instant),
 }
 
 /// How many entries of the shard would get an event of a topic.

@@ -25,7 +25,7 @@ use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
 use super::wheel::{Wheel, ticks};
 use crate::metrics::{Deliveries, Transport};
-use crate::{Face, defaults};
+use crate::Face;
 
 mod catch_up;
 mod delivery;
@@ -61,7 +61,8 @@ pub(super) struct Shard {
     unread: HashMap<Key, Bytes>,
     counts: Counts,
     draining: bool,
-    stopping: bool,
+    /// When the thread ends, where it has been told to.
+    stop: Option<Instant>,
 }
 
 struct Counts {
@@ -134,14 +135,13 @@ impl Shard {
             chunks: HashMap::new(),
             unread: HashMap::new(),
             draining: false,
-            stopping: false,
+            stop: None,
         })
     }
 
     /// Serves the entries until it is told to stop and none is left.
     pub(super) fn run(mut self) {
         let mut events = Vec::with_capacity(EVENTS);
-        let mut deadline = None;
         loop {
             if let Err(error) = self.wait(&mut events) {
                 tracing::error!(%error, "failed to wait for parked connections");
@@ -165,11 +165,8 @@ impl Shard {
                     self.on_tick(tick, key);
                 }
             }
-            if self.stopping {
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + defaults::DRAIN_TIMEOUT);
-                if self.entries.is_empty() || Instant::now() >= deadline {
-                    return;
-                }
+            if self.stop.is_some_and(|stop| self.entries.is_empty() || stop <= Instant::now()) {
+                return;
             }
         }
     }
@@ -177,7 +174,8 @@ impl Shard {
     fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
         let timeout = if self.behind || !self.ready.is_empty() {
             Some(Timespec::default())
-        } else if self.stopping {
+        } else if self.stop.is_some() {
+            // Whatever is left has its last writes under way, and a deadline.
             Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 })
         } else {
             self.wheel.next(self.begun.elapsed()).map(|wait| Timespec {
@@ -202,7 +200,7 @@ impl Shard {
                     self.dismiss(index);
                 }
             }
-            Message::Stop => self.stopping = true,
+            Message::Stop(by) => self.stop = Some(by),
         }
     }
 
@@ -223,7 +221,8 @@ impl Shard {
         }
         let since = match order.interest.shape {
             Shape::Stream { .. } => self.now,
-            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)),
+            // The present tick has begun already, so that it is not counted.
+            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)).saturating_add(1),
         };
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();

@@ -14,6 +14,7 @@ pub(crate) type Lock = Box<dyn Any + Send + Sync>;
 
 /// A file system.
 pub(crate) trait Files: Debug + Send + Sync + 'static {
+    /// Creates a directory, with those above it, for good.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Locks a file against other processes, and against other locks of this one; `None` where it is locked.
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
@@ -48,7 +49,13 @@ pub(crate) struct SystemFiles;
 
 impl Files for SystemFiles {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        let missing: Vec<_> = dir.ancestors().take_while(|level| !level.exists()).collect();
+        fs::create_dir_all(dir)?;
+        // A directory is lost with the power until the one above it is synced.
+        for parent in missing.iter().filter_map(|level| level.parent()) {
+            self.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        Ok(())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {

@@ -76,6 +76,12 @@ impl Handles {
         }
     }
 
+    /// Closes the segments before `earliest`, so that their room on the disk is free.
+    pub(crate) fn forget_before(&self, earliest: Sequence) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(of, what, _)| *of >= earliest || *what == Kind::Keys);
+    }
+
     /// Closes a file, which whoever reads it just now does not notice.
     pub(crate) fn forget(&self, base: Sequence, kind: Kind) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! The work that no publisher should wait for: preparing the next segment, writing indexes, removing files.
 //! One thread, which the writer owns.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -81,16 +82,19 @@ impl Output<'_> {
         Ok(())
     }
 
-    fn remove(&self, base: u64, kind: Kind) {
+    /// Removes a file; `false` where it may still be there after a crash.
+    fn remove(&self, base: u64, kind: Kind) -> bool {
         self.handles.forget(base, kind);
         let path = self.handles.path(base, kind);
-        // The directory is synced after each: a segment never outlives an older one in a crash.
-        let removed = self.files.remove(&path).and_then(|()| self.files.sync_dir(self.dir));
-        if let Err(error) = removed
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        let removed = match self.files.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // The directory is synced after each: no segment goes before an older one.
+            _ => self.files.sync_dir(self.dir),
+        };
+        if let Err(error) = &removed {
             tracing::warn!(file = %path.display(), %error, "a file that is not needed any more stays");
         }
+        removed.is_ok()
     }
 }
 
@@ -157,18 +161,15 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
     };
     // What could not be written, as on a full disk. It stays in memory, and is tried again.
     let mut unsealed: Vec<(Arc<Segment>, Option<Arc<Keys>>)> = Vec::new();
+    let mut unremoved: VecDeque<Arc<Segment>> = VecDeque::new();
     while let Ok(job) = jobs.recv() {
+        let mut settled = None;
         match job {
             Job::Prepare(capacity) => prepare(shared, capacity, slot),
             Job::Seal(segment, keys) => unsealed.push((segment, keys)),
-            Job::Remove(segment) => {
-                unsealed.retain(|(other, _)| other.base() != segment.base());
-                remove(shared, &output, &segment);
-            }
-            Job::Forget(keys) => output.remove(keys.base, Kind::Keys),
-            Job::Barrier(done) => {
-                let _ = done.send(());
-            }
+            Job::Remove(segment) => unremoved.push_back(segment),
+            Job::Forget(keys) => drop(output.remove(keys.base, Kind::Keys)),
+            Job::Barrier(done) => settled = Some(done),
         }
         unsealed.retain(|(segment, keys)| {
             let sealed = output.seal(segment, keys.as_deref());
@@ -177,6 +178,16 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
             }
             sealed.is_err()
         });
+        // In order, so that no segment is missing between others; and not before its keys are written.
+        while let Some(segment) = unremoved.front()
+            && !unsealed.iter().any(|(other, _)| other.base() == segment.base())
+            && remove(shared, &output, segment)
+        {
+            unremoved.pop_front();
+        }
+        if let Some(done) = settled {
+            let _ = done.send(());
+        }
     }
     if let Some(prepared) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
         // The next start would remove it as well.
@@ -195,15 +206,12 @@ fn prepare(shared: &Shared, capacity: u64, slot: &Mutex<Option<Prepared>>) {
             shared.set_full(None);
         }
         Err(error) => {
-            tracing::warn!(%error, "the next segment could not be prepared");
-            if files::is_full(&error) {
-                shared.set_full(Some(error.to_string()));
-            }
+            tracing::warn!(%error, "the next segment could not be prepared; it is tried again");
         }
     }
 }
 
-fn remove(shared: &Shared, output: &Output<'_>, segment: &Segment) {
+fn remove(shared: &Shared, output: &Output<'_>, segment: &Segment) -> bool {
     let earliest = shared.range().0;
     match segment.index().topics() {
         Ok(infos) => {
@@ -212,6 +220,5 @@ fn remove(shared: &Shared, output: &Output<'_>, segment: &Segment) {
         }
         Err(error) => tracing::warn!(segment = segment.base(), %error, "topics of a segment stay known"),
     }
-    output.remove(segment.base(), Kind::Log);
-    output.remove(segment.base(), Kind::Index);
+    output.remove(segment.base(), Kind::Log) && output.remove(segment.base(), Kind::Index)
 }

@@ -36,6 +36,10 @@ pub(crate) const FAR_CHUNK_BYTES: usize = 4 << 10;
 pub(crate) const READ_SCAN_BYTES: u64 = 8 << 20;
 /// How many postings one read takes from an index at a time.
 pub(crate) const READ_POSTINGS: usize = 4_096;
+/// A pattern is read by postings where it matches no more topics than this,
+pub(crate) const PATTERN_TOPICS: usize = 256;
+/// and where the log has no more topics than this to look through for them.
+pub(crate) const PATTERN_SEARCH: usize = 10_000;
 /// How many topics one read remembers, not to check the same name again and again.
 pub(crate) const READ_TOPICS: usize = 4_096;
 /// Files of sealed segments that are kept open.

@@ -45,7 +45,7 @@ fn before_time(shared: &Shared, time: Timestamp) -> Result<Sequence, ReadError> 
 
 fn before_last(shared: &Shared, count: usize, selection: &Selection) -> Result<Sequence, ReadError> {
     let view = shared.view();
-    let mut search = Search { wanted: count, matcher: Matcher::new(selection) };
+    let mut search = Search { wanted: count, matcher: Matcher::new(shared, selection) };
     for (segment, last) in view.parts().rev() {
         if last < segment.base() {
             continue;
@@ -70,7 +70,7 @@ impl Search<'_> {
         let mut before = u64::MAX;
         loop {
             let wanted = Wanted::Before(before, limits::READ_POSTINGS);
-            let Some((places, all)) = source.places(self.matcher.selection, wanted) else {
+            let Some((places, all)) = source.places(&self.matcher, wanted) else {
                 return self.scan(source, segment, before);
             };
             for (number, &place) in places.iter().enumerate().rev() {

@@ -57,7 +57,7 @@ impl Queue {
     /// Waits for room for so many bytes, which [`release`](Self::release) gives back.
     pub(crate) async fn reserve(&self, bytes: usize) {
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        // It is never closed: those who wait get room, and then the refusal.
+        // It is closed when the writer has ended; the push then says why.
         if let Ok(permit) = self.room.acquire_many(permits).await {
             permit.forget();
         }
@@ -126,11 +126,9 @@ impl Queue {
         inner.ended = true;
         let requests = std::mem::take(&mut inner.requests);
         drop(inner);
-        for request in requests {
-            if let Request::Append(append) = request {
-                self.release(append.bytes);
-            }
-        }
+        drop(requests);
+        // Also those who wait for room that a panic took with it go on.
+        self.room.close();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,10 +1,10 @@
 //! Reading: a copy of the view, then the files, and no lock while they are read.
 //!
-//! Topics that are named in full are read by their postings, and segments without them are not touched;
-//! patterns are read by looking at every record. Either way one read holds one buffer, and looks at so many
+//! Topics that are named in full are read by their postings, and segments without them are not touched; so
+//! are patterns that match few topics. Others are read by looking at every record. Either way one read holds one buffer, and looks at so many
 //! bytes, however much there is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::scan::{ScanError, Scanner};
 use super::segment::Segment;
 use super::table::TableError;
 use super::view::{Shared, View};
-use crate::{Chunk, ReadError, ReadLimits};
+use crate::{Chunk, ReadError, ReadLimits, TopicQuery};
 
 /// Reads a chunk.
 pub(crate) fn read(
@@ -35,13 +35,13 @@ pub(crate) fn read(
     if after >= view.latest {
         return Ok(chunk);
     }
-    let mut reading = Reading {
-        chunk,
-        bytes: 0,
-        budget: limits::READ_SCAN_BYTES,
-        limits,
-        matcher: Matcher::new(selection),
-    };
+    let matcher = Matcher::new(shared, selection);
+    // A topic may have been forgotten with its last entry between the view and the matcher.
+    let earliest = shared.range().0;
+    if after.saturating_add(1) < earliest {
+        return Err(ReadError::Expired { after, earliest });
+    }
+    let mut reading = Reading { chunk, bytes: 0, budget: limits::READ_SCAN_BYTES, limits, matcher };
     let start = view.segments.partition_point(|segment| segment.base() <= after + 1).saturating_sub(1);
     for (segment, last) in view.parts().skip(start) {
         if last <= reading.chunk.next {
@@ -80,6 +80,8 @@ pub(crate) struct Source<'a> {
 /// Tells which records belong to a selection, and remembers topics, so that their names are checked once.
 pub(crate) struct Matcher<'a> {
     pub(crate) selection: &'a Selection,
+    /// The topics, where they are few and known.
+    named: Option<Vec<Topic>>,
     known: HashMap<Topic, bool>,
 }
 
@@ -128,16 +130,14 @@ impl<'a> Source<'a> {
         Err(ReadError::Damaged { file: file(), offset, reason: reason.into() })
     }
 
-    /// Places of records of the topics that a selection names, in order, and whether these are all. `None`
-    /// where the index is of no use, and every record has to be looked at.
-    pub(crate) fn places(&self, selection: &Selection, wanted: Wanted) -> Option<(Vec<u32>, bool)> {
+    /// Places of records of the topics that are wanted, in order, and whether these are all. `None` where the
+    /// index is of no use, and every record has to be looked at.
+    pub(crate) fn places(&self, matcher: &Matcher<'_>, wanted: Wanted) -> Option<(Vec<u32>, bool)> {
         let (Wanted::From(_, limit) | Wanted::Before(_, limit)) = wanted;
-        if !selection.patterns().is_empty() {
-            return None;
-        }
+        let topics = matcher.named.as_ref()?;
         let index = self.segment.index();
         let mut places = Vec::new();
-        for topic in selection.topics() {
+        for topic in topics {
             match index.places(topic, wanted) {
                 Ok(found) => places.extend(found),
                 Err(error) => {
@@ -156,6 +156,10 @@ impl<'a> Source<'a> {
     }
 
     fn report(&self, error: &TableError) {
+        if matches!(error, TableError::Io(error) if error.kind() == io::ErrorKind::NotFound) {
+            // Retention has removed it; the segment is open already.
+            return;
+        }
         let file = self.shared.handles.path(self.segment.base(), Kind::Index);
         tracing::warn!(
             file = %file.display(),
@@ -179,8 +183,22 @@ fn unreadable(file: &str, error: &io::Error) -> ReadError {
 // === impl Matcher ===
 
 impl<'a> Matcher<'a> {
-    pub(crate) fn new(selection: &'a Selection) -> Self {
-        Self { selection, known: HashMap::new() }
+    /// Every topic with an entry in a view that was taken before is known by now.
+    pub(crate) fn new(shared: &Shared, selection: &'a Selection) -> Self {
+        let mut named: HashSet<_> = selection.topics().iter().cloned().collect();
+        let is_few = selection.patterns().is_empty() || {
+            let topics = shared.topics();
+            let can_search = topics.len() <= limits::PATTERN_SEARCH;
+            if can_search {
+                for selector in selection.patterns() {
+                    let query = TopicQuery { selector, after: None, limit: limits::PATTERN_TOPICS + 1 };
+                    named.extend(topics.list(&query).into_iter().map(|info| info.topic));
+                }
+            }
+            can_search && named.len() <= limits::PATTERN_TOPICS
+        };
+        let named = is_few.then(|| named.into_iter().collect());
+        Self { selection, named, known: HashMap::new() }
     }
 
     /// The topic, where it belongs to the selection.
@@ -206,8 +224,8 @@ impl Reading<'_> {
         let limit = self.limits.entries.saturating_add(512).min(limits::READ_POSTINGS);
         let mut from = source.segment.index().floor(self.chunk.next + 1);
         loop {
-            let Some((places, all)) = source.places(self.matcher.selection, Wanted::From(from, limit)) else {
-                return self.scan(source, from);
+            let Some((places, all)) = source.places(&self.matcher, Wanted::From(from, limit)) else {
+                return self.scan(source);
             };
             for (number, &place) in places.iter().enumerate() {
                 let offset = u64::from(place) * ALIGN;
@@ -215,7 +233,8 @@ impl Reading<'_> {
                 let last = source.last;
                 let record = source.record(offset, chunk_for(place, places.get(number + 1)))?;
                 if record.sequence > last {
-                    break;
+                    self.chunk.next = last;
+                    return Ok(true);
                 }
                 if record.sequence > self.chunk.next && !self.take(record) {
                     return Ok(false);
@@ -228,7 +247,8 @@ impl Reading<'_> {
         }
     }
 
-    fn scan(&mut self, source: &mut Source<'_>, mut offset: u64) -> Result<bool, ReadError> {
+    fn scan(&mut self, source: &mut Source<'_>) -> Result<bool, ReadError> {
+        let mut offset = source.segment.index().floor(self.chunk.next + 1);
         let last = source.last;
         while self.chunk.next < last {
             let record = source.record(offset, limits::SCAN_CHUNK_BYTES)?;

@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidings_protocol::{Epoch, Sequence};
+use tidings_protocol::{Epoch, Sequence, Timestamp};
 
 use super::files::{self, Files, Lock};
 use super::handles::{Handles, Kind};
-use super::index::Index;
+use super::index::{Index, Summary};
 use super::index_file::IndexFile;
 use super::keeper;
 use super::keys::Keys;
@@ -40,6 +40,7 @@ struct Recovery<'a> {
     config: DiskConfig,
     log: u64,
     secret: [u8; 16],
+    now: Timestamp,
 }
 
 /// Opens the log in `dir`, or begins one where there is none.
@@ -55,7 +56,7 @@ pub(crate) fn open(
     let lock = lock.ok_or_else(|| OpenError::Locked { dir: dir.to_path_buf() })?;
     let names = files.names(dir).map_err(OpenError::io("list", dir))?;
     // Nothing of a log is in such a file until it is renamed.
-    for name in names.iter().filter(|name| name.ends_with(".new")) {
+    for name in names.iter().filter(|name| is_unfinished_name(name)) {
         let path = dir.join(name);
         files.remove(&path).map_err(OpenError::io("remove", &path))?;
     }
@@ -66,10 +67,10 @@ pub(crate) fn open(
     let unreadable = || OpenError::damaged(&State::path(dir), 0, "it has no valid epoch, log or secret");
     let (log, secret) = state.log().zip(state.secret()).ok_or_else(unreadable)?;
     let handles = Arc::new(Handles::new(Arc::clone(files), dir.to_path_buf()));
-    let recovery = Recovery { dir, files, handles, config, log, secret };
+    let recovery = Recovery { dir, files, handles, config, log, secret, now: clock() };
 
     let (segments, active) = recovery.segments(&names, &state)?;
-    let answers = recovery.keys(&names, &segments, clock())?;
+    let answers = recovery.keys(&names, &segments)?;
     let mut topics = TopicTable::default();
     // Newest first: most topics are then noted once.
     for segment in segments.iter().rev() {
@@ -127,14 +128,24 @@ fn begin(files: &dyn Files, dir: &Path, names: &[String], config: DiskConfig) ->
     let (secret, rest) = random.split_at(16);
     let (log, _) = rest.split_at(8);
     let log = u64::from_le_bytes(log.try_into().unwrap_or_default());
-    let state = State::new(log, new_epoch(), secret.try_into().unwrap_or_default(), config.durability);
+    let mut state = State::new(log, new_epoch(), secret.try_into().unwrap_or_default(), config.durability);
+    state.clean = Some(Clean { earliest: 1, latest: 0, end: segment::HEADER });
     let new = dir.join("next.new");
     let prepared =
         segment::prepare(files, new, config.segment_bytes()).map_err(OpenError::io("create", &path(1)))?;
-    segment::begin(files, dir, &prepared, log, 1, tidings_protocol::Timestamp::default())
+    segment::begin(files, dir, &prepared, log, 1, Timestamp::default())
         .map_err(OpenError::io("create", &path(1)))?;
     state.write(files, dir).map_err(OpenError::io("write", &State::path(dir)))?;
     Ok(state)
+}
+
+/// Whether a file is one that the log was about to finish. Others' files are left alone.
+fn is_unfinished_name(name: &str) -> bool {
+    name.strip_suffix(".new").is_some_and(|name| {
+        let is_derived =
+            [Kind::Index, Kind::Keys].iter().any(|kind| segment::base_of(name, kind.extension()).is_some());
+        is_derived || name == "state" || name == "next" || name.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// Whether the only segment is one that nothing was written to: the log was about to begin.
@@ -178,7 +189,7 @@ impl Recovery<'_> {
             return Err(OpenError::damaged(self.dir, 0, "the directory has lost all segments of the log"));
         };
         if let Some(clean) = state.clean
-            && bases.first() != Some(&clean.earliest)
+            && bases.first() > Some(&clean.earliest)
         {
             let reason = "the segment is missing; it was there when the log was closed";
             return Err(OpenError::damaged(&self.path(clean.earliest), 0, reason));
@@ -223,13 +234,18 @@ impl Recovery<'_> {
                 return Err(OpenError::damaged(&path, length, reason));
             }
             self.contiguous(summary.last, next)?;
-            let has_keys = summary.keyed == 0 || Keys::load(&self.handles, base, self.log).is_ok();
+            let has_keys = !self.needs_keys(&summary) || Keys::load(&self.handles, base, self.log).is_ok();
             if has_keys {
                 return Ok(Segment::new(header, Index::File(index)));
             }
         }
         tracing::info!(file = %path.display(), "the index of a segment is missing or broken: it is made again");
         self.rebuild(header, file, next)
+    }
+
+    /// Whether a sealed segment may have answers whose window has not passed. Others have lost their file.
+    fn needs_keys(&self, summary: &Summary) -> bool {
+        summary.keyed > 0 && summary.time.until(self.now) < self.config.idempotency_window
     }
 
     /// Sealed segments leave no sequence number out.
@@ -318,28 +334,22 @@ impl Recovery<'_> {
     }
 
     /// The answers that outlived their segments or belong to sealed ones.
-    fn keys(
-        &self,
-        names: &[String],
-        segments: &[Arc<Segment>],
-        now: tidings_protocol::Timestamp,
-    ) -> Result<Vec<Arc<Keys>>, OpenError> {
+    fn keys(&self, names: &[String], segments: &[Arc<Segment>]) -> Result<Vec<Arc<Keys>>, OpenError> {
         let mut bases: Vec<_> = names.iter().filter_map(|name| segment::base_of(name, "keys")).collect();
         let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
-        bases.extend(sealed.iter().filter(|segment| segment.index().summary().keyed > 0).map(|it| it.base()));
+        let needed = sealed.iter().filter(|segment| self.needs_keys(segment.index().summary()));
+        bases.extend(needed.map(|segment| segment.base()));
         bases.sort_unstable();
         bases.dedup();
         let mut keys = Vec::new();
         for base in bases {
             let path = self.handles.path(base, Kind::Keys);
             let loaded = Keys::load(&self.handles, base, self.log).map_err(|error| unusable(&path, error))?;
-            if loaded.newest.until(now) < self.config.idempotency_window {
+            if loaded.newest.until(self.now) < self.config.idempotency_window {
                 keys.push(Arc::new(loaded));
             } else {
                 self.handles.forget(base, Kind::Keys);
-                if !sealed.iter().any(|segment| segment.base() == base) {
-                    self.files.remove(&path).map_err(OpenError::io("remove", &path))?;
-                }
+                self.files.remove(&path).map_err(OpenError::io("remove", &path))?;
             }
         }
         Ok(keys)
@@ -359,21 +369,9 @@ fn repair(file: &dyn files::File, (fence, end): (u64, u64)) -> std::io::Result<(
         file.write_at(&buffer[..read], at)?;
         at += read.max(1) as u64;
     }
-    let mut torn = 0;
-    at = end;
-    while at < length {
-        let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(buffer.len());
-        let read = file.read_at(&mut buffer[..part], at)?.max(1);
-        let dirty = buffer[..read].iter().filter(|&&byte| byte != 0).count();
-        if dirty > 0 {
-            torn += dirty;
-            buffer[..read].fill(0);
-            file.write_at(&buffer[..read], at)?;
-        }
-        at += read as u64;
-    }
+    let torn = segment::blank(file, end, length)?;
     file.sync()?;
-    if torn > usize::try_from(super::record::FENCE_BYTES).unwrap_or(0) {
+    if torn > super::record::FENCE_BYTES {
         tracing::warn!(
             offset = end,
             bytes = torn,

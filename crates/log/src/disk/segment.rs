@@ -174,3 +174,30 @@ pub(crate) fn begin(
     files.sync_dir(dir)?;
     Ok(header)
 }
+
+/// Writes zeros over what is not zero from `from` to `to`, and says how many bytes were not. It asks for no
+/// room that is not taken already, as long as the file system writes in place.
+pub(crate) fn blank(file: &dyn File, from: u64, to: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; limits::SCAN_CHUNK_BYTES];
+    let (mut at, mut dirty) = (from, 0);
+    while at < to {
+        let part = usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len());
+        let read = file.read_at(&mut buffer[..part], at)?;
+        if read == 0 {
+            break;
+        }
+        for piece in buffer[..read].chunks_mut(BLANK_PIECE) {
+            let count = piece.iter().filter(|&&byte| byte != 0).count();
+            if count > 0 {
+                piece.fill(0);
+                file.write_at(piece, at)?;
+            }
+            dirty += count as u64;
+            at += piece.len() as u64;
+        }
+    }
+    Ok(dirty)
+}
+
+/// What [`blank`] looks at and writes in one piece.
+const BLANK_PIECE: usize = 4 << 10;

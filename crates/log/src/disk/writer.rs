@@ -1,6 +1,9 @@
 //! The one thread that writes: it takes all that waits, writes it in one piece, waits for the disk once, and
 //! answers everybody. Who comes meanwhile shares the next round.
 
+mod roll;
+mod tidy;
+
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -11,12 +14,12 @@ use tidings_protocol::{Sequence, Timestamp};
 
 use super::files::{self, File, Lock};
 use super::group::Group;
-use super::index::{Index, MemoryIndex, Noted};
-use super::keeper::{Job, Keeper};
-use super::keys::{self, Fresh, Keys};
+use super::index::{Index, Noted};
+use super::keeper::Keeper;
+use super::keys::{self, Fresh};
 use super::queue::{Append, Request};
 use super::recovery::{self, Opened};
-use super::segment::{self, Header, Segment};
+use super::segment::{self, Header};
 use super::state::State;
 use super::view::Shared;
 use super::{Durability, limits, record};
@@ -229,7 +232,8 @@ impl Writer {
                 return Err(self.poison("write to", &error).into());
             }
             // Nothing of what is refused now may come back at the next start.
-            let retracted = segment::zero(&*self.active.file, end, end + group.bytes() as u64);
+            let file = &*self.active.file;
+            let retracted = segment::blank(file, end, end + group.bytes() as u64).and_then(|_| file.sync());
             self.active.fenced = false;
             if let Err(error) = retracted {
                 return Err(self.poison("retract a write from", &error).into());
@@ -298,141 +302,6 @@ impl Writer {
         }
     }
 
-    /// Begins a segment that holds `size` bytes of records.
-    fn roll(&mut self, size: u64) -> Result<(), AppendError> {
-        let usual = self.shared.config.segment_bytes();
-        let capacity = usual.max(segment::HEADER + size + record::FENCE_BYTES);
-        let shared = Arc::clone(&self.shared);
-        if let Some(reason) = self.poisoned() {
-            return Err(reason.into());
-        }
-        if self.shared.config.durability == Durability::Os
-            && let Err(error) = self.active.file.sync()
-        {
-            // Only the newest segment may have a torn end, whatever the log promises.
-            return Err(self.poison("sync", &error).into());
-        }
-        let prepared = match self.keeper.take(capacity) {
-            Some(prepared) => prepared,
-            None => segment::prepare(&*shared.files, shared.preparation(), capacity)
-                .map_err(|error| refusal(&error))?,
-        };
-        let base = self.next;
-        let begun = segment::begin(&*shared.files, &shared.dir, &prepared, shared.log, base, self.time);
-        let header = match begun {
-            Ok(header) => header,
-            Err(error) => {
-                self.undo_roll(&prepared, base)?;
-                return Err(refusal(&error));
-            }
-        };
-        shared.set_full(None);
-        let active = Active::new(header, prepared.file, segment::HEADER, Fresh::new());
-        let before = mem::replace(&mut self.active, active);
-        let is_empty = before.end == segment::HEADER;
-        shared.handles.keep(base, super::handles::Kind::Log, Arc::clone(&self.active.file));
-        let segment = Arc::new(Segment::new(header, Index::Memory(MemoryIndex::new(&header))));
-        let mut segments = shared.view().segments.to_vec();
-        if is_empty {
-            // The new one has replaced it under the same name.
-            segments.pop();
-        } else if let Some(sealed) = segments.last() {
-            let keys = Keys::fresh(sealed.base(), before.answers).map(Arc::new);
-            shared.keys().extend(keys.clone());
-            self.keeper.send(Job::Seal(Arc::clone(sealed), keys));
-        }
-        segments.push(segment);
-        shared.view_mut().segments = Arc::new(segments);
-        self.keeper.send(Job::Prepare(usual));
-        self.tidy();
-        Ok(())
-    }
-
-    /// Removes a segment that was perhaps begun: with it on the disk, the active one would count as sealed.
-    fn undo_roll(&self, prepared: &segment::Prepared, base: Sequence) -> Result<(), LogUnavailable> {
-        let shared = &self.shared;
-        if shared.files.remove(&prepared.path).is_ok() {
-            return Ok(());
-        }
-        if self.active.header.base == base {
-            // It has the active one's name, and what is written to that would be gone with the next start.
-            let error = io::Error::other("it is not known which file has the name of the segment");
-            return Err(self.poison("replace", &error));
-        }
-        let removed = shared.files.remove(&segment::path(&shared.dir, base, "log"));
-        let removed = removed.and_then(|()| shared.files.sync_dir(&shared.dir));
-        removed.map_err(|error| self.poison("remove a segment after", &error))
-    }
-
-    /// Does what retention says.
-    fn tidy(&mut self) {
-        self.tidied = Instant::now();
-        let shared = Arc::clone(&self.shared);
-        let retention = shared.config.retention;
-        let now = (shared.clock)().max(self.time);
-        let view = shared.view();
-        let first = view.segments.last().and_then(|segment| segment.index().marks().first().copied());
-        if let Some(first) = first
-            && first.time.until(now) > retention.age / limits::SEGMENTS_IN_AGE
-            && self.roll(0).is_ok()
-        {
-            // It has come back here by itself.
-            return;
-        }
-        let sizes: Vec<u64> = view.segments.iter().map(|segment| segment.index().summary().end).collect();
-        let mut bytes: u64 = sizes.iter().sum();
-        let sealed = view.segments.len().saturating_sub(1);
-        let given_up = view
-            .segments
-            .iter()
-            .zip(sizes)
-            .take(sealed)
-            .take_while(|(segment, size)| {
-                let gone =
-                    bytes > retention.bytes || segment.index().summary().time.until(now) > retention.age;
-                bytes -= size;
-                gone
-            })
-            .count();
-        if given_up > 0 {
-            let kept = view.segments[given_up..].to_vec();
-            let earliest = kept.first().map_or(self.next, |segment| segment.base());
-            let follower = shared.follower();
-            {
-                let mut view = shared.view_mut();
-                view.segments = Arc::new(kept);
-                view.earliest = earliest;
-            }
-            if let Some(follower) = &*follower {
-                follower.trimmed(earliest);
-            }
-            drop(follower);
-            for segment in &view.segments[..given_up] {
-                self.keeper.send(Job::Remove(Arc::clone(segment)));
-            }
-        }
-        self.tidy_keys(now);
-        if !self.keeper.is_ready() {
-            self.keeper.send(Job::Prepare(shared.config.segment_bytes()));
-        }
-    }
-
-    fn tidy_keys(&self, now: Timestamp) {
-        let window = self.shared.config.idempotency_window;
-        let mut all = self.shared.keys();
-        let (current, past): (Vec<_>, Vec<_>) =
-            all.drain(..).partition(|keys| keys.newest.until(now) < window);
-        *all = current;
-        past.into_iter().for_each(|keys| self.keeper.send(Job::Forget(keys)));
-        let mut bytes = 0;
-        for keys in all.iter().rev() {
-            bytes += keys.filter_bytes();
-            if bytes > limits::KEY_FILTER_BYTES {
-                keys.drop_filter();
-            }
-        }
-    }
-
     fn close(&mut self) -> Result<(), LogUnavailable> {
         self.shared.queue.refuse(LogUnavailable { reason: "it was closed".into() });
         let mut late = Vec::new();
@@ -479,14 +348,5 @@ impl Drop for Writer {
         // Also where the thread ends in a panic: nobody waits for ever.
         self.shared.queue.refuse(LogUnavailable { reason: "its writer has ended".into() });
         self.shared.queue.abandon();
-    }
-}
-
-/// What a failure to begin a segment means for a batch: nothing was written.
-fn refusal(error: &io::Error) -> AppendError {
-    if files::is_full(error) {
-        AppendError::Full { reason: error.to_string() }
-    } else {
-        AppendError::Unavailable(LogUnavailable { reason: format!("a segment could not be begun: {error}") })
     }
 }

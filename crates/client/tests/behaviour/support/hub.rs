@@ -6,12 +6,14 @@ use tidings_http::{Face, HttpConfig, Server};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A hub on a port of its own. Its log outlives a restart.
+/// A hub on a port and a thread of its own. Its log outlives a restart.
 pub(crate) struct TestHub {
     pub(crate) address: SocketAddr,
+    runtime: Option<Runtime>,
     log: Arc<MemoryLog>,
     running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
 }
@@ -24,7 +26,8 @@ impl TestHub {
     pub(crate) async fn with(retention: Retention) -> Self {
         let log = Arc::new(MemoryLog::new(retention, Duration::from_secs(3_600)));
         let address = "127.0.0.1:0".parse().unwrap();
-        let mut hub = Self { address, log, running: None };
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut hub = Self { address, runtime: Some(runtime), log, running: None };
         hub.resume().await;
         hub
     }
@@ -42,16 +45,33 @@ impl TestHub {
 
     /// Starts the hub again, on the same port and over the same log.
     pub(crate) async fn resume(&mut self) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        let listener: TcpListener = socket.listen(128).unwrap();
-        self.address = listener.local_addr().unwrap();
-        let hub = Hub::new(self.log.clone(), HubConfig::default());
-        hub.warm().await.unwrap();
-        let server = Server::new(Face::new(hub, HttpConfig::default()), listener);
+        let (log, address) = (self.log.clone(), self.address);
         let (shutdown, asked) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(async move { drop(asked.await) }));
+        let (ready, listening) = oneshot::channel();
+        let serving = self.runtime.as_ref().unwrap().spawn(async move {
+            let listener = listen(address);
+            let hub = Hub::new(log, HubConfig::default());
+            hub.warm().await.unwrap();
+            ready.send(listener.local_addr().unwrap()).unwrap();
+            let server = Server::new(Face::new(hub, HttpConfig::default()), listener);
+            server.serve(async move { drop(asked.await) }).await
+        });
+        self.address = listening.await.unwrap();
         self.running = Some((shutdown, serving));
     }
+}
+
+impl Drop for TestHub {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket.listen(128).unwrap()
 }

@@ -1,0 +1,28 @@
+//! The HTTP face as its users see it: a server in this process, and real sockets. The section signs (§) are those of
+//! the protocol's documentation.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
+
+mod batches;
+mod closing;
+mod connections;
+mod crowds;
+mod cursors;
+mod embedding;
+mod errors;
+mod event_stream;
+mod gaps;
+mod http2;
+mod idempotency;
+mod json_lines;
+mod limits;
+mod listing;
+mod long_polling;
+mod names;
+mod negotiation;
+mod operations;
+mod polling;
+mod publishing;
+mod shutdown;
+mod slow_readers;
+mod starting;
+mod support;

@@ -1,0 +1,171 @@
+//! §3.4: readers that are slower than publishers.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_hub::{Entry, Hub};
+use tidings_log::Batch;
+use tidings_protocol::{Format, NewEvent, Topic};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{Request, Running, Setup, Stream, Wire, eventually};
+
+const EVENT_BYTES: usize = 64 << 10;
+
+async fn publish(hub: &Hub, numbers: std::ops::Range<usize>) {
+    let topic = Topic::new("a").unwrap();
+    for number in numbers {
+        let data = Bytes::from(format!("{number} {}", "x".repeat(EVENT_BYTES)));
+        let event = NewEvent { topic: topic.clone(), event_type: None, format: Format::Text, data };
+        hub.publish(Batch::of(event)).await.unwrap();
+    }
+}
+
+/// A stream whose client takes nothing for now.
+async fn stalled(hub: &Running, request: Request) -> Stream {
+    let mut wire = Wire::narrow(hub.address).await;
+    wire.send(request.bytes()).await;
+    Stream::new(wire).await
+}
+
+fn number(data: &str) -> usize {
+    data.split_once(' ').unwrap().0.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_paused_gets_everything_and_nothing_waits_for_it_in_memory() {
+    let mut setup = Setup::new();
+    setup.hub.tail_bytes = 1 << 20;
+    let hub = setup.start().await;
+    let mut slow = stalled(&hub, Request::stream("/topics/a")).await;
+    slow.block().await;
+    publish(&hub.hub, 0..10).await;
+    let early: Vec<Weak<Entry>> = hub.hub.recent(0).unwrap().entries.iter().map(Arc::downgrade).collect();
+    publish(&hub.hub, 10..800).await;
+    // What memory has is the end, and no other copy is held for the reader.
+    assert!(hub.hub.recent(0).is_none());
+    assert!(early.iter().all(|entry| entry.upgrade().is_none()));
+    for expected in 0..800 {
+        let block = slow.event().await;
+        assert_eq!(number(&block.data.unwrap()), expected);
+        assert_eq!(block.id.unwrap(), hub.cursor(expected as u64 + 1));
+    }
+    publish(&hub.hub, 800..801).await;
+    assert_eq!(number(&slow.event().await.data.unwrap()), 800);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_lines_wait_for_their_reader_as_well() {
+    let mut setup = Setup::new();
+    setup.hub.tail_bytes = 1 << 20;
+    let hub = setup.start().await;
+    let mut slow = stalled(&hub, Request::lines("/topics/a?since=earliest")).await;
+    publish(&hub.hub, 0..300).await;
+    for expected in 0..300 {
+        assert_eq!(number(slow.line().await["data"].as_str().unwrap()), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_retention_overtakes_is_told_of_the_gap() {
+    let mut setup = Setup::new();
+    setup.retention.bytes = 2 << 20;
+    let hub = setup.start().await;
+    let mut slow = stalled(&hub, Request::stream("/topics/a")).await;
+    let mut last = slow.block().await.id.unwrap();
+    publish(&hub.hub, 0..400).await;
+    let (mut gaps, mut expected) = (0, 0);
+    while expected < 400 {
+        let block = slow.event().await;
+        if block.event.as_deref() == Some("tidings.gap") {
+            let gap: tidings_protocol::Gap = serde_json::from_str(&block.data.unwrap()).unwrap();
+            assert_eq!((gap.reason.as_str(), gap.since), ("expired", last));
+            assert_eq!(block.id.as_ref(), Some(&gap.resumed));
+            let (_, resumed) = gap.resumed.rsplit_once('-').unwrap();
+            expected = resumed.parse().unwrap();
+            gaps += 1;
+        } else {
+            assert_eq!(number(&block.data.unwrap()), expected);
+            expected += 1;
+        }
+        last = block.id.unwrap();
+    }
+    assert!(gaps > 0);
+    assert_eq!(hub.metric("tidings_gaps_total{reason=\"expired\"}").await, gaps);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_readers_hold_up_nobody_else() {
+    let hub = Running::start().await;
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        slow.push(stalled(&hub, Request::stream("/topics/a")).await);
+    }
+    let mut quick = hub.stream("/topics/a").await;
+    publish(&hub.hub, 0..100).await;
+    let begun = Instant::now();
+    for expected in 0..100 {
+        assert_eq!(number(&quick.event().await.data.unwrap()), expected);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let poll = hub.poll("/topics/a?limit=1").await;
+    assert_eq!(poll.events.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_takes_no_byte_is_closed() {
+    let mut setup = Setup::new();
+    setup.http.write_timeout = Duration::from_millis(300);
+    let hub = setup.start().await;
+    publish(&hub.hub, 0..300).await;
+    let mut held = Vec::new();
+    for request in [
+        Request::stream("/topics/a?since=earliest"),
+        Request::lines("/topics/a?since=earliest"),
+        Request::stream("/topics/a?since=earliest&envelope=true"),
+    ] {
+        held.push(stalled(&hub, request).await);
+    }
+    // One answer after the other, and none of them read.
+    let mut polling = Wire::narrow(hub.address).await;
+    polling.send(Request::get("/topics/a").bytes().repeat(20)).await;
+    eventually("all are closed", async || hub.metric("tidings_connections").await == 1).await;
+    hub.readers("Stream", 0).await;
+    hub.readers("Lines", 0).await;
+    hub.waiting("a", 0).await;
+    for stream in held {
+        let rest = stream.broken_off().await;
+        assert!(!rest.ends_with(b"\r\n0\r\n\r\n"), "it did not end properly");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_takes_a_little_at_a_time_is_not_closed() {
+    let mut setup = Setup::new();
+    setup.http.write_timeout = Duration::from_secs(1);
+    let hub = setup.start().await;
+    publish(&hub.hub, 0..500).await;
+    let mut slow = stalled(&hub, Request::stream("/topics/a?since=earliest")).await;
+    slow.block().await;
+    let begun = Instant::now();
+    for expected in 0..500 {
+        assert_eq!(number(&slow.event().await.data.unwrap()), expected);
+        if expected % 20 == 19 && begun.elapsed() < Duration::from_millis(2_500) {
+            sleep(Duration::from_millis(150)).await;
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_not_a_stalled_one() {
+    let mut setup = Setup::new();
+    setup.http.write_timeout = Duration::from_millis(100);
+    let hub = setup.start().await;
+    let mut stream = hub.stream("/topics/a").await;
+    let poll = hub.get("/topics/a?wait=0.4").await;
+    assert_eq!(poll.status(), 200);
+    hub.publish("a", "x").await;
+    assert_eq!(stream.event().await.data.unwrap(), "x");
+}

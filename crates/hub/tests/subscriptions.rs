@@ -1,0 +1,310 @@
+//! Subscriptions: every event once, in order, whatever happens between two reads.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_hub::{Hub, HubConfig, Pull, PullLimits, Subscription};
+use tidings_log::{Batch, Log, MemoryLog, Retention};
+use tidings_protocol::{GapReason, NewEvent, Selection, Selector, Sequence, Start, Topic};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn log() -> Arc<MemoryLog> {
+    Arc::new(MemoryLog::new(Retention::default(), Duration::from_secs(60)))
+}
+
+fn hub(tail_bytes: usize) -> Hub {
+    Hub::new(log(), HubConfig { tail_bytes })
+}
+
+fn select(selectors: &[&str]) -> Selection {
+    Selection::new(selectors.iter().map(|text| Selector::new(text).unwrap()))
+}
+
+async fn publish(hub: &Hub, topic: &str, text: &str) -> Sequence {
+    let event = NewEvent::text(Topic::new(topic).unwrap(), text);
+    hub.publish(Batch::of(event)).await.unwrap().appended.first
+}
+
+async fn subscribe(hub: &Hub, selectors: &[&str], start: Start) -> Subscription {
+    hub.subscribe(select(selectors), start).await.unwrap()
+}
+
+fn texts(pull: &Pull) -> Vec<String> {
+    let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
+    pull.entries.iter().map(|entry| text(&entry.event().data)).collect()
+}
+
+fn limits(events: usize) -> PullLimits {
+    PullLimits { events, ..PullLimits::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_is_dropped_at_any_point_neither_loses_nor_repeats() {
+    // All in memory; partly in the log; all in the log.
+    for tail_bytes in [64 << 20, 20_000, 0] {
+        let hub = hub(tail_bytes);
+        let publisher = {
+            let hub = hub.clone();
+            tokio::spawn(async move {
+                for number in 0..2_000 {
+                    publish(&hub, if number % 3 == 0 { "b" } else { "a" }, &number.to_string()).await;
+                    if number % 10 == 0 {
+                        tokio::time::sleep(Duration::from_micros(100)).await;
+                    }
+                }
+            })
+        };
+        let mut readers = Vec::new();
+        for (seed, selectors) in [(1, &["a"][..]), (2, &["*"]), (3, &["a", "b"]), (4, &["b", "a/**"])] {
+            let mut subscription = subscribe(&hub, selectors, Start::Earliest).await;
+            let wanted = subscription.selection().clone();
+            readers.push(tokio::spawn(async move {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let expected: Vec<_> = (0..2_000)
+                    .filter(|number| {
+                        let topic = if number % 3 == 0 { "b" } else { "a" };
+                        wanted.matches_topic(&Topic::new(topic).unwrap())
+                    })
+                    .map(|number| number.to_string())
+                    .collect();
+                let mut seen = Vec::new();
+                while seen.len() < expected.len() {
+                    let limits = limits(random.usize(1..40));
+                    let patience = Duration::from_micros(random.u64(0..300));
+                    let pull = if random.u8(0..4) == 0 {
+                        timeout(patience, subscription.pull(limits)).await
+                    } else {
+                        timeout(patience, subscription.next(limits)).await
+                    };
+                    let Ok(pull) = pull else { continue };
+                    let pull = pull.unwrap();
+                    assert!(pull.gap.is_none());
+                    seen.extend(texts(&pull));
+                }
+                assert_eq!(seen, expected);
+            }));
+        }
+        timeout(PATIENCE, publisher).await.unwrap().unwrap();
+        for reader in readers {
+            timeout(PATIENCE, reader).await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_read_keeps_the_gap_for_the_next() {
+    let hub = hub(0);
+    publish(&hub, "a", "x").await;
+    let mut subscription = subscribe(&hub, &["a"], Start::Foreign("nonsense".into())).await;
+    drop(subscription.next(PullLimits::default()));
+    drop(subscription.pull(PullLimits::default()));
+    let pull = subscription.next(PullLimits::default()).await.unwrap();
+    assert_eq!(pull.gap.as_ref().unwrap().reason, GapReason::Unknown);
+    assert_eq!(texts(&pull), ["x"]);
+    assert!(subscription.gap().is_none());
+    assert!(subscription.pull(PullLimits::default()).await.unwrap().gap.is_none());
+}
+
+#[tokio::test]
+async fn what_memory_has_lost_is_read_from_the_log() {
+    let hub = hub(4_000);
+    let mut early = subscribe(&hub, &["a"], Start::Earliest).await;
+    for number in 0..200 {
+        publish(&hub, "a", &number.to_string()).await;
+    }
+    assert!(hub.recent(0).is_none(), "memory does not reach back so far");
+    assert!(hub.recent(199).is_some());
+    let mut seen = Vec::new();
+    while seen.len() < 200 {
+        let pull = early.next(limits(7)).await.unwrap();
+        assert!(pull.entries.len() <= 7 && pull.gap.is_none());
+        seen.extend(texts(&pull));
+    }
+    let expected: Vec<_> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_hub_that_is_opened_again_reads_the_newest_events_into_memory() {
+    let log = log();
+    let first = Hub::new(log.clone(), HubConfig::default());
+    for number in 0..50 {
+        publish(&first, "a", &number.to_string()).await;
+    }
+    drop(first);
+    for (tail_bytes, all) in [(1 << 20, true), (5_000, false), (0, false)] {
+        let hub = Hub::new(log.clone(), HubConfig { tail_bytes });
+        let latest = hub.latest();
+        assert!(hub.recent(latest - 1).is_none(), "nothing is in memory yet");
+        let mut cold = subscribe(&hub, &["a"], Start::Last(50)).await;
+        assert_eq!(cold.pull(PullLimits::default()).await.unwrap().entries.len(), 50);
+        hub.warm().await.unwrap();
+        assert_eq!(hub.recent(0).is_some(), all);
+        assert_eq!(hub.recent(latest - 1).is_some(), tail_bytes > 0);
+        if let Some(recent) = hub.recent(latest - 5) {
+            let sequences: Vec<_> = recent.entries.iter().map(|entry| entry.event().sequence).collect();
+            assert_eq!(sequences, (latest - 4..=latest).collect::<Vec<_>>());
+        }
+        let mut warm = subscribe(&hub, &["a"], Start::Last(50)).await;
+        assert_eq!(warm.pull(PullLimits::default()).await.unwrap().entries.len(), 50);
+        publish(&hub, "b", "goes on").await;
+        assert_eq!(hub.latest(), latest + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn warming_while_others_publish_leaves_no_hole() {
+    for _ in 0..20 {
+        let log = log();
+        let first = Hub::new(log.clone(), HubConfig::default());
+        for number in 0..300 {
+            publish(&first, "a", &number.to_string()).await;
+        }
+        drop(first);
+        let hub = Hub::new(log, HubConfig { tail_bytes: 100_000 });
+        let publisher = {
+            let hub = hub.clone();
+            tokio::spawn(async move {
+                for number in 300..600 {
+                    publish(&hub, "a", &number.to_string()).await;
+                }
+            })
+        };
+        hub.warm().await.unwrap();
+        publisher.await.unwrap();
+        let mut subscription = subscribe(&hub, &["*"], Start::Earliest).await;
+        let mut seen = Vec::new();
+        while seen.len() < 600 {
+            seen.extend(texts(&subscription.next(limits(50)).await.unwrap()));
+        }
+        let expected: Vec<_> = (0..600).map(|number| number.to_string()).collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_come_at_any_moment_see_all_that_follows() {
+    let hub = hub(50_000);
+    let publishers: Vec<_> = (0..4)
+        .map(|publisher| {
+            let hub = hub.clone();
+            tokio::spawn(async move {
+                for number in 0..500 {
+                    publish(&hub, &format!("t/{publisher}"), &number.to_string()).await;
+                    if number % 7 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut readers = Vec::new();
+    for place in 0..40 {
+        let selector = if place % 2 == 0 { "t/1" } else { "t/*" };
+        let mut subscription = subscribe(&hub, &[selector], Start::Latest).await;
+        let from = subscription.cursor().sequence;
+        readers.push(tokio::spawn(async move {
+            let mut sequences = Vec::new();
+            let mut done = false;
+            while !done {
+                let pull = subscription.next(limits(20)).await.unwrap();
+                sequences.extend(pull.entries.iter().map(|entry| entry.event().sequence));
+                done = texts(&pull).last().is_some_and(|text| text == "done");
+            }
+            (selector, from, sequences)
+        }));
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    for publisher in publishers {
+        timeout(PATIENCE, publisher).await.unwrap().unwrap();
+    }
+    publish(&hub, "t/1", "done").await;
+    for reader in readers {
+        let (selector, from, sequences) = timeout(PATIENCE, reader).await.unwrap().unwrap();
+        let start = Start::Cursor(tidings_protocol::Cursor::new(hub.epoch(), from));
+        let mut again = subscribe(&hub, &[selector], start).await;
+        let mut expected = Vec::new();
+        loop {
+            let pull = again.pull(limits(1_000)).await.unwrap();
+            expected.extend(pull.entries.iter().map(|entry| entry.event().sequence));
+            if !pull.more {
+                break;
+            }
+        }
+        assert_eq!(sequences, expected, "{selector} from {from}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_retention_overtakes_is_told() {
+    let retention = Retention { bytes: 2_000, ..Retention::default() };
+    let log = Arc::new(MemoryLog::new(retention, Duration::from_secs(60)));
+    let hub = Hub::new(log.clone(), HubConfig::default());
+    let mut subscription = subscribe(&hub, &["a"], Start::Latest).await;
+    publish(&hub, "a", "0").await;
+    assert_eq!(texts(&subscription.next(PullLimits::default()).await.unwrap()), ["0"]);
+    for number in 1..100 {
+        publish(&hub, "a", &number.to_string()).await;
+    }
+    let pull = subscription.next(PullLimits::default()).await.unwrap();
+    let gap = pull.gap.as_ref().unwrap();
+    let earliest = log.bounds().earliest;
+    assert_eq!(gap.reason, GapReason::Expired);
+    assert_eq!(gap.since, format!("{}-1", hub.epoch()));
+    assert_eq!(gap.resumed, format!("{}-{}", hub.epoch(), earliest - 1));
+    assert_eq!(pull.entries.first().unwrap().event().sequence, earliest);
+    assert_eq!(pull.entries.last().unwrap().event().sequence, 100);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_dropped_waits_no_more() {
+    let hub = hub(1 << 20);
+    let topic = Topic::new("a").unwrap();
+    let mut subscriptions = Vec::new();
+    for selectors in [&["a"][..], &["a", "b"], &["*"], &["a", "**"]] {
+        let mut subscription = subscribe(&hub, selectors, Start::Latest).await;
+        assert_eq!(hub.subscribers(&topic), subscriptions.len(), "it waits only once it is asked to");
+        subscription.listen();
+        subscription.listen();
+        subscriptions.push(subscription);
+    }
+    assert_eq!(hub.subscribers(&topic), 4);
+    assert_eq!(hub.subscribers(&Topic::new("b").unwrap()), 3);
+    subscriptions.truncate(1);
+    assert_eq!(hub.subscribers(&topic), 1);
+    drop(subscriptions);
+    assert_eq!(hub.subscribers(&topic), 0);
+}
+
+#[tokio::test]
+async fn entries_are_encoded_once_for_all_their_readers() {
+    let hub = hub(1 << 20);
+    publish(&hub, "a", "x").await;
+    let mut first = subscribe(&hub, &["a"], Start::Earliest).await;
+    let mut second = subscribe(&hub, &["*"], Start::Earliest).await;
+    let first = first.next(PullLimits::default()).await.unwrap();
+    let second = second.next(PullLimits::default()).await.unwrap();
+    assert!(Arc::ptr_eq(&first.entries[0], &second.entries[0]));
+}
+
+#[tokio::test]
+async fn a_reader_of_rare_events_among_very_many_gets_to_the_end() {
+    let hub = hub(100_000);
+    publish(&hub, "rare", "first").await;
+    let others: Vec<_> =
+        (0..30_000).map(|_| NewEvent::text(Topic::new("busy").unwrap(), "x")).collect::<Vec<_>>();
+    hub.publish(Batch { events: others, close: None, idempotency: None }).await.unwrap();
+    publish(&hub, "rare", "last").await;
+    for selectors in [&["rare"][..], &["rare/**", "rare"], &["r*re", "rare"]] {
+        let mut subscription = subscribe(&hub, selectors, Start::Earliest).await;
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            seen.extend(texts(&timeout(PATIENCE, subscription.next(limits(1))).await.unwrap().unwrap()));
+        }
+        assert_eq!(seen, ["first", "last"]);
+        assert_eq!(subscription.cursor().sequence, hub.latest());
+    }
+}

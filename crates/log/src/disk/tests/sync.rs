@@ -1,0 +1,51 @@
+use super::super::faults::Fault;
+use super::*;
+
+#[test]
+fn a_sync_that_fails_ends_all_writing() {
+    let bench = Bench::new(8 << 10);
+    let log = bench.open().unwrap();
+    fill(&log, 3);
+    bench.disk.set_fault(Some(Fault::Sync));
+    let failed = append(&log, one("a", "lost")).unwrap_err();
+    assert!(
+        matches!(&failed, AppendError::Unavailable(reason) if reason.reason.contains("sync")),
+        "{failed}"
+    );
+    // The disk is sound again, but what it holds is not known: still nothing is acknowledged.
+    bench.disk.set_fault(None);
+    assert_eq!(append(&log, one("a", "later")), Err(failed));
+    assert!(log.ready().is_err());
+    assert_eq!(data(&read(&log)), ["0", "1", "2"], "what was not synced is not shown");
+    assert!(runtime().block_on(log.close()).is_err());
+}
+
+#[test]
+fn after_a_failed_sync_a_restart_writes_again_what_the_cache_alone_holds() {
+    let bench = Bench::new(8 << 10);
+    let log = bench.open().unwrap();
+    fill(&log, 3);
+    bench.disk.set_fault(Some(Fault::Sync));
+    append(&log, one("a", "in the cache")).unwrap_err();
+    let restarted = bench.on(bench.disk.after_kill());
+    let log = restarted.open().unwrap();
+    let seen = data(&read(&log));
+    assert_eq!(seen, ["0", "1", "2", "in the cache"], "the publisher was told that it is not known");
+    for seed in 0..20 {
+        let after = restarted.on(restarted.disk.after_power_cut(&mut fastrand::Rng::with_seed(seed)));
+        assert_eq!(data(&read(&after.open().unwrap())), seen, "what was shown once stays");
+    }
+}
+
+#[test]
+fn a_write_that_fails_ends_all_writing() {
+    let bench = Bench::new(8 << 10);
+    let log = bench.open().unwrap();
+    fill(&log, 3);
+    bench.disk.set_fault(Some(Fault::Write));
+    assert!(matches!(append(&log, one("a", "lost")), Err(AppendError::Unavailable(_))));
+    bench.disk.set_fault(None);
+    assert!(matches!(append(&log, one("a", "lost")), Err(AppendError::Unavailable(_))));
+    drop(log);
+    assert_eq!(data(&read(&bench.open().unwrap())), ["0", "1", "2"]);
+}

@@ -1,0 +1,98 @@
+//! Logs that older versions wrote are read by this one.
+//!
+//! `TIDINGS_WRITE_FIXTURE=1 cargo test -p tidings-log --test format` writes the fixture of the present version,
+//! where there is none yet. A fixture is never written again.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tidings_log::{
+    AppendError, Appended, Batch, DiskConfig, DiskLog, Idempotency, Log, ReadLimits, Retention,
+};
+use tidings_protocol::{EventType, Format, NewEvent, Selection, Timestamp, Topic};
+
+fn config() -> DiskConfig {
+    let age = Duration::from_secs(1_000 * 365 * 86_400);
+    DiskConfig {
+        retention: Retention { age, bytes: 1 << 30 },
+        idempotency_window: age,
+        segment_bytes: Some(2 << 10),
+        ..DiskConfig::default()
+    }
+}
+
+fn topic(name: &str) -> Topic {
+    Topic::new(name).unwrap()
+}
+
+/// What the fixture of version 1 holds, batch by batch.
+fn batches() -> Vec<Batch> {
+    let mut batches: Vec<Batch> = (0..40)
+        .map(|number| {
+            let event = NewEvent {
+                topic: topic(["orders/1", "orders/2", "größe"][number % 3]),
+                event_type: (number % 2 == 0).then(|| EventType::new("shipped").unwrap()),
+                format: [Format::Text, Format::Json, Format::Binary][number % 3],
+                data: format!("{{\"number\":{number},\"rest\":\"{}\"}}", "x".repeat(number * 3)).into(),
+            };
+            let idempotency = (number % 4 == 0)
+                .then(|| Idempotency { scope: Some(event.topic.clone()), key: format!("k{number}") });
+            Batch { idempotency, ..Batch::of(event) }
+        })
+        .collect();
+    batches.push(Batch {
+        events: vec![NewEvent::text(topic("ended"), "first"), NewEvent::text(topic("ended"), "last")],
+        close: Some(topic("ended")),
+        idempotency: Some(Idempotency { scope: None, key: "batch".into() }),
+    });
+    batches.push(Batch { events: Vec::new(), close: Some(topic("orders/1")), idempotency: None });
+    batches
+}
+
+fn fixture(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/v{version}"))
+}
+
+#[tokio::test]
+async fn a_log_of_version_1_is_read() {
+    let source = fixture(1);
+    if std::env::var_os("TIDINGS_WRITE_FIXTURE").is_some() && !source.exists() {
+        let log = DiskLog::open(&source, config()).unwrap();
+        for batch in batches() {
+            log.append(batch).await.unwrap();
+        }
+        log.close().await.unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&source).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let log = DiskLog::open(copy.path(), config()).unwrap();
+    assert_eq!((log.bounds().earliest, log.bounds().latest), (1, 43));
+    let limits = ReadLimits { entries: 1_000, bytes: 1 << 20 };
+    let chunk = log.read(0, &Selection::all(), limits).await.unwrap();
+    let mut entries = chunk.entries.iter();
+    for batch in batches() {
+        for event in &batch.events {
+            let entry = entries.next().unwrap();
+            assert_eq!((&entry.topic, &entry.event_type), (&event.topic, &event.event_type));
+            assert_eq!((entry.format, &entry.data), (event.format, &event.data));
+            assert!(entry.time > Timestamp::default());
+        }
+    }
+    assert!(entries.next().unwrap().closes());
+    assert!(entries.next().is_none());
+    // Keys are known in sealed segments and in the newest one, and ends are known.
+    for (number, batch) in batches().into_iter().enumerate().filter(|(_, batch)| batch.idempotency.is_some())
+    {
+        let Appended { first, duplicate, .. } = log.append(batch).await.unwrap();
+        assert_eq!((first, duplicate), (number as u64 + 1, true));
+    }
+    for name in ["ended", "orders/1"] {
+        let refused = log.append(Batch::of(NewEvent::text(topic(name), ""))).await;
+        assert_eq!(refused, Err(AppendError::TopicClosed { topic: topic(name) }));
+    }
+    assert_eq!(log.append(Batch::of(NewEvent::text(topic("orders/2"), ""))).await.unwrap().first, 44);
+}

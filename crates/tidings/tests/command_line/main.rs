@@ -1,0 +1,13 @@
+//! The commands as a shell has them: the program that is shipped, its pipes, its signals and its exit codes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+mod broken_pipe;
+mod exit_codes;
+mod hub_restart;
+mod interrupt;
+mod lines_as_they_come;
+mod repeated_input;
+mod secrets;
+mod topic_end;
