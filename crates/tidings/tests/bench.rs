@@ -112,7 +112,8 @@ fn publishing_alone_is_compared_with_the_disk() {
     let hub = Hub::start();
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
-    let report = hub.report(&["--publish-only", "--publishers", "4", "--events", "200", "--fsync-dir", folder]);
+    let report =
+        hub.report(&["--publish-only", "--publishers", "4", "--events", "200", "--fsync-dir", folder]);
     assert_eq!(report["publish"]["events"], 200);
     assert!(report["disk"]["publish_ratio"].as_f64().unwrap() > 0.0, "{report}");
     assert_eq!(report.get("delivery"), None);

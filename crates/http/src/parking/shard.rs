@@ -24,8 +24,8 @@ use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
 use super::wheel::{Wheel, ticks};
-use crate::metrics::{Deliveries, Transport};
 use crate::Face;
+use crate::metrics::{Deliveries, Transport};
 
 mod catch_up;
 mod delivery;
