@@ -81,6 +81,10 @@ impl Server {
                     if let Some((stream, place)) = accepted {
                         let host = host.clone();
                         connections.spawn(async move { place.keep(host.serve(stream).await) });
+                        // Its request is likely there already. To serve that before the next connection is taken
+                        // keeps few connections inside hyper, where they are large, also when very many come at
+                        // once.
+                        tokio::task::yield_now().await;
                     }
                 }
             }

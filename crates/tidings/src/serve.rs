@@ -36,10 +36,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let settings = arguments.settings.or(file.unwrap_or_default());
     logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
     allow_open_files();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(settings))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        // On a worker: from outside of them, every connection would be handed over to one.
+        let served = tokio::spawn(serve(settings)).await?;
+        served.map_err(|error| error as Box<dyn Error>)
+    })
 }
 
-async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listen = settings.listen();
@@ -70,7 +74,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error>> {
+fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
     let (retention, window) = (settings.retention(), settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
