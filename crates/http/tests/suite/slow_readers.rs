@@ -41,9 +41,9 @@ async fn a_reader_that_paused_gets_everything_and_memory_does_not_keep_it_for_it
     let mut slow = stalled(&hub, Request::stream("/topics/a")).await;
     slow.block().await;
     let mut entries: Vec<Weak<Entry>> = Vec::new();
-    for number in 0..80 {
-        publish(&hub.hub, number * 10..number * 10 + 10).await;
-        let newest = hub.hub.recent(hub.hub.latest() - 10, PullLimits::default()).unwrap();
+    for number in 0..200 {
+        publish(&hub.hub, number * 4..number * 4 + 4).await;
+        let newest = hub.hub.recent(hub.hub.latest() - 4, PullLimits::default()).unwrap();
         entries.extend(newest.entries.iter().map(Arc::downgrade));
     }
     assert_eq!(entries.len(), 800);
