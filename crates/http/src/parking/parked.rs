@@ -29,6 +29,8 @@ pub(super) struct Parked {
     /// The tick since which its socket has taken no byte, where it is waited for.
     pub(super) blocked: Option<std::num::NonZeroU32>,
     pub(super) state: State,
+    /// Whether its reader has sent something that was not read yet.
+    pub(super) readable: bool,
 }
 
 /// What an entry is about to do.
@@ -42,6 +44,8 @@ pub(super) enum State {
     Reading,
     /// It is done when what is pending has been sent.
     Ending,
+    /// A poll that was answered, and may ask again.
+    Idle,
 }
 
 /// Bytes that have to be sent before anything else, and how many of them have been.
