@@ -1,5 +1,5 @@
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt as _;
@@ -18,8 +18,8 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> R
     {
         return Err(too_large(limit));
     }
-    let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
+    // What arrives are pieces of the connection's buffer, which would live as long as the event does.
+    let mut whole = Vec::new();
     loop {
         let frame = timeout(defaults::BODY_TIMEOUT, body.frame()).await.map_err(|_| {
             Refusal::data(format!("the body paused for more than {} s", defaults::BODY_TIMEOUT.as_secs()))
@@ -28,20 +28,16 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> R
         let frame =
             frame.map_err(|error| Refusal::data(format!("the body did not arrive whole: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if first.as_ref().map_or(whole.len(), Bytes::len) + data.len() > limit {
+        if whole.len() + data.len() > limit {
             return Err(too_large(limit));
         }
-        // Most bodies come in one piece, which is taken as it is.
-        match first.take() {
-            None if whole.is_empty() => first = Some(data),
-            None => whole.extend_from_slice(&data),
-            Some(start) => {
-                whole.extend_from_slice(&start);
-                whole.extend_from_slice(&data);
-            }
+        if whole.is_empty() {
+            whole.reserve_exact(data.len());
         }
+        whole.extend_from_slice(&data);
     }
-    Ok(first.unwrap_or_else(|| whole.freeze()))
+    whole.shrink_to_fit();
+    Ok(Bytes::from(whole))
 }
 
 pub(crate) fn too_large(limit: usize) -> Refusal {

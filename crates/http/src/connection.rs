@@ -76,8 +76,9 @@ impl Host {
             () = self.face.draining.cancelled() => return Outcome::Ended,
         };
         let served = match detected {
-            Ok(Ok(Some((Version::Http1, io)))) => self.http1(io, progress).await,
-            Ok(Ok(Some((Version::Http2, io)))) => self.http2(io).await.map(|()| Outcome::Ended),
+            // Boxed, so that a connection has room for them only when it has said something.
+            Ok(Ok(Some((Version::Http1, io)))) => Box::pin(self.http1(io, progress)).await,
+            Ok(Ok(Some((Version::Http2, io)))) => Box::pin(self.http2(io)).await.map(|()| Outcome::Ended),
             Ok(Ok(None)) | Err(_) => return Outcome::Ended,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "failed to read from a connection");

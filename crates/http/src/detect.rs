@@ -2,7 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
@@ -24,18 +24,22 @@ pub(crate) struct Rewound<T> {
 
 /// Reads as much of a connection as tells its protocol; `None` where it ends before that.
 pub(crate) async fn detect<T: AsyncRead + Unpin>(mut io: T) -> io::Result<Option<(Version, Rewound<T>)>> {
-    let mut prefix = BytesMut::with_capacity(1_024);
+    // No larger than it must be: a connection that has said nothing yet should cost next to nothing.
+    let mut prefix = [0; PREFACE.len()];
+    let mut known = 0;
     loop {
-        let known = prefix.len().min(PREFACE.len());
-        if prefix[..known] != PREFACE[..known] {
-            return Ok(Some((Version::Http1, Rewound::new(prefix.freeze(), io))));
-        }
-        if known == PREFACE.len() {
-            return Ok(Some((Version::Http2, Rewound::new(prefix.freeze(), io))));
-        }
-        if io.read_buf(&mut prefix).await? == 0 {
-            return Ok(None);
-        }
+        let version = if prefix[..known] != PREFACE[..known] {
+            Version::Http1
+        } else if known == PREFACE.len() {
+            Version::Http2
+        } else {
+            match io.read(&mut prefix[known..]).await? {
+                0 => return Ok(None),
+                count => known += count,
+            }
+            continue;
+        };
+        return Ok(Some((version, Rewound::new(Bytes::copy_from_slice(&prefix[..known]), io))));
     }
 }
 

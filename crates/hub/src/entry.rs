@@ -30,6 +30,9 @@ pub struct Entry {
     frames: [OnceLock<Box<[u8]>>; Framing::COUNT],
 }
 
+/// What the allocator takes beside the data of an entry, and what a frame has beside it.
+const ALLOCATIONS: usize = 64;
+
 // === impl Framing ===
 
 impl Framing {
@@ -74,9 +77,11 @@ impl Entry {
         })
     }
 
-    /// How many bytes the entry holds before anything is encoded, about.
+    /// How many bytes the entry holds, about, with one framing of it.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of::<Event>() + self.event.data.len() + self.event.topic.as_str().len() + 64
+        size_of::<Self>()
+            + size_of::<Event>()
+            + 2 * (self.event.data.len() + self.event.topic.as_str().len() + ALLOCATIONS)
     }
 
     fn encode(&self, framing: Framing, out: &mut Vec<u8>) {

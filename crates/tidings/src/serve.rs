@@ -11,7 +11,9 @@ use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
+use crate::heap;
 use crate::logging;
 use crate::settings::Settings;
 use crate::value::LogPlace;
@@ -36,10 +38,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let settings = arguments.settings.or(file.unwrap_or_default());
     logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
     allow_open_files();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(settings))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        // On a worker: from outside of them, every connection would be handed over to one.
+        let served = tokio::spawn(serve(settings)).await?;
+        served.map_err(|error| error as Box<dyn Error>)
+    })
 }
 
-async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listen = settings.listen();
@@ -52,8 +58,12 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
 
     let log = open(&settings)?;
     let hub = Hub::new(log, hub_config);
-    let server = Server::new(Face::new(hub.clone(), http_config), listener);
-    let warming = tokio::spawn(warm(hub.clone()));
+    let face = Face::new(hub.clone(), http_config);
+    // Both end with this function.
+    let mut chores = JoinSet::new();
+    chores.spawn(warm(hub.clone()));
+    chores.spawn(heap::tidy(face.clone()));
+    let server = Server::new(face, listener);
     announce(&format!("tidings listening on http://{address}"))?;
 
     let shutdown = async {
@@ -64,13 +74,13 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         }
     };
     server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
-    warming.abort();
+    chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
     Ok(())
 }
 
-fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error>> {
+fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
     let (retention, window) = (settings.retention(), settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),

@@ -59,6 +59,17 @@ pub(super) struct Key {
     pub(super) generation: u32,
 }
 
+// === impl Pending ===
+
+impl Pending {
+    /// How many of its bytes have been sent.
+    pub(super) fn sent(&self) -> usize {
+        match self {
+            Self::Bytes(_, sent) | Self::Frame(_, sent) => *sent,
+        }
+    }
+}
+
 // === impl Key ===
 
 impl Key {

@@ -24,8 +24,8 @@ use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
 use super::wheel::{Wheel, ticks};
-use crate::metrics::{Deliveries, Transport};
 use crate::Face;
+use crate::metrics::{Deliveries, Transport};
 
 mod catch_up;
 mod delivery;
@@ -296,11 +296,7 @@ impl Shard {
         if self.due(entry) <= self.now {
             let polls = self.groups.get(entry.group).interest.shape.is_poll();
             match (entry.blocked.is_some(), entry.state, polls) {
-                (true, ..) => {
-                    tracing::debug!("closed a connection that took no byte for the write timeout");
-                    self.face.metrics.slow_closes.inc();
-                    self.close(key.index);
-                }
+                (true, ..) => self.close_if_stalled(key),
                 (false, State::Live, false) => self.heartbeat(key.index),
                 (false, State::Live, true) => self.time_out(key.index),
                 // What it is about to be given is sign enough of life.
@@ -310,6 +306,19 @@ impl Shard {
         }
         if self.find(key).is_some() {
             self.schedule(key.index);
+        }
+    }
+
+    /// Closes an entry whose write timeout has come, unless it takes a byte after all: the kernel speaks up only
+    /// when a good part of its buffer is free again, for which a slow reader may need longer.
+    fn close_if_stalled(&mut self, key: Key) {
+        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::sent));
+        let before = self.find(key).map(place);
+        self.resume(key.index);
+        if self.find(key).is_some_and(|entry| entry.blocked.is_some() && Some(place(entry)) == before) {
+            tracing::debug!("closed a connection that took no byte for the write timeout");
+            self.face.metrics.slow_closes.inc();
+            self.close(key.index);
         }
     }
 

@@ -46,21 +46,26 @@ struct Over<'a>(&'a Shared);
 /// Does what the plan says.
 pub(crate) fn run(plan: &Plan, url: &str) -> Result<Report, Box<dyn Error>> {
     let shared = Shared::new(Clock::start());
-    let before = match (&plan.fsync_dir, plan.mode) {
-        (Some(folder), Mode::Publish) => bare_syncs(folder, plan.size)
-            .map_err(|error| format!("failed to measure the disk in {}: {error}", folder.display()))?,
-        _ => None,
-    };
+    let mut syncs = Latencies::new()?;
+    sync(plan, &mut syncs)?;
     let places = places(plan)?;
     let mut run = Run { plan, shared: &shared, progress: Progress::new(plan.json), watch: None, watched: 0 };
     let mut report = run.stages(&places).map_err(|error| -> Box<dyn Error> { error })?;
     url.clone_into(&mut report.url);
-    report.disk = before.map(|fdatasync_ms| {
+    // Disks have moods: what they take is measured on both sides of the run.
+    sync(plan, &mut syncs)?;
+    report.disk = syncs.percentiles().map(|fdatasync_ms| {
         let publish = report.publish.as_ref().and_then(|publish| publish.latency_ms);
         Disk { fdatasync_ms, publish_ratio: publish.map(|publish| publish.p50 / fdatasync_ms.p50) }
     });
     report.blame(shared.faults());
     Ok(report)
+}
+
+fn sync(plan: &Plan, syncs: &mut Latencies) -> Result<(), String> {
+    let Some(folder) = &plan.fsync_dir else { return Ok(()) };
+    bare_syncs(folder, plan.size, syncs)
+        .map_err(|error| format!("failed to measure the disk in {}: {error}", folder.display()))
 }
 
 /// Where the subscribers of each topic begin. Topics that must be are created.

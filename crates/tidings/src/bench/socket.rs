@@ -23,9 +23,8 @@ pub(crate) enum Received {
     End,
 }
 
-/// How many connections leave from one address of this machine. There are some 28,000 ports for each, and those
-/// of connections that have just ended are not free at once.
-const CONNECTIONS_PER_ADDRESS: usize = 4_096;
+/// How many connections leave from one address of this machine: far fewer than it has ports.
+const CONNECTIONS_PER_ADDRESS: usize = 1_024;
 
 // === impl Socket ===
 
@@ -40,8 +39,7 @@ impl Socket {
         if let IpAddr::V4(address) = server.ip()
             && address.is_loopback()
         {
-            let host = u8::try_from(number / CONNECTIONS_PER_ADDRESS % 200).unwrap_or_default();
-            bind(&fd, &SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2 + host), 0)))?;
+            bind(&fd, &SocketAddr::from((source(number, std::process::id()), 0)))?;
         }
         match connect(&fd, &server) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Self { fd }),
@@ -99,5 +97,27 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// The address that a connection to this machine leaves from. Ports are scarce, and those of a connection that has
+/// ended stay taken for a minute: every run has addresses of its own, and several of them.
+fn source(number: usize, process: u32) -> Ipv4Addr {
+    let [.., third, fourth] = process.to_be_bytes();
+    let block = u8::try_from(number / CONNECTIONS_PER_ADDRESS % 128).unwrap_or_default();
+    Ipv4Addr::new(127, 100 + block, third, fourth.clamp(1, 254))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_spread_over_addresses_that_other_runs_do_not_use() {
+        let addresses: Vec<_> = (0..20_000).map(|number| source(number, 4_242)).collect();
+        let most = addresses.chunk_by(|a, b| a == b).map(<[_]>::len).max();
+        assert_eq!(most, Some(CONNECTIONS_PER_ADDRESS));
+        assert!(addresses.iter().all(|address| address.is_loopback()));
+        assert_ne!(source(0, 4_242), source(0, 4_243));
     }
 }
