@@ -229,8 +229,10 @@ async fn rest_of(body: &mut hyper::body::Incoming) -> String {
 /// Waits until someone waits for the next event of a topic, which is known already.
 async fn someone_waits(hub: &Hub, topic: &str) {
     let waiting = async {
+        let mut connection = Connection::open(hub.address(), Version::Http1).await.unwrap();
         loop {
-            let list = hub.get(&format!("/topics?match={topic}")).await.json();
+            let request = Request::get(format!("/topics?match={topic}")).body(Full::default()).unwrap();
+            let list = connection.ask(request).await.unwrap().json();
             if list["topics"][0]["subscribers"] == 1 {
                 return;
             }
