@@ -1,5 +1,5 @@
 //! What encoding a block and parsing a stream cost.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "macros and fixed inputs")]
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
 //! What an event costs the hub on its way: framing it, and finding it in the tail.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "macros and fixed inputs")]
 
 use std::hint::black_box;
 use std::sync::Arc;

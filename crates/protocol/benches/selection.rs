@@ -1,5 +1,5 @@
 //! What it costs to know whether an event concerns a reader.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "macros and fixed inputs")]
 
 use std::hint::black_box;
 

@@ -1,5 +1,7 @@
 //! `tidings bench` against `tidings serve`: the real program on both sides.
 
+#![allow(clippy::unwrap_used, reason = "tests, with helpers that are none themselves")]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 

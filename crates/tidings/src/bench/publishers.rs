@@ -92,10 +92,11 @@ impl Press<'_> {
         let mut events = Vec::with_capacity(publishers.len());
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut free: Vec<usize> = (0..publishers.len()).rev().collect();
+        let mut failed = 0;
         loop {
             let mut now = self.shared.clock.now();
             let done = self.schedule.is_done(now) || Shared::is(&self.shared.enough);
-            if done && (free.len() == publishers.len() || now > self.schedule.end + PATIENCE_NANOS) {
+            if done && (free.len() + failed == publishers.len() || now > self.schedule.end + PATIENCE_NANOS) {
                 break;
             }
             while !done
@@ -126,6 +127,7 @@ impl Press<'_> {
                     }
                     // One that has failed is never free again; the run ends without it.
                     Err(error) => {
+                        failed += 1;
                         self.shared.fault(error.to_string());
                         Shared::set(&self.shared.enough);
                         self.schedule.end = self.schedule.end.min(now);
@@ -133,8 +135,8 @@ impl Press<'_> {
                 }
             }
         }
-        if free.len() < publishers.len() {
-            let missing = publishers.len() - free.len();
+        let missing = publishers.len() - free.len() - failed;
+        if missing > 0 {
             self.shared.fault(format!("{missing} publications were never acknowledged"));
         }
         Ok(())

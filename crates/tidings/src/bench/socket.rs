@@ -117,7 +117,7 @@ mod tests {
         let addresses: Vec<_> = (0..20_000).map(|number| source(number, 4_242)).collect();
         let most = addresses.chunk_by(|a, b| a == b).map(<[_]>::len).max();
         assert_eq!(most, Some(CONNECTIONS_PER_ADDRESS));
-        assert!(addresses.iter().all(|address| address.is_loopback()));
+        assert!(addresses.iter().all(Ipv4Addr::is_loopback));
         assert_ne!(source(0, 4_242), source(0, 4_243));
     }
 }
