@@ -9,7 +9,6 @@ use clap::Args;
 use tidings_http::{Face, Server};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -49,8 +48,9 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listen = settings.listen();
-    let listener =
-        TcpListener::bind(listen).await.map_err(|error| format!("failed to listen on {listen}: {error}"))?;
+    let listener = tidings_http::listen(listen)
+        .await
+        .map_err(|error| format!("failed to listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "everyone who reaches this address may publish and read");

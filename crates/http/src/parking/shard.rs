@@ -257,6 +257,7 @@ impl Shard {
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
         let Some(entry) = self.find(key) else { return };
         if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP | epoll::EventFlags::RDHUP) {
+            tracing::debug!(?flags, "a reader has left");
             return self.close(key.index);
         }
         if flags.contains(epoll::EventFlags::OUT) && entry.blocked.is_some() {
@@ -409,7 +410,10 @@ fn offer(socket: &OwnedFd, bytes: &[u8]) -> Sent {
             Ok(count) => return Sent::Some(count),
             Err(Errno::AGAIN) => return Sent::Some(0),
             Err(Errno::INTR) => {}
-            Err(_) => return Sent::Failed,
+            Err(error) => {
+                tracing::debug!(%error, "failed to write to a parked connection");
+                return Sent::Failed;
+            }
         }
     }
 }
