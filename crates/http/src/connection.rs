@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 
 use crate::detect::{Rewound, Version, detect};
 use crate::linger::Lingering;
-use crate::parking::{Lot, Order, Shape, Slip, Space};
+use crate::parking::{Lot, Order, Shape, Slip, Space, Template, ticks};
 use crate::socket::{HeadTimer, Progress, Watched};
 use crate::{Face, defaults, head};
 
@@ -72,6 +72,8 @@ impl Host {
         let progress = Arc::new(Progress::default());
         let io = Watched::new(io, self.face.config.write_timeout, Arc::clone(&progress));
         let detected = tokio::select! {
+            // A request that is there already is answered, also while the hub shuts down.
+            biased;
             detected = timeout(defaults::HEAD_TIMEOUT, detect(io)) => detected,
             () = self.face.draining.cancelled() => return Outcome::Ended,
         };
@@ -95,7 +97,8 @@ impl Host {
     pub(crate) async fn resume<T: Wire>(self, io: T, unread: Bytes) -> Outcome {
         let progress = Arc::new(Progress::default());
         progress.request();
-        let io = Watched::new(io, self.face.config.write_timeout, Arc::clone(&progress));
+        let io =
+            Watched::new(io, self.face.config.write_timeout, Arc::clone(&progress)).having_heard(&unread);
         self.http1(Rewound::new(unread, io), progress).await.unwrap_or(Outcome::Ended)
     }
 
@@ -155,11 +158,12 @@ impl Host {
         }
         let parts = connection.into_parts();
         let (rest, watched) = parts.io.into_inner().into_parts();
-        Ok(self.park(watched.into_inner(), &leaving, join(parts.read_buf, rest)))
+        Ok(self.park(watched, &leaving, join(parts.read_buf, rest)))
     }
 
-    fn park<T: Wire>(&self, io: T, leaving: &Leaving, unread: Bytes) -> Outcome {
+    fn park<T: Wire>(&self, io: Watched<T>, leaving: &Leaving, unread: Bytes) -> Outcome {
         let left = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (io, heard) = io.into_parts();
         let (Some((mut head, mut order)), Ok(socket)) = (left, io.into_socket()) else {
             return Outcome::Ended;
         };
@@ -169,7 +173,13 @@ impl Host {
                 head.append(&mut order.opening);
                 order.opening = head;
             }
-            Shape::Poll { head: own, .. } => *own = head.into(),
+            Shape::Poll { head: own, template, .. } => {
+                *own = head.into();
+                *template = order
+                    .asked
+                    .and_then(|cursor| Template::new(&heard, cursor, ticks(order.wait)))
+                    .map(Arc::new);
+            }
         }
         self.lot.park(socket, order, unread);
         Outcome::Parked

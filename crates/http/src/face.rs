@@ -56,6 +56,12 @@ impl Face {
         self.draining.cancel();
     }
 
+    /// How many connections the face's server has taken since it began.
+    #[must_use]
+    pub fn accepted_connections(&self) -> u64 {
+        self.metrics.accepted.get()
+    }
+
     /// The hub behind the face.
     #[must_use]
     pub fn hub(&self) -> &Hub {

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) published: Counter,
     pub(crate) published_bytes: Counter,
     pub(crate) connections: Gauge,
+    pub(crate) accepted: Counter,
     pub(crate) slow_closes: Counter,
     pub(crate) gaps: Family<GapLabels, Counter>,
     readers: Family<TransportLabels, Gauge>,
@@ -78,6 +79,7 @@ impl Metrics {
             published: Counter::default(),
             published_bytes: Counter::default(),
             connections: Gauge::default(),
+            accepted: Counter::default(),
             slow_closes: Counter::default(),
             gaps: Family::default(),
             readers: Family::default(),
@@ -96,6 +98,7 @@ impl Metrics {
             own.published_bytes.clone(),
         );
         registry.register("connections", "Connections that are open", own.connections.clone());
+        registry.register("accepted_connections", "Connections that were taken", own.accepted.clone());
         registry.register("subscribers", "Readers that wait for events, by transport", own.readers.clone());
         registry.register("delivered_events", "Events given to readers, by transport", own.delivered.clone());
         registry.register_with_unit(

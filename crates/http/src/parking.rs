@@ -19,8 +19,10 @@ mod mailbox;
 mod page;
 mod parked;
 mod shard;
+mod template;
 mod wheel;
 
 pub(crate) use group::{Interest, Shape};
 pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
+pub(crate) use template::{REQUEST_BYTES, Template};
 pub(crate) use wheel::ticks;

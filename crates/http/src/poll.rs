@@ -9,7 +9,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use tidings_hub::{Framing, Pull, PullLimits, Subscription};
-use tidings_protocol::{Cursor, limits};
+use tidings_protocol::{Cursor, Start, limits};
 use tokio::time::timeout;
 
 use crate::Face;
@@ -37,7 +37,7 @@ pub(crate) async fn answer(
     } else if !first.is_empty() {
         (first, Transport::LongPoll)
     } else if !first.more && may_park(face, parts) {
-        return Ok(park(parts, &subscription, options.limit, wait));
+        return Ok(park(parts, &subscription, options, wait));
     } else {
         let _reader = face.metrics.deliveries(Transport::LongPoll).reader();
         let held = async {
@@ -97,16 +97,20 @@ fn may_park(face: &Face, parts: &Parts) -> bool {
         && !face.draining.is_cancelled()
 }
 
-fn park(parts: &Parts, subscription: &Subscription, limit: usize, wait: Duration) -> Response {
+fn park(parts: &Parts, subscription: &Subscription, options: &ReadOptions, wait: Duration) -> Response {
     let connection = parts.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let close = parts.version < Version::HTTP_11
         || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
     // The connection fills in the head, when everyone who has a say in it has had it.
-    let shape = Shape::Poll { limit, head: Arc::default(), close };
+    let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close, template: None };
     let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
     let cursor = subscription.cursor().sequence;
+    let asked = match options.start {
+        Some(Start::Cursor(cursor)) => Some(cursor),
+        _ => None,
+    };
     let mut response = respond(Body::empty());
-    response.extensions_mut().insert(Slip::new(Order { interest, cursor, opening: Vec::new(), wait }));
+    response.extensions_mut().insert(Slip::new(Order { interest, cursor, opening: Vec::new(), wait, asked }));
     response
 }
 

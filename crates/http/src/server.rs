@@ -79,6 +79,7 @@ impl Server {
                 }
                 accepted = accept(&listener, &places) => {
                     if let Some((stream, place)) = accepted {
+                        face.metrics.accepted.inc();
                         let host = host.clone();
                         connections.spawn(async move { place.keep(host.serve(stream).await) });
                         // Its request is likely there already. To serve that before the next connection is taken

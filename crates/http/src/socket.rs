@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use hyper::rt::{Sleep, Timer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::parking::REQUEST_BYTES;
+
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.
 ///
@@ -18,6 +20,17 @@ pub(crate) struct Watched<T> {
     write_timeout: Duration,
     stalled: Option<Pin<Box<tokio::time::Sleep>>>,
     progress: Arc<Progress>,
+    heard: Heard,
+}
+
+/// What was read of a connection since something was last written to it, where that is a short GET request.
+#[derive(Debug, Default)]
+struct Heard {
+    bytes: Vec<u8>,
+    /// Whether the next bytes begin something new.
+    answered: bool,
+    /// Whether it is nothing that is kept.
+    other: bool,
 }
 
 /// What the deadline of a request's head needs to know of its connection.
@@ -50,11 +63,18 @@ struct HeadSleep {
 
 impl<T> Watched<T> {
     pub(crate) fn new(inner: T, write_timeout: Duration, progress: Arc<Progress>) -> Self {
-        Self { inner, write_timeout, stalled: None, progress }
+        Self { inner, write_timeout, stalled: None, progress, heard: Heard::default() }
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        self.inner
+    /// The connection goes on with what was read of it before.
+    pub(crate) fn having_heard(mut self, bytes: &[u8]) -> Self {
+        self.heard.hear(bytes);
+        self
+    }
+
+    /// The connection, and the request that was read last, where it was a short one.
+    pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
+        (self.inner, self.heard.bytes)
     }
 
     fn watch<V>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<V>>) -> Poll<io::Result<V>> {
@@ -77,6 +97,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.heard.hear(&buf.filled()[before..]);
         self.progress.bytes_read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
@@ -84,6 +105,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.heard.answered = true;
         self.progress.flushed.store(false, Ordering::Relaxed);
         let written = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.watch(cx, written)
@@ -94,6 +116,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.heard.answered = true;
         self.progress.flushed.store(false, Ordering::Relaxed);
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
@@ -111,6 +134,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    fn hear(&mut self, bytes: &[u8]) {
+        if self.answered {
+            self.answered = false;
+            self.other = false;
+            self.bytes.clear();
+        }
+        self.other |= self.bytes.len() + bytes.len() > REQUEST_BYTES;
+        self.other |= self.bytes.is_empty() && bytes.first() != Some(&b'G');
+        if self.other {
+            self.bytes.clear();
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 }
 

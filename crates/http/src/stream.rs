@@ -60,6 +60,7 @@ pub(crate) fn answer(
             cursor,
             opening,
             wait: Duration::ZERO,
+            asked: None,
         }));
         return response;
     }

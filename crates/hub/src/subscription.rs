@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tidings_log::{Place as LogPlace, ReadError};
-use tidings_protocol::{Cursor, Gap, GapReason, Selection, Sequence, Start, Timestamp, limits};
+use tidings_protocol::{Cursor, Event, Gap, GapReason, Selection, Sequence, Start, Timestamp, limits};
 
 use crate::waiting::Place;
 use crate::{Entry, Hub};
@@ -179,8 +179,12 @@ impl Subscription {
             let recent = match self.hub.read(cursor, &self.selection, left).await {
                 Ok(recent) => recent,
                 Err(ReadError::Expired { .. }) if pull.entries.is_empty() => {
-                    let since = gap.map_or_else(|| self.at(cursor).to_string(), |gap| gap.since);
-                    let (found, sequence) = self.hub.gap(GapReason::Expired, since);
+                    // Where a gap is to be told already, its reason was the first.
+                    let (reason, since) = gap.map_or_else(
+                        || (GapReason::Expired, self.at(cursor).to_string()),
+                        |gap| (gap.reason, gap.since),
+                    );
+                    let (found, sequence) = self.hub.gap(reason, since);
                     gap = Some(found);
                     cursor = sequence;
                     continue;
@@ -221,11 +225,9 @@ impl Subscription {
                     Err(ReadError::Expired { .. }) => return Ok(true),
                     Err(error) => return Err(error),
                 };
-            if recent
-                .entries
-                .iter()
-                .any(|entry| entry.event().closes() || self.selection.matches(entry.event()))
-            {
+            let ends = self.selection.single_topic().is_some();
+            let tells = |event: &Event| (ends && event.closes()) || self.selection.matches(event);
+            if recent.entries.iter().any(|entry| tells(entry.event())) {
                 return Ok(true);
             }
             self.cursor = recent.next;

@@ -115,8 +115,8 @@ async fn what_memory_has_lost_is_read_from_the_log() {
     for number in 0..200 {
         publish(&hub, "a", &number.to_string()).await;
     }
-    assert!(hub.recent(0).is_none(), "memory does not reach back so far");
-    assert!(hub.recent(199).is_some());
+    assert!(hub.recent(0, PullLimits::default()).is_none(), "memory does not reach back so far");
+    assert!(hub.recent(199, PullLimits::default()).is_some());
     let mut seen = Vec::new();
     while seen.len() < 200 {
         let pull = early.next(limits(7)).await.unwrap();
@@ -138,13 +138,13 @@ async fn a_hub_that_is_opened_again_reads_the_newest_events_into_memory() {
     for (tail_bytes, all) in [(1 << 20, true), (5_000, false), (0, false)] {
         let hub = Hub::new(log.clone(), HubConfig { tail_bytes });
         let latest = hub.latest();
-        assert!(hub.recent(latest - 1).is_none(), "nothing is in memory yet");
+        assert!(hub.recent(latest - 1, PullLimits::default()).is_none(), "nothing is in memory yet");
         let mut cold = subscribe(&hub, &["a"], Start::Last(50)).await;
         assert_eq!(cold.pull(PullLimits::default()).await.unwrap().entries.len(), 50);
         hub.warm().await.unwrap();
-        assert_eq!(hub.recent(0).is_some(), all);
-        assert_eq!(hub.recent(latest - 1).is_some(), tail_bytes > 0);
-        if let Some(recent) = hub.recent(latest - 5) {
+        assert_eq!(hub.recent(0, PullLimits::default()).is_some(), all);
+        assert_eq!(hub.recent(latest - 1, PullLimits::default()).is_some(), tail_bytes > 0);
+        if let Some(recent) = hub.recent(latest - 5, PullLimits::default()) {
             let sequences: Vec<_> = recent.entries.iter().map(|entry| entry.event().sequence).collect();
             assert_eq!(sequences, (latest - 4..=latest).collect::<Vec<_>>());
         }

@@ -9,6 +9,7 @@ use tidings_client::{PublishError, SubscribeError};
 mod bench;
 mod connection;
 mod failure;
+mod heap;
 mod lines;
 mod logging;
 mod publish;

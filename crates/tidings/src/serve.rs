@@ -11,7 +11,9 @@ use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
+use crate::heap;
 use crate::logging;
 use crate::settings::Settings;
 use crate::value::LogPlace;
@@ -56,8 +58,12 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let log = open(&settings)?;
     let hub = Hub::new(log, hub_config);
-    let server = Server::new(Face::new(hub.clone(), http_config), listener);
-    let warming = tokio::spawn(warm(hub.clone()));
+    let face = Face::new(hub.clone(), http_config);
+    // Both end with this function.
+    let mut chores = JoinSet::new();
+    chores.spawn(warm(hub.clone()));
+    chores.spawn(heap::tidy(face.clone()));
+    let server = Server::new(face, listener);
     announce(&format!("tidings listening on http://{address}"))?;
 
     let shutdown = async {
@@ -68,7 +74,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
         }
     };
     server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
-    warming.abort();
+    chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
     Ok(())

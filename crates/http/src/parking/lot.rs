@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_hub::Audience;
-use tidings_protocol::Sequence;
+use tidings_protocol::{Cursor, Sequence};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -44,6 +44,8 @@ pub(crate) struct Order {
     pub(crate) opening: Vec<u8>,
     /// How long a poll is held.
     pub(crate) wait: Duration,
+    /// The cursor that a poll came with.
+    pub(crate) asked: Option<Cursor>,
 }
 
 /// A connection that is to be parked.

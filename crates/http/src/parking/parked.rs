@@ -29,6 +29,8 @@ pub(super) struct Parked {
     /// The tick since which its socket has taken no byte, where it is waited for.
     pub(super) blocked: Option<std::num::NonZeroU32>,
     pub(super) state: State,
+    /// Whether its reader has sent something that was not read yet.
+    pub(super) readable: bool,
 }
 
 /// What an entry is about to do.
@@ -42,6 +44,8 @@ pub(super) enum State {
     Reading,
     /// It is done when what is pending has been sent.
     Ending,
+    /// A poll that was answered, and may ask again.
+    Idle,
 }
 
 /// Bytes that have to be sent before anything else, and how many of them have been.
@@ -57,6 +61,17 @@ pub(super) enum Pending {
 pub(super) struct Key {
     pub(super) index: u32,
     pub(super) generation: u32,
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// How many of its bytes have been sent.
+    pub(super) fn sent(&self) -> usize {
+        match self {
+            Self::Bytes(_, sent) | Self::Frame(_, sent) => *sent,
+        }
+    }
 }
 
 // === impl Key ===

@@ -29,6 +29,7 @@ use crate::metrics::{Deliveries, Transport};
 
 mod catch_up;
 mod delivery;
+mod idle;
 
 /// What a shard's thread works with. Nothing of it is shared but the mailbox.
 pub(super) struct Shard {
@@ -240,6 +241,7 @@ impl Shard {
             since,
             blocked: None,
             state: State::Lagging,
+            readable: false,
         });
         if !unread.is_empty() {
             self.unread.insert(key, unread);
@@ -255,9 +257,16 @@ impl Shard {
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
         let Some(entry) = self.find(key) else { return };
         if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP | epoll::EventFlags::RDHUP) {
-            self.close(key.index);
-        } else if flags.contains(epoll::EventFlags::OUT) && entry.blocked.is_some() {
+            return self.close(key.index);
+        }
+        if flags.contains(epoll::EventFlags::OUT) && entry.blocked.is_some() {
             self.resume(key.index);
+        }
+        if flags.contains(epoll::EventFlags::IN) && self.find(key).is_some() {
+            self.entries[key.index as usize].readable = true;
+            if self.entries[key.index as usize].state == State::Idle {
+                self.hear(key.index);
+            }
         }
     }
 
@@ -291,18 +300,24 @@ impl Shard {
         self.entries[index as usize].scheduled = self.wheel.put(due, key);
     }
 
+    /// Puts a record into the wheel where the entry's present one comes too late. One that comes too early does no
+    /// harm: it is looked at then, and put in again.
+    fn schedule_if_sooner(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        if entry.scheduled <= self.now || self.due(entry) < entry.scheduled {
+            self.schedule(index);
+        }
+    }
+
     fn on_tick(&mut self, tick: u32, key: Key) {
         let Some(entry) = self.find(key).filter(|entry| entry.scheduled == tick) else { return };
         if self.due(entry) <= self.now {
             let polls = self.groups.get(entry.group).interest.shape.is_poll();
             match (entry.blocked.is_some(), entry.state, polls) {
-                (true, ..) => {
-                    tracing::debug!("closed a connection that took no byte for the write timeout");
-                    self.face.metrics.slow_closes.inc();
-                    self.close(key.index);
-                }
+                (true, ..) => self.close_if_stalled(key),
                 (false, State::Live, false) => self.heartbeat(key.index),
                 (false, State::Live, true) => self.time_out(key.index),
+                (false, State::Idle, _) => self.close(key.index),
                 // What it is about to be given is sign enough of life.
                 (false, _, false) => self.entries[key.index as usize].since = self.now,
                 (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
@@ -310,6 +325,19 @@ impl Shard {
         }
         if self.find(key).is_some() {
             self.schedule(key.index);
+        }
+    }
+
+    /// Closes an entry whose write timeout has come, unless it takes a byte after all: the kernel speaks up only
+    /// when a good part of its buffer is free again, for which a slow reader may need longer.
+    fn close_if_stalled(&mut self, key: Key) {
+        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::sent));
+        let before = self.find(key).map(place);
+        self.resume(key.index);
+        if self.find(key).is_some_and(|entry| entry.blocked.is_some() && Some(place(entry)) == before) {
+            tracing::debug!("closed a connection that took no byte for the write timeout");
+            self.face.metrics.slow_closes.inc();
+            self.close(key.index);
         }
     }
 
@@ -326,14 +354,8 @@ impl Shard {
     fn finish(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
         match self.groups.get(entry.group).interest.shape {
-            Shape::Poll { close: false, .. } if !self.draining => {
-                let key = self.key(index);
-                let entry = self.remove(index);
-                let unread = self.unread.remove(&key).unwrap_or_default();
-                // What fails here fails again, and is noticed, when the connection is used.
-                let _ = epoll::delete(&self.epoll, &entry.socket);
-                drop(self.returned.send(Returned::Open(entry.socket, unread)));
-            }
+            Shape::Poll { .. } if self.stays(index) => self.idle(index),
+            Shape::Poll { close: false, .. } if !self.draining => self.give_back(index, &[]),
             _ => {
                 let _ = shutdown(&entry.socket, Shutdown::Write);
                 let mut rest = [0; DISCARD_BYTES];
@@ -353,8 +375,10 @@ impl Shard {
     fn remove(&mut self, index: u32) -> Parked {
         let entry = self.entries.remove(index as usize);
         let interest = &self.groups.get(entry.group).interest;
-        self.mailbox.count(&interest.selection, false);
-        self.counts.of(&interest.shape).leave();
+        if entry.state != State::Idle {
+            self.mailbox.count(&interest.selection, false);
+            self.counts.of(&interest.shape).leave();
+        }
         let (moved, gone) = self.groups.leave(entry.group, entry.place);
         if let Some(moved) = moved {
             self.entries[moved as usize].place = entry.place;

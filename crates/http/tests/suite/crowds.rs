@@ -119,8 +119,8 @@ async fn readers_that_come_and_go_while_others_publish_miss_nothing() {
     for reader in readers {
         assert_eq!(within(reader).await.unwrap(), expected);
     }
-    hub.readers("Stream", 0).await;
-    hub.readers("Lines", 0).await;
-    hub.readers("LongPoll", 0).await;
+    hub.readers("sse", 0).await;
+    hub.readers("ndjson", 0).await;
+    hub.readers("long-poll", 0).await;
     hub.waiting("a", 0).await;
 }

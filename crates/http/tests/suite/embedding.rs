@@ -76,7 +76,8 @@ async fn a_face_that_drains_ends_what_is_held_and_what_still_comes() {
     crate::support::eventually("both wait", async || face.hub().subscribers(&topic) == 2).await;
 
     face.drain();
-    let (farewell, mut wire) = stream.end().await;
+    let (farewell, wire) = stream.end_and_go_on().await;
+    let mut wire = wire.unwrap();
     assert!(Block::new(&farewell).retry.unwrap() <= 5_000);
     assert!(polling.answer(false).await.page().events.is_empty());
     let ready = wire.ask(&Request::get("/push/readyz")).await;
@@ -87,11 +88,13 @@ async fn a_face_that_drains_ends_what_is_held_and_what_still_comes() {
     // What still arrives on a connection that was open.
     assert!(wire.ask(&Request::get("/push/topics/a?wait=30")).await.page().events.is_empty());
     wire.send(Request::stream("/push/topics/a").bytes()).await;
-    let (text, mut wire) = Stream::new(wire).await.end().await;
+    let (text, wire) = Stream::new(wire).await.end_and_go_on().await;
+    let mut wire = wire.unwrap();
     let blocks: Vec<_> = text.split_inclusive("\n\n").map(Block::new).collect();
     assert!(blocks.iter().all(|block| block.retry.is_some() && block.data.is_none()), "{text}");
     wire.send(Request::lines("/push/topics/a").bytes()).await;
-    let (text, mut wire) = Stream::new(wire).await.end().await;
+    let (text, wire) = Stream::new(wire).await.end_and_go_on().await;
+    let mut wire = wire.unwrap();
     assert_eq!(text, "");
     wire.ask(&Request::post("/push/topics/a", "x")).await.id();
 }

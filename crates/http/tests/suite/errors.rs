@@ -111,7 +111,7 @@ async fn a_log_that_cannot_be_read_is_unavailable_and_its_files_are_nobodys_busi
     // A stream that is on its way already is cut off, so that its client comes back.
     let mut stream = hub.open(Request::stream(&format!("/topics/a?since={}", hub.cursor(0)))).await;
     assert_eq!(stream.block().await.id, Some(hub.cursor(0)));
-    let (rest, _) = stream.end().await;
+    let rest = stream.end().await;
     assert_eq!(rest, "");
     log.refuse_reads(None);
     assert_eq!(hub.read("/topics/a").await, ["0", "1", "2"]);

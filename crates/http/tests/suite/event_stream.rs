@@ -213,10 +213,10 @@ async fn a_stream_that_its_client_leaves_is_gone() {
     for _ in 0..5 {
         streams.push(hub.stream("/topics/a").await);
     }
-    hub.readers("Stream", 5).await;
+    hub.readers("sse", 5).await;
     hub.waiting("a", 5).await;
     drop(streams);
-    hub.readers("Stream", 0).await;
+    hub.readers("sse", 0).await;
     hub.waiting("a", 0).await;
 }
 
@@ -229,7 +229,7 @@ async fn head_of_a_stream_has_no_body_and_ends() {
         assert_eq!((head.status(), head.header("content-type")), (200, Some(accept)));
     }
     assert_eq!(wire.ask(&Request::get("/healthz")).await.text(), "ok\n");
-    hub.readers("Stream", 0).await;
+    hub.readers("sse", 0).await;
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ async fn an_ended_topic_with_a_gap_before_it_is_told_whole() {
     let hub = Running::start().await;
     hub.ask(Request::post("/topics/a?close=true", "x")).await.id();
     for cursor in ["q7m2x9-1", "nonsense", &hub.cursor(2)] {
-        let (text, _) = hub.open(Request::stream("/topics/a").last_event_id(cursor)).await.end().await;
+        let text = hub.open(Request::stream("/topics/a").last_event_id(cursor)).await.end().await;
         let blocks: Vec<_> = text.split_inclusive("\n\n").map(Block::new).collect();
         let events: Vec<_> = blocks.iter().map(|block| block.event.as_deref()).collect();
         assert_eq!(events, [None, Some("tidings.gap"), None, Some("tidings.end")]);

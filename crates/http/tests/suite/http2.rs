@@ -30,7 +30,7 @@ async fn one_connection_carries_many_streams() {
     for number in 0..60 {
         streams.push((number, h2.stream(&format!("/topics/t/{}", number % 6)).await));
     }
-    hub.readers("Stream", 60).await;
+    hub.readers("sse", 60).await;
     assert_eq!(hub.metric("tidings_connections").await, 2);
     for event in 0..30 {
         for topic in 0..6 {
@@ -65,15 +65,15 @@ async fn a_stream_that_is_reset_is_gone_and_the_others_go_on() {
     let mut h2 = H2::connect(hub.address).await;
     let mut kept = h2.stream("/topics/a").await;
     let left = [h2.stream("/topics/a").await, h2.stream("/topics/a").await];
-    hub.readers("Stream", 3).await;
+    hub.readers("sse", 3).await;
     drop(left);
-    hub.readers("Stream", 1).await;
+    hub.readers("sse", 1).await;
     hub.waiting("a", 1).await;
     hub.publish("a", "x").await;
     assert_eq!(kept.event().await.data.unwrap(), "x");
     h2.connection.abort();
     drop((h2, kept));
-    hub.readers("Stream", 0).await;
+    hub.readers("sse", 0).await;
     hub.waiting("a", 0).await;
 }
 
@@ -86,10 +86,10 @@ async fn a_held_poll_whose_client_leaves_is_gone() {
         tokio::pin!(held);
         tokio::select! {
             _ = &mut held => panic!("it is held"),
-            () = hub.readers("LongPoll", 1) => {}
+            () = hub.readers("long-poll", 1) => {}
         }
     }
-    hub.readers("LongPoll", 0).await;
+    hub.readers("long-poll", 0).await;
     assert_eq!(h2.ask("GET", "/healthz", &[], "").await.0, 200);
 }
 
@@ -132,7 +132,7 @@ async fn shutting_down_ends_streams_polls_and_the_connection() {
     let mut streams = [h2.stream("/topics/a").await, h2.stream("/topics/b").await];
     let mut polling = H2::connect(hub.address).await;
     let held = tokio::spawn(async move { (polling.ask("GET", "/topics/a?wait=60", &[], "").await, polling) });
-    hub.readers("LongPoll", 1).await;
+    hub.readers("long-poll", 1).await;
     hub.shut_down();
     for stream in &mut streams {
         let farewell = stream.block().await.unwrap();

@@ -92,13 +92,13 @@ async fn a_client_that_leaves_is_noticed() {
         wire.send(Request::get("/topics/a?wait=60").bytes()).await;
         wires.push(wire);
     }
-    hub.readers("LongPoll", 10).await;
+    hub.readers("long-poll", 10).await;
     hub.waiting("a", 10).await;
     wires.truncate(3);
-    hub.readers("LongPoll", 3).await;
+    hub.readers("long-poll", 3).await;
     hub.waiting("a", 3).await;
     drop(wires);
-    hub.readers("LongPoll", 0).await;
+    hub.readers("long-poll", 0).await;
     hub.waiting("a", 0).await;
     // Only the connection that asks.
     let connections = async || hub.metric("tidings_connections").await;
@@ -148,7 +148,7 @@ async fn every_held_poll_is_answered_by_one_event() {
     for poll in held {
         assert_eq!(poll.await.unwrap().page().next, id);
     }
-    hub.readers("LongPoll", 0).await;
+    hub.readers("long-poll", 0).await;
 }
 
 #[tokio::test]

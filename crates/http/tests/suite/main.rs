@@ -7,6 +7,7 @@ mod closing;
 mod connections;
 mod crowds;
 mod cursors;
+mod disk;
 mod embedding;
 mod errors;
 mod event_stream;

@@ -49,15 +49,15 @@ async fn what_was_published_and_delivered_is_counted() {
     let mut lines = hub.open(Request::lines("/topics/a?since=-2")).await;
     lines.line().await;
     lines.line().await;
-    for (transport, events) in [("Poll", 2), ("LongPoll", 3), ("Stream", 1), ("Lines", 2)] {
+    for (transport, events) in [("poll", 2), ("long-poll", 3), ("sse", 1), ("ndjson", 2)] {
         let name = format!("tidings_delivered_events_total{{transport=\"{transport}\"}}");
         assert_eq!(hub.metric(&name).await, events, "{transport}");
         let name = format!("tidings_delivered_bytes_total{{transport=\"{transport}\"}}");
         assert!(hub.metric(&name).await > 0, "{transport}");
     }
-    hub.readers("Stream", 1).await;
-    hub.readers("Lines", 1).await;
-    hub.readers("LongPoll", 0).await;
+    hub.readers("sse", 1).await;
+    hub.readers("ndjson", 1).await;
+    hub.readers("long-poll", 0).await;
 }
 
 #[tokio::test]

@@ -147,6 +147,14 @@ async fn more_is_not_said_where_only_others_follow() {
     hub.publish_numbers("b", 0..10).await;
     let page = hub.poll("/topics/a?limit=3").await;
     assert_eq!((page.events.len(), page.more, page.next), (3, false, hub.cursor(13)));
+    // Also where there are more of them than one look at the log passes.
+    let mut setup = Setup::new();
+    setup.hub.tail_bytes = 0;
+    let hub = setup.start().await;
+    hub.publish("a", "x").await;
+    hub.publish_numbers("b", 0..40_000).await;
+    let page = hub.poll("/topics/a?limit=1").await;
+    assert_eq!((page.events.len(), page.more, page.next), (1, false, hub.cursor(40_001)));
 }
 
 #[tokio::test]

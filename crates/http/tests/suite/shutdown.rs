@@ -45,7 +45,7 @@ async fn streams_are_told_when_to_come_back_and_end() {
     hub.shut_down();
     let mut delays = HashSet::new();
     for stream in streams {
-        let (text, _) = stream.end().await;
+        let text = stream.end().await;
         let block = Block::new(&text);
         let delay = block.retry.unwrap();
         assert_eq!(block, Block { retry: Some(delay), ..Block::default() });
@@ -53,7 +53,7 @@ async fn streams_are_told_when_to_come_back_and_end() {
         delays.insert(delay);
     }
     assert!(delays.len() > 10, "clients do not all return together: {delays:?}");
-    assert_eq!(lines.end().await.0, "");
+    assert_eq!(lines.end().await, "");
     hub.ended().await;
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 }
@@ -81,7 +81,7 @@ async fn streams_end_between_two_events_and_go_on_elsewhere() {
         seen.extend(block.data);
     }
     first.shut_down();
-    let (rest, _) = stream.end().await;
+    let rest = stream.end().await;
     for block in rest.split_inclusive("\n\n").map(Block::new) {
         last = block.id.or(last);
         seen.extend(block.data);
@@ -150,7 +150,7 @@ async fn a_client_that_takes_nothing_does_not_hold_the_hub_up_for_long() {
     }
     let mut wire = Wire::narrow(hub.address).await;
     wire.send(Request::stream("/topics/a?since=earliest").bytes()).await;
-    hub.readers("Stream", 1).await;
+    hub.readers("sse", 1).await;
     let asked = Instant::now();
     hub.shut_down();
     hub.ended().await;
@@ -192,7 +192,7 @@ async fn everything_ends_also_where_much_is_under_way() {
         acknowledged += within(publisher).await.unwrap();
     }
     for stream in streams {
-        let (text, _) = stream.end().await;
+        let text = stream.end().await;
         let blocks: Vec<_> = text.split_inclusive("\n\n").map(Block::new).collect();
         assert!(blocks.last().unwrap().retry.is_some());
         assert!(blocks[..blocks.len() - 1].iter().all(Block::is_published));

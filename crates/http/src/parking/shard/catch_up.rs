@@ -40,7 +40,7 @@ impl Shard {
         match self.entries[index as usize].state {
             State::Ending => self.finish(index),
             State::Lagging => self.catch_up(index),
-            State::Live | State::Reading => {}
+            State::Live | State::Reading | State::Idle => {}
         }
     }
 
@@ -147,7 +147,7 @@ impl Shard {
     fn give_page(&mut self, index: u32, recent: &Recent) {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        let Shape::Poll { limit, ref head, close } = interest.shape else { return };
+        let Shape::Poll { limit, ref head, close, .. } = interest.shape else { return };
         let mut page = PagePart::new(recent, &interest.selection, limit);
         if page.pull.is_empty() {
             entry.cursor = page.next;
@@ -156,6 +156,8 @@ impl Shard {
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
         let response = Bytes::from(page.response(head, close || self.draining, self.face.hub.epoch()));
+        let group = entry.group;
+        self.groups.get_mut(group).may_have_ended |= page.pull.ended;
         self.counts.long_poll.count(page.pull.entries.len(), response.len());
         self.answer(index, &response);
     }

@@ -20,6 +20,7 @@ impl Shard {
         let Some(recent) = self.face.hub.recent(start, BATCH) else {
             // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
             self.position = self.face.hub.latest();
+            self.groups.doubt_all();
             let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
             for (index, entry) in live {
                 entry.state = State::Lagging;
@@ -61,8 +62,9 @@ impl Shard {
                         counts.count(chunk.events() * served, chunk.bytes.len() * served);
                     }
                 }
-                Shape::Poll { limit, ref head, close } => {
+                Shape::Poll { limit, ref head, close, .. } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
+                    self.groups.get_mut(number).may_have_ended |= page.pull.ended;
                     if !page.pull.is_empty() {
                         let response = page.response(head, close || self.draining, self.face.hub.epoch());
                         self.deliver_page(number, start, &Bytes::from(response), page.pull.entries.len());
@@ -172,8 +174,10 @@ impl Shard {
     /// come back.
     pub(super) fn dismiss(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
-        if entry.state == State::Ending {
-            return;
+        match entry.state {
+            State::Ending => return,
+            State::Idle => return self.close(index),
+            State::Live | State::Lagging | State::Reading => {}
         }
         let frames = match self.groups.get(entry.group).interest.shape {
             Shape::Poll { .. } => return self.time_out(index),

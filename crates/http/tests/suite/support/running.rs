@@ -27,7 +27,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) hub: Hub,
     stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<std::io::Result<()>>,
 }
 
 // === impl Setup ===
@@ -173,7 +173,7 @@ impl Running {
 
     /// Waits until the server has ended.
     pub(crate) async fn ended(self) {
-        within(self.serving).await.unwrap();
+        within(self.serving).await.unwrap().unwrap();
     }
 }
 

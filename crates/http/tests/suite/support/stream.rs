@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::{Block, Head, Wire, within};
+use super::{Block, Head, Wire};
 
 /// An answer that goes on and on.
 #[derive(Debug)]
@@ -18,7 +18,10 @@ impl Stream {
     pub(crate) async fn new(mut wire: Wire) -> Self {
         let head = wire.head().await;
         assert_eq!(head.status, 200);
-        assert!(head.is_chunked());
+        // Without an end that is declared, it ends with the connection, which then is said.
+        assert!(
+            head.is_chunked() || head.version == "HTTP/1.0" || head.header("connection") == Some("close")
+        );
         Self { head, wire, buffer: Vec::new(), ended: false }
     }
 
@@ -64,10 +67,16 @@ impl Stream {
         }
     }
 
-    /// Reads to the end of the answer, which must be a proper one, and gives back the connection.
-    pub(crate) async fn end(mut self) -> (String, Wire) {
+    /// Reads to the end of the answer, which must be a proper one.
+    pub(crate) async fn end(mut self) -> String {
         while self.more().await {}
-        (String::from_utf8(self.buffer).unwrap(), self.wire)
+        String::from_utf8(self.buffer).unwrap()
+    }
+
+    /// Reads to the end of the answer, and gives back the connection if it serves on.
+    pub(crate) async fn end_and_go_on(mut self) -> (String, Option<Wire>) {
+        while self.more().await {}
+        (String::from_utf8(self.buffer).unwrap(), self.head.is_chunked().then_some(self.wire))
     }
 
     /// Reads to the end of the connection, however it ends.
@@ -93,7 +102,8 @@ impl Stream {
         if self.ended {
             return false;
         }
-        match within(self.wire.chunk()).await {
+        let chunk = if self.head.is_chunked() { self.wire.chunk().await } else { self.wire.piece().await };
+        match chunk {
             Some(chunk) => self.buffer.extend(chunk),
             None => self.ended = true,
         }

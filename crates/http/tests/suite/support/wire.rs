@@ -95,6 +95,14 @@ impl Wire {
         (length > 0).then_some(chunk)
     }
 
+    /// Reads what comes next; `None` is the proper end of the connection.
+    pub(crate) async fn piece(&mut self) -> Option<Vec<u8>> {
+        if self.buffer.is_empty() {
+            within(self.socket.read_buf(&mut self.buffer)).await.unwrap();
+        }
+        (!self.buffer.is_empty()).then(|| std::mem::take(&mut self.buffer))
+    }
+
     pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
             self.more().await;

@@ -1,0 +1,81 @@
+//! Polls that were answered, between two requests.
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use super::Shard;
+use crate::defaults;
+use crate::parking::group::Shape;
+use crate::parking::lot::Returned;
+use crate::parking::parked::State;
+use crate::parking::template::REQUEST_BYTES;
+use crate::parking::wheel::ticks;
+
+impl Shard {
+    /// Whether an entry that was answered stays for a request that is like its last one. Where its topic may have
+    /// ended, it does not: that is told at once, by the routes.
+    pub(super) fn stays(&self, index: u32) -> bool {
+        let group = self.groups.get(self.entries[index as usize].group);
+        let Shape::Poll { template, close, .. } = &group.interest.shape else { return false };
+        template.is_some()
+            && !close
+            && !self.draining
+            && !group.may_have_ended
+            && !self.unread.contains_key(&self.key(index))
+    }
+
+    /// Waits for an entry's next request.
+    pub(super) fn idle(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        entry.state = State::Idle;
+        entry.blocked = None;
+        entry.since = self.now.saturating_add(ticks(defaults::IDLE_TIMEOUT));
+        let interest = &self.groups.get(entry.group).interest;
+        self.mailbox.count(&interest.selection, false);
+        self.counts.of(&interest.shape).leave();
+        self.schedule_if_sooner(index);
+        if self.entries[index as usize].readable {
+            self.hear(index);
+        }
+    }
+
+    /// Reads an entry's next request: one like the last is held again, and any other goes back to hyper.
+    pub(super) fn hear(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        entry.readable = false;
+        let mut buffer = [0; REQUEST_BYTES];
+        let count = match recv(&entry.socket, &mut buffer, RecvFlags::DONTWAIT) {
+            Ok((count, _)) if count > 0 => count,
+            Err(Errno::AGAIN | Errno::INTR) => return,
+            Ok(_) | Err(_) => return self.close(index),
+        };
+        let request = &buffer[..count];
+        let group = self.groups.get(entry.group);
+        let Shape::Poll { template: Some(template), .. } = &group.interest.shape else { return };
+        let cursor = template.cursor(request).filter(|cursor| {
+            cursor.epoch == self.face.hub.epoch() && cursor.sequence <= self.face.hub.latest()
+        });
+        let Some(cursor) = cursor.filter(|_| !group.may_have_ended) else {
+            return self.give_back(index, request);
+        };
+        entry.cursor = cursor.sequence;
+        entry.state = State::Lagging;
+        // The present tick has begun already, and does not count.
+        entry.since = self.now.saturating_add(template.wait).saturating_add(1);
+        self.mailbox.count(&group.interest.selection, true);
+        self.counts.of(&group.interest.shape).arrive();
+        self.schedule_if_sooner(index);
+        self.resume(index);
+    }
+
+    /// Gives an entry's connection back to hyper, with what was read of it.
+    pub(super) fn give_back(&mut self, index: u32, request: &[u8]) {
+        let key = self.key(index);
+        let mut unread = self.unread.remove(&key).unwrap_or_default().to_vec();
+        unread.extend_from_slice(request);
+        let entry = self.remove(index);
+        // What fails here fails again, and is noticed, when the connection is used.
+        let _ = rustix::event::epoll::delete(&self.epoll, &entry.socket);
+        drop(self.returned.send(Returned::Open(entry.socket, unread.into())));
+    }
+}

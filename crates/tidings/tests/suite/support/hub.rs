@@ -1,0 +1,194 @@
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::{Answer, Connection, Version, within};
+
+/// A hub as a process of its own, in a folder of its own. Dropping it kills it.
+pub(crate) struct Hub {
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    address: SocketAddr,
+    room: TempDir,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+/// The answer to a publication.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) id: String,
+}
+
+const ANNOUNCEMENT: &str = "tidings listening on http://";
+
+// === impl Hub ===
+
+impl Hub {
+    /// A hub that forgets everything with its process, on a port that it picks itself.
+    pub(crate) async fn in_memory(arguments: &[&str]) -> Self {
+        Self::in_memory_with(arguments, &[]).await
+    }
+
+    /// The same, with environment variables; otherwise it gets none.
+    pub(crate) async fn in_memory_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start("127.0.0.1:0", "memory:", arguments, variables).await
+    }
+
+    /// A hub that can be started again on the same folder and the same port.
+    pub(crate) async fn on_disk(arguments: &[&str]) -> Self {
+        Self::start(&format!("127.0.0.1:{}", quiet_port()), "disk:data", arguments, &[]).await
+    }
+
+    async fn start(listen: &str, log: &str, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let fixed = ["serve", "--listen", listen, "--log", log];
+        let mut hub = Self {
+            arguments: fixed.iter().chain(more).map(ToString::to_string).collect(),
+            variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            room: room(),
+            running: None,
+        };
+        hub.start_again().await;
+        hub
+    }
+
+    /// Starts it on the same port and folder as before.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.running.is_none(), "the hub runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.room.path().join("stderr")).unwrap();
+        let mut command = command(self.room.path());
+        command.args(&self.arguments).envs(self.variables.iter().cloned()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        within("the hub to say where it listens", out.read_line(&mut line)).await.unwrap();
+        let address = line.strip_prefix(ANNOUNCEMENT).and_then(|rest| rest.strip_suffix('\n'));
+        let Some(address) = address else { panic!("the hub said {line:?} instead of where it listens") };
+        self.address = address.parse().unwrap();
+        self.running = Some(Running { child, out });
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The folder that it runs in; its log is in `data` there.
+    pub(crate) fn room(&self) -> &Path {
+        self.room.path()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn process(&self) -> Pid {
+        let id = self.running.as_ref().and_then(|running| running.child.id()).unwrap();
+        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.process(), signal).unwrap();
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    /// Asks it to end, and waits until it has: how it ended, and what else it wrote on standard output.
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, String) {
+        self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    pub(crate) async fn ended(&mut self) -> (ExitStatus, String) {
+        let mut running = self.running.take().unwrap();
+        let status = within("the hub to end", running.child.wait()).await.unwrap();
+        let mut rest = String::new();
+        within("standard output to end", running.out.read_to_string(&mut rest)).await.unwrap();
+        (status, rest)
+    }
+
+    /// What it wrote on standard error so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.room.path().join("stderr")).unwrap_or_default()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Full::default()).unwrap()).await
+    }
+
+    /// One request on a connection of its own, and the whole answer.
+    pub(crate) async fn ask(&self, request: Request<Full<Bytes>>) -> Answer {
+        let answered = async {
+            let mut connection = Connection::open(self.address, Version::Http1).await?;
+            connection.ask(request).await
+        };
+        within("an answer", answered).await.unwrap()
+    }
+
+    /// Publishes text to `/topics/…`.
+    pub(crate) async fn publish(&self, path: &str, data: impl Into<Bytes>) -> Published {
+        self.publish_as("text/plain", path, data).await
+    }
+
+    pub(crate) async fn publish_as(&self, form: &str, path: &str, data: impl Into<Bytes>) -> Published {
+        let request = Request::builder().method(Method::POST).uri(format!("/topics/{path}"));
+        let request = request.header("content-type", form).body(Full::new(data.into())).unwrap();
+        let answer = self.ask(request).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the hub's own log:\n{}", self.log());
+        }
+    }
+}
+
+/// The program, which sees nothing of this process's environment.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A folder of its own for a test.
+pub(crate) fn room() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A file that takes what a program writes on standard error.
+pub(crate) fn error_file(folder: &Path) -> File {
+    File::create(folder.join("stderr")).unwrap()
+}
+
+/// A free port that the system gives to nobody who asks for any port, so that a hub finds it free again when it
+/// is started again.
+fn quiet_port() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768);
+    (0..100)
+        .map(|_| fastrand::u16(10_000..end))
+        .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        .unwrap()
+}
