@@ -27,7 +27,7 @@ to run: **the ratios within one run are what can be compared.**
 
 
 def values(everything, scenario, target, row):
-    """What each run says; runs that failed say nothing."""
+    """What each time brought; times that failed say nothing."""
     found = []
     for run in everything["runs"]:
         report = run.get(scenario.name, {}).get(target)
@@ -50,7 +50,7 @@ def own_target(scenario):
 
 
 def ratio(everything, scenario, row):
-    """Of the runs, each by itself."""
+    """Of neighbours in time, each pair by itself."""
     own = values(everything, scenario, own_target(scenario), row)
     others = values(everything, scenario, row.against, row) if row.against else []
     ratios = [a / b for a, b in zip(own, others) if b]
@@ -81,8 +81,8 @@ def table(everything):
 
 
 def spread(everything):
-    """Every run's values of the rows that have a goal, so that nobody has to trust a median."""
-    lines = ["| | server | each run |", "|---|---|---|"]
+    """Every value, so that nobody has to trust a median."""
+    lines = ["| | server | each time |", "|---|---|---|"]
     for scenario in SCENARIOS:
         for row in scenario.rows:
             for target in scenario.targets:
@@ -95,25 +95,26 @@ def spread(everything):
 def wrongs(everything):
     """Reports with faults, and servers that could not be measured."""
     lines = []
-    for number, run in enumerate(everything["runs"], 1):
+    for run in everything["runs"]:
         for name, reports in run.items():
             for target, report in reports.items():
                 what = report.get("error") or report.get("wrong")
                 if what:
-                    lines.append(f"- run {number}, {name}, {target}: {what}")
+                    lines.append(f"- {name}, {target}: {what}")
     return "\n".join(lines) or "None: every event reached every subscriber once and in order."
 
 
 def commands(everything):
     lines = []
     for scenario in SCENARIOS:
-        for run in everything["runs"][:1]:
+        for run in everything["runs"]:
             report = run.get(scenario.name, {}).get(own_target(scenario), {})
             if "command" in report:
                 words = report["command"].split(" ")
                 # The program's place and the server's number are of this machine alone.
                 kept = [word for place, word in enumerate(words) if word != "--pid" and words[place - 1] != "--pid"]
                 lines.append(f"{scenario.name:<12} tidings {' '.join(kept[1:])}")
+                break
     return "\n".join(lines)
 
 
@@ -131,17 +132,17 @@ def write(everything, docs):
             continue
         (docs / f"benchmark-{file}.svg").write_text(plots.bars(title, note, row.unit, bars))
         pictures.append(f"![{title}](benchmark-{file}.svg)")
-    count = len(everything["runs"])
     parts = [
         INTRODUCTION,
-        f"The medians of {count} runs.\n" if count > 1 else "One run.\n",
+        "What was measured more than once, below under *Each time*, stands here with its median; a ratio is the median of "
+        "the ratios of neighbours.\n",
         table(everything),
         "\n`tidings` keeps its log in memory here, as nchan does, except for durable publications and the start, which are "
         "those of the disk log; durable-streams runs with its defaults, on the disk.\n",
         *(f"{picture}\n" for picture in pictures),
         "## What was wrong\n",
         wrongs(everything),
-        "\n## Each run\n",
+        "\n## Each time\n",
         spread(everything),
         "\n## How\n",
         f"- Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory']} of memory, Linux {machine['kernel']}.",

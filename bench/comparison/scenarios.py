@@ -33,6 +33,8 @@ class Scenario:
     targets: list
     measure: Callable
     rows: list = field(default_factory=list)
+    rounds: int = 1
+    """How often it is done within a run; where times are short, luck is large."""
 
     def summary(self, report):
         return ", ".join(f"{row.title}: {shown(row.read(report))} {row.unit}" for row in self.rows)
@@ -201,7 +203,7 @@ SCENARIOS = [
         Row("CPU for each delivery, 1,000 SSE subscribers, 20 events/s", "≤ 1.15 × floor", "µs", cpu, within(1.15), "floor"),
         Row("its p50 latency", "≤ 1.3 × floor", "ms", p50, within(1.3), "floor"),
         Row("its p99 latency", "", "ms", p99, None, "floor"),
-    ]),
+    ], rounds=5),
     Scenario("flat-out", EVERYONE, flat_out, [
         Row("deliveries a second, flat out, 5,000 SSE subscribers, 1 publisher", "≥ 1,000,000", "/s", throughput, at_least(1e6), "floor"),
         Row("its p99 latency", "< 1,000 ms", "ms", p99, at_most(1000), "floor"),
@@ -215,7 +217,7 @@ SCENARIOS = [
     Scenario("long-poll", POLLERS, long_poll, [
         Row("CPU for each delivery, 2,000 held long polls, 5 events/s", "≤ 10 µs", "µs", cpu, at_most(10)),
         Row("its p50 latency", "", "ms", p50),
-    ]),
+    ], rounds=3),
     Scenario("held-polls", POLLERS, held_polls, [
         Row("memory for each held long poll, 2,000 of them", "≤ 1 KB", "KB", each_connection, at_most(1)),
     ]),
@@ -224,8 +226,9 @@ SCENARIOS = [
     ]),
     Scenario("publish-1", ["tidings-disk", "durable-streams"], publish_one, [
         Row("durable publication, 1 publisher, p50", "", "ms", lambda report: report["publish"]["latency_ms"]["p50"]),
-        Row("the same in bare fdatasyncs", "≤ 1.5", "×", lambda report: report["disk"]["publish_ratio"], at_most(1.5)),
-    ]),
+        Row("one bare fdatasync, p50", "", "ms", lambda report: report["disk"]["fdatasync_ms"]["p50"]),
+        Row("the publication in bare fdatasyncs", "≤ 1.5", "×", lambda report: report["disk"]["publish_ratio"], at_most(1.5)),
+    ], rounds=3),
     Scenario("return", EVERYONE, come_back, [
         Row("10,000 return at once, 1,000 events behind: all caught up", "≤ 1.5 × floor", "s", lambda report: report["delivery"]["seconds"], within(1.5), "floor"),
         GROWTH,
