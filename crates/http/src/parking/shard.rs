@@ -23,6 +23,8 @@ use super::group::{Groups, Shape, narrow};
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
+#[cfg(feature = "io-uring")]
+use super::ring::Ring;
 use super::wheel::{Wheel, ticks};
 use crate::Face;
 use crate::metrics::{Deliveries, Transport};
@@ -61,6 +63,10 @@ pub(super) struct Shard {
     /// What was read of polls beyond their requests, which is rare.
     unread: HashMap<Key, Bytes>,
     counts: Counts,
+    /// Members of a group that are about to be sent something; kept for its memory.
+    targets: Vec<u32>,
+    #[cfg(feature = "io-uring")]
+    ring: Option<Ring>,
     draining: bool,
     /// When the thread ends, where it has been told to.
     stop: Option<Instant>,
@@ -73,7 +79,8 @@ struct Counts {
 }
 
 /// How a write went.
-enum Sent {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
     All,
     /// The socket takes no more for now; so many bytes of it were taken.
     Some(usize),
@@ -135,6 +142,11 @@ impl Shard {
             reading: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
+            targets: Vec::new(),
+            #[cfg(feature = "io-uring")]
+            ring: Ring::new()
+                .inspect_err(|error| tracing::warn!(%error, "failed to set up io_uring, going on without"))
+                .ok(),
             draining: false,
             stop: None,
         })
