@@ -50,7 +50,7 @@ pub(super) struct Shard {
     now: u32,
     generation: u32,
     write_timeout: u32,
-    /// Entries that lag and whose sockets, as far as is known, take bytes.
+    /// Entries that lag and whose sockets, as far as is known, take bytes; and idle ones that have something to read.
     ready: VecDeque<Key>,
     /// Entries that want a page from the log.
     want_read: VecDeque<Key>,

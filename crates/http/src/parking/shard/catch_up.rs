@@ -15,12 +15,14 @@ use crate::parking::page::PagePart;
 use crate::parking::parked::{Key, Pending, State};
 
 impl Shard {
-    /// Gives the entries that lag their turns.
+    /// Gives their turns to the entries that lag, and to polls whose next request is there already.
     pub(super) fn take_turns(&mut self) {
         for _ in 0..TURNS {
             let Some(key) = self.ready.pop_front() else { break };
-            if self.find(key).is_some_and(|entry| entry.state == State::Lagging && entry.blocked.is_none()) {
-                self.resume(key.index);
+            match self.find(key).map(|entry| (entry.state, entry.blocked.is_some(), entry.readable)) {
+                Some((State::Lagging, false, _)) => self.resume(key.index),
+                Some((State::Idle, _, true)) => self.hear(key.index),
+                _ => {}
             }
         }
     }

@@ -35,7 +35,9 @@ impl Shard {
         self.counts.of(&interest.shape).leave();
         self.schedule_if_sooner(index);
         if self.entries[index as usize].readable {
-            self.hear(index);
+            // Not here, where the shard may be about to move its position over what an older cursor asks for.
+            let key = self.key(index);
+            self.ready.push_back(key);
         }
     }
 
