@@ -106,7 +106,7 @@ fn park(parts: &Parts, subscription: &Subscription, options: &ReadOptions, wait:
     let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
     let cursor = subscription.cursor().sequence;
     let asked = match options.start {
-        Some(Start::Cursor(cursor)) => Some(cursor),
+        Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
         _ => None,
     };
     let mut response = respond(Body::empty());

@@ -44,7 +44,7 @@ pub(crate) struct Order {
     pub(crate) opening: Vec<u8>,
     /// How long a poll is held.
     pub(crate) wait: Duration,
-    /// The cursor that a poll came with.
+    /// The cursor that a poll came with, where it came with no other.
     pub(crate) asked: Option<Cursor>,
 }
 
