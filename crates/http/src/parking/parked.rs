@@ -18,7 +18,8 @@ pub(super) struct Parked {
     /// Everything up to and including this has been sent, or passed over. A live entry has also seen what its
     /// shard has seen.
     pub(super) cursor: Sequence,
-    /// The last id that its reader was told of.
+    /// The last id that its reader was told of. For a poll, the last cursor that it was given to go on with, while
+    /// nothing up to there has ended its topic.
     pub(super) told: Sequence,
     /// What has to be sent before anything else.
     pub(super) pending: Option<Box<Pending>>,

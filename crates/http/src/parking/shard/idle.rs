@@ -12,16 +12,11 @@ use crate::parking::template::REQUEST_BYTES;
 use crate::parking::wheel::ticks;
 
 impl Shard {
-    /// Whether an entry that was answered stays for a request that is like its last one. Where its topic may have
-    /// ended, it does not: that is told at once, by the routes.
+    /// Whether an entry that was answered stays for a request that is like its last one.
     pub(super) fn stays(&self, index: u32) -> bool {
         let group = self.groups.get(self.entries[index as usize].group);
         let Shape::Poll { template, close, .. } = &group.interest.shape else { return false };
-        template.is_some()
-            && !close
-            && !self.draining
-            && !group.may_have_ended
-            && !self.unread.contains_key(&self.key(index))
+        template.is_some() && !close && !self.draining && !self.unread.contains_key(&self.key(index))
     }
 
     /// Waits for an entry's next request.
@@ -54,12 +49,11 @@ impl Shard {
         let request = &buffer[..count];
         let group = self.groups.get(entry.group);
         let Shape::Poll { template: Some(template), .. } = &group.interest.shape else { return };
-        let cursor = template.cursor(request).filter(|cursor| {
-            cursor.epoch == self.face.hub.epoch() && cursor.sequence <= self.face.hub.latest()
-        });
-        let Some(cursor) = cursor.filter(|_| !group.may_have_ended) else {
-            return self.give_back(index, request);
-        };
+        // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
+        // topic, or of the log. The routes know.
+        let cursor = template.cursor(request);
+        let known = cursor.filter(|own| own.epoch == self.face.hub.epoch() && own.sequence <= entry.told);
+        let Some(cursor) = known else { return self.give_back(index, request) };
         entry.cursor = cursor.sequence;
         entry.state = State::Lagging;
         // The present tick has begun already, and does not count.
