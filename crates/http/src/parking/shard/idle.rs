@@ -1,6 +1,6 @@
 //! Polls that were answered, between two requests.
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 
 use super::Shard;
@@ -40,13 +40,17 @@ impl Shard {
     pub(super) fn hear(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.readable = false;
-        let mut buffer = [0; REQUEST_BYTES];
-        let count = match recv(&entry.socket, &mut buffer, RecvFlags::DONTWAIT) {
+        // Where it is full, there may be more to read.
+        let mut buffer = [0; REQUEST_BYTES + 1];
+        let count = match retry_on_intr(|| recv(&entry.socket, &mut buffer, RecvFlags::DONTWAIT)) {
             Ok((count, _)) if count > 0 => count,
-            Err(Errno::AGAIN | Errno::INTR) => return,
+            Err(Errno::AGAIN) => return,
             Ok(_) | Err(_) => return self.close(index),
         };
         let request = &buffer[..count];
+        if count == buffer.len() {
+            return self.give_back(index, request);
+        }
         let group = self.groups.get(entry.group);
         let Shape::Poll { template: Some(template), .. } = &group.interest.shape else { return };
         // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
