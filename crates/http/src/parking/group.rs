@@ -4,7 +4,6 @@ use std::sync::Arc;
 use slab::Slab;
 use tidings_protocol::{Event, Selection, Topic};
 
-use super::template::Template;
 use crate::frames::Frames;
 use crate::metrics::Transport;
 
@@ -33,8 +32,6 @@ pub(crate) enum Shape {
         head: Arc<[u8]>,
         /// Whether the connection ends with the answer.
         close: bool,
-        /// The request, to know the next one by.
-        template: Option<Arc<Template>>,
     },
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::group::Interest;
 use super::mailbox::{Mailbox, Message};
 use super::shard::Shard;
+use super::template::Template;
 use crate::Face;
 
 /// The threads that own the parked connections. They end when it is dropped.
@@ -46,6 +47,8 @@ pub(crate) struct Order {
     pub(crate) wait: Duration,
     /// The cursor that a poll came with, where it came with no other.
     pub(crate) asked: Option<Cursor>,
+    /// The request of a poll, to know the next one by.
+    pub(crate) template: Option<Template>,
 }
 
 /// A connection that is to be parked.

@@ -1,6 +1,6 @@
 //! A thread that owns parked connections.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
@@ -23,6 +23,7 @@ use super::group::{Groups, Shape, narrow};
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
+use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::Face;
 use crate::metrics::{Deliveries, Transport};
@@ -60,6 +61,8 @@ pub(super) struct Shard {
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
     /// What was read of polls beyond their requests, which is rare.
     unread: HashMap<Key, Bytes>,
+    /// The requests that entries keep.
+    templates: HashSet<Arc<Template>>,
     counts: Counts,
     draining: bool,
     /// When the thread ends, where it has been told to.
@@ -135,6 +138,7 @@ impl Shard {
             reading: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
+            templates: HashSet::new(),
             draining: false,
             stop: None,
         })
@@ -227,6 +231,7 @@ impl Shard {
         };
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();
+        let template = order.template.map(|template| self.share(template));
         let (group, place) = self.groups.join(order.interest, index);
         self.entries.insert(Parked {
             socket,
@@ -237,6 +242,7 @@ impl Shard {
             told: order.cursor,
             pending: (!order.opening.is_empty())
                 .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
+            template,
             scheduled: 0,
             since,
             blocked: None,
@@ -252,6 +258,15 @@ impl Shard {
         } else {
             self.resume(index);
         }
+    }
+
+    fn share(&mut self, template: Template) -> Arc<Template> {
+        if let Some(shared) = self.templates.get(&template) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(template);
+        self.templates.insert(Arc::clone(&shared));
+        shared
     }
 
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
@@ -373,7 +388,13 @@ impl Shard {
     }
 
     fn remove(&mut self, index: u32) -> Parked {
-        let entry = self.entries.remove(index as usize);
+        let mut entry = self.entries.remove(index as usize);
+        if let Some(template) = entry.template.take()
+            // This one, and the set's.
+            && Arc::strong_count(&template) <= 2
+        {
+            self.templates.remove(&template);
+        }
         let interest = &self.groups.get(entry.group).interest;
         if entry.state != State::Idle {
             self.mailbox.count(&interest.selection, false);

@@ -14,9 +14,9 @@ use crate::parking::wheel::ticks;
 impl Shard {
     /// Whether an entry that was answered stays for a request that is like its last one.
     pub(super) fn stays(&self, index: u32) -> bool {
-        let group = self.groups.get(self.entries[index as usize].group);
-        let Shape::Poll { template, close, .. } = &group.interest.shape else { return false };
-        template.is_some() && !close && !self.draining && !self.unread.contains_key(&self.key(index))
+        let entry = &self.entries[index as usize];
+        let Shape::Poll { close, .. } = self.groups.get(entry.group).interest.shape else { return false };
+        entry.template.is_some() && !close && !self.draining && !self.unread.contains_key(&self.key(index))
     }
 
     /// Waits for an entry's next request.
@@ -52,7 +52,7 @@ impl Shard {
             return self.give_back(index, request);
         }
         let group = self.groups.get(entry.group);
-        let Shape::Poll { template: Some(template), .. } = &group.interest.shape else { return };
+        let Some(template) = &entry.template else { return };
         // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
         // topic, or of the log. The routes know.
         let cursor = template.cursor(request);
