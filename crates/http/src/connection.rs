@@ -173,12 +173,10 @@ impl Host {
                 head.append(&mut order.opening);
                 order.opening = head;
             }
-            Shape::Poll { head: own, template, .. } => {
+            Shape::Poll { head: own, .. } => {
                 *own = head.into();
-                *template = order
-                    .asked
-                    .and_then(|cursor| Template::new(&heard, cursor, ticks(order.wait)))
-                    .map(Arc::new);
+                order.template =
+                    order.asked.and_then(|cursor| Template::new(&heard, cursor, ticks(order.wait)));
             }
         }
         self.lot.park(socket, order, unread);

@@ -20,7 +20,6 @@ impl Shard {
         let Some(recent) = self.face.hub.recent(start, BATCH) else {
             // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
             self.position = self.face.hub.latest();
-            self.groups.doubt_all();
             let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
             for (index, entry) in live {
                 entry.state = State::Lagging;
@@ -64,10 +63,9 @@ impl Shard {
                 }
                 Shape::Poll { limit, ref head, close, .. } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
-                    self.groups.get_mut(number).may_have_ended |= page.pull.ended;
                     if !page.pull.is_empty() {
                         let response = page.response(head, close || self.draining, self.face.hub.epoch());
-                        self.deliver_page(number, start, &Bytes::from(response), page.pull.entries.len());
+                        self.deliver_page(number, start, &page, &Bytes::from(response));
                     }
                 }
             }
@@ -142,7 +140,7 @@ impl Shard {
         }
     }
 
-    fn deliver_page(&mut self, number: u32, start: Sequence, response: &Bytes, events: usize) {
+    fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, response: &Bytes) {
         let mut served = 0;
         let mut place = self.groups.get(number).members.len();
         while place > 0 {
@@ -157,15 +155,18 @@ impl Shard {
                 continue;
             }
             served += 1;
-            self.answer(index, response);
+            self.answer(index, page, response);
         }
-        self.counts.long_poll.count(events * served, response.len() * served);
+        self.counts.long_poll.count(page.pull.entries.len() * served, response.len() * served);
     }
 
-    /// Sends a poll its answer.
-    pub(super) fn answer(&mut self, index: u32, response: &Bytes) {
+    /// Sends a poll its answer, a page as a response.
+    pub(super) fn answer(&mut self, index: u32, page: &PagePart, response: &Bytes) {
         let entry = &mut self.entries[index as usize];
         entry.state = State::Ending;
+        if !page.pull.ended && page.pull.gap.is_none() {
+            entry.told = page.next;
+        }
         match offer(&entry.socket, response) {
             Sent::All => self.finish(index),
             Sent::Some(sent) => {
@@ -186,7 +187,7 @@ impl Shard {
         let page = PagePart::new(&none, &interest.selection, 1);
         let response = Bytes::from(page.response(head, *close || self.draining, self.face.hub.epoch()));
         self.counts.long_poll.count(0, response.len());
-        self.answer(index, &response);
+        self.answer(index, &page, &response);
     }
 
     /// Gives a silent stream a sign of life.
