@@ -337,7 +337,7 @@ mod tests {
             "max-event-bytes = 0",
             "max-batch-bytes = \"1GiB\"",
             "max-connections = 0",
-            "max-wait = \"1000000d\"",
+            "max-wait = \"100000d\"",
         ] {
             let settings: Settings = toml::from_str(text).unwrap();
             let error = settings.http().unwrap_err().to_string();
