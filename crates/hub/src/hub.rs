@@ -386,7 +386,7 @@ impl TaskWakerState {
 
 impl Audience for TaskWakerState {
     fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
+        if let Some(thread) = self.thread.get().filter(|_| !self.waiting.is_empty()) {
             thread.unpark();
         }
     }

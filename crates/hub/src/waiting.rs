@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_protocol::{Event, Selection, Topic};
@@ -7,6 +8,8 @@ use tokio::sync::Notify;
 /// The subscriptions that wait in tasks of their own, found by what they wait for.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
+    /// How many wait.
+    places: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -36,6 +39,7 @@ pub(crate) struct Place {
 
 impl Waiting {
     pub(crate) fn join(self: &Arc<Self>, selection: &Arc<Selection>) -> Place {
+        self.places.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         state.next += 1;
         let waiter = Waiter { number: state.next, notify: Arc::new(Notify::new()) };
@@ -61,6 +65,11 @@ impl Waiting {
                 waiter.notify.notify_one();
             }
         }
+    }
+
+    /// Whether nobody waits. Whoever joins after this was asked reads after it too, and so finds what was there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.load(Ordering::Relaxed) == 0
     }
 
     /// Wakes everyone.
@@ -95,6 +104,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.waiting.places.fetch_sub(1, Ordering::Relaxed);
         let mut state = self.waiting.state();
         let number = self.waiter.number;
         if self.selection.patterns().is_empty() {

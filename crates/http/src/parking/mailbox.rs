@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,6 +20,8 @@ pub(super) struct Mailbox {
     /// Whether the bell has been rung since the shard last looked.
     rung: AtomicBool,
     messages: Mutex<Vec<Message>>,
+    /// How many entries the shard has.
+    entries: AtomicUsize,
     census: Mutex<Census>,
 }
 
@@ -47,7 +49,13 @@ struct Census {
 impl Mailbox {
     pub(super) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { bell, rung: AtomicBool::new(false), messages: Mutex::default(), census: Mutex::default() })
+        Ok(Self {
+            bell,
+            rung: AtomicBool::new(false),
+            messages: Mutex::default(),
+            entries: AtomicUsize::new(0),
+            census: Mutex::default(),
+        })
     }
 
     pub(super) fn bell(&self) -> BorrowedFd<'_> {
@@ -70,6 +78,11 @@ impl Mailbox {
     /// Takes out what has come.
     pub(super) fn open(&self) -> Vec<Message> {
         std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes note of how many entries the shard has.
+    pub(super) fn occupy(&self, entries: usize) {
+        self.entries.store(entries, Ordering::Relaxed);
     }
 
     fn ring(&self) {
@@ -112,7 +125,11 @@ fn adjust<K: Clone + Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: 
 
 impl Audience for Mailbox {
     fn wake(&self) {
-        self.ring();
+        // A shard without entries has nobody to tell. One that is parked meanwhile finds the event itself: it is in
+        // the hub's memory before this is called, and an entry begins with what it has not seen.
+        if self.entries.load(Ordering::Relaxed) > 0 {
+            self.ring();
+        }
     }
 
     fn subscribers(&self, topic: &Topic) -> usize {

@@ -223,6 +223,11 @@ impl Shard {
 
     fn admit(&mut self, parcel: Parcel) {
         let Parcel { socket, order, unread } = parcel;
+        // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
+        self.mailbox.occupy(self.entries.len() + 1);
+        if self.entries.is_empty() {
+            self.position = self.face.hub.latest();
+        }
         let index = narrow(self.entries.vacant_key());
         self.generation = self.generation.wrapping_add(1);
         let key = Key { index, generation: self.generation };
@@ -402,6 +407,7 @@ impl Shard {
 
     fn remove(&mut self, index: u32) -> Parked {
         let mut entry = self.entries.remove(index as usize);
+        self.mailbox.occupy(self.entries.len());
         if let Some(template) = entry.template.take()
             // This one, and the set's.
             && Arc::strong_count(&template) <= 2
