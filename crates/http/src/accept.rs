@@ -30,7 +30,8 @@ impl Form {
 
     /// The form that the request accepts most gladly (RFC 9110 §12.5.1); of equals, the earlier in `ALL`.
     pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Refusal> {
-        if !headers.contains_key(ACCEPT) {
+        // An empty one names nothing, as if it were absent.
+        if headers.get_all(ACCEPT).iter().all(|value| value.as_bytes().trim_ascii().is_empty()) {
             return Ok(Self::Page);
         }
         let values = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -113,7 +114,7 @@ mod tests {
             ("application/json;q=0", None),
             ("text/html", None),
             ("nonsense", None),
-            ("", None),
+            ("", Some(Form::Page)),
         ] {
             assert_eq!(negotiate(accept), form, "{accept:?}");
         }

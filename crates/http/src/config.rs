@@ -71,6 +71,11 @@ pub mod defaults {
     pub const MAX_TOPICS: usize = 10_000;
     /// How long connections may take to end after the hub has begun to shut down.
     pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) applies as well.
+    pub const ACCEPT_QUEUE: u32 = 65_535;
+    /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
+    /// begins to.
+    pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
     /// How long accepting pauses where the system has no more open files to give.
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// What `Retry-After` says, in seconds.

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::detect::{Rewound, Version, detect};
@@ -173,12 +173,10 @@ impl Host {
                 head.append(&mut order.opening);
                 order.opening = head;
             }
-            Shape::Poll { head: own, template, .. } => {
+            Shape::Poll { head: own, .. } => {
                 *own = head.into();
-                *template = order
-                    .asked
-                    .and_then(|cursor| Template::new(&heard, cursor, ticks(order.wait)))
-                    .map(Arc::new);
+                order.template =
+                    order.asked.and_then(|cursor| Template::new(&heard, cursor, ticks(order.wait)));
             }
         }
         self.lot.park(socket, order, unread);
@@ -201,7 +199,13 @@ impl Host {
         tokio::pin!(connection);
         tokio::select! {
             served = connection.as_mut() => return served,
-            () = self.face.draining.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.face.draining.cancelled() => {}
+        }
+        // The streams end by themselves now. The connection speaks of its own end only after them: there are
+        // clients that read nothing more once it has.
+        tokio::select! {
+            served = connection.as_mut() => return served,
+            () = sleep(defaults::HTTP2_DRAIN) => connection.as_mut().graceful_shutdown(),
         }
         connection.await
     }

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::Method;
+use http::{HeaderMap, Method};
 use tidings_hub::Hub;
 use tidings_protocol::ProblemKind;
 use tokio_util::sync::CancellationToken;
@@ -114,8 +114,8 @@ async fn ready(State(face): State<Face>, method: Method) -> Response {
     only_get(&method, || status::ready(&face))
 }
 
-async fn metrics(State(face): State<Face>, method: Method) -> Response {
-    only_get(&method, || status::metrics(&face))
+async fn metrics(State(face): State<Face>, method: Method, headers: HeaderMap) -> Response {
+    only_get(&method, || status::metrics(&face, &headers))
 }
 
 fn only_get(method: &Method, answer: impl FnOnce() -> Response) -> Response {

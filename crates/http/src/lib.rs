@@ -42,4 +42,4 @@ mod topics;
 
 pub use config::{HttpConfig, defaults};
 pub use face::Face;
-pub use server::Server;
+pub use server::{Server, listen};

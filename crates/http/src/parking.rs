@@ -18,6 +18,8 @@ mod lot;
 mod mailbox;
 mod page;
 mod parked;
+#[cfg(feature = "io-uring")]
+mod ring;
 mod shard;
 mod template;
 mod wheel;

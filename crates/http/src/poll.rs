@@ -102,15 +102,16 @@ fn park(parts: &Parts, subscription: &Subscription, options: &ReadOptions, wait:
     let close = parts.version < Version::HTTP_11
         || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
     // The connection fills in the head, when everyone who has a say in it has had it.
-    let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close, template: None };
+    let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close };
     let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
     let cursor = subscription.cursor().sequence;
     let asked = match options.start {
-        Some(Start::Cursor(cursor)) => Some(cursor),
+        Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
         _ => None,
     };
     let mut response = respond(Body::empty());
-    response.extensions_mut().insert(Slip::new(Order { interest, cursor, opening: Vec::new(), wait, asked }));
+    let order = Order { interest, cursor, opening: Vec::new(), wait, asked, template: None };
+    response.extensions_mut().insert(Slip::new(order));
     response
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Query<'a> {
 pub(crate) struct ReadOptions {
     /// Where to start, where the request says so.
     pub(crate) start: Option<Start>,
+    /// In how many places it does.
+    pub(crate) starts: usize,
     pub(crate) wait: Duration,
     pub(crate) limit: usize,
     pub(crate) types: Vec<String>,
@@ -135,6 +137,7 @@ impl ReadOptions {
         let heartbeat = query.duration("heartbeat")?;
         Ok(Self {
             start: start(query, headers)?,
+            starts: starts(query, headers),
             wait: query.duration("wait")?.unwrap_or_default(),
             limit: query.number("limit", limits::DEFAULT_PAGE_EVENTS, limits::PAGE_EVENTS)?,
             types,
@@ -160,6 +163,12 @@ fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Option<Start>, Refusa
     }
     let Some(since) = query.get("since")? else { return Ok(None) };
     Start::from_since(since).map(Some).map_err(|error| Refusal::query(error.to_string()))
+}
+
+/// How many places of a request say where to start, whether they are listened to or not.
+fn starts(query: &Query<'_>, headers: &HeaderMap) -> usize {
+    let named = |name: &str| ["since", "lastEventId"].contains(&name);
+    headers.get_all("last-event-id").iter().count() + query.pairs.iter().filter(|(own, _)| named(own)).count()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
@@ -155,6 +155,27 @@ impl Drop for Place {
             self.places.free.add_permits(1);
         }
     }
+}
+
+/// Listens on an address, given as `HOST:PORT`; port 0 picks a free one.
+///
+/// Many connections may wait to be accepted, as many as the system allows: after a restart all clients come at
+/// once, and those beyond the queue would be kept waiting for seconds by their systems.
+///
+/// # Errors
+/// As the system says, for the last of the addresses that the name stands for.
+pub async fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A hub that is started again may use the port while connections to the old one fade out.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(defaults::ACCEPT_QUEUE)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// The next connection, once there is a place for it. Where the system has no more open files, those that are

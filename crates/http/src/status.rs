@@ -1,7 +1,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use tidings_protocol::ProblemKind;
 
 use crate::Face;
@@ -23,8 +23,16 @@ pub(crate) fn ready(face: &Face) -> Response {
     }
 }
 
-pub(crate) fn metrics(face: &Face) -> Response {
-    plain(face.metrics.text(&face.hub), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+/// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for. They differ in
+/// their names here, and in the last line, which the older one takes for a comment.
+pub(crate) fn metrics(face: &Face, headers: &HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = if accept.contains("application/openmetrics-text") {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
+    plain(face.metrics.text(&face.hub), media_type)
 }
 
 fn plain(text: String, media_type: &'static str) -> Response {

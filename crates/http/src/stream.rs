@@ -61,6 +61,7 @@ pub(crate) fn answer(
             opening,
             wait: Duration::ZERO,
             asked: None,
+            template: None,
         }));
         return response;
     }

@@ -4,9 +4,18 @@ use std::error::Error;
 use std::io::{IsTerminal as _, Write as _, stderr};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Writes the log to standard error: for people, with colours only on a terminal, or as lines of JSON.
 pub(crate) fn start(level: &str, json: bool) -> Result<(), Box<dyn Error>> {
+    // Alone, a word that is no level would be taken for a part of the program, of which nothing is told.
+    if !level.contains(['=', ',', '[']) && level.parse::<LevelFilter>().is_err() {
+        return Err(format!(
+            "failed to read `log-level`: `{level}` is none of off, error, warn, info, debug and trace; \
+             one part has a level of its own as in `warn,tidings_http=debug`"
+        )
+        .into());
+    }
     let filter = EnvFilter::builder().parse(level).map_err(|error| {
         format!("failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`")
     })?;

@@ -9,7 +9,6 @@ use clap::Args;
 use tidings_http::{Face, Server};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -49,14 +48,23 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listen = settings.listen();
-    let listener =
-        TcpListener::bind(listen).await.map_err(|error| format!("failed to listen on {listen}: {error}"))?;
+    let listener = tidings_http::listen(listen).await.map_err(|error| {
+        format!("failed to listen on {listen}: {error}; an address is like `127.0.0.1:8080`")
+    })?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "everyone who reaches this address may publish and read");
     }
 
     let log = open(&settings)?;
+    let bounds = log.bounds();
+    tracing::info!(
+        log = %settings.log(),
+        epoch = %bounds.epoch,
+        earliest = bounds.earliest,
+        latest = bounds.latest,
+        "opened the log"
+    );
     let hub = Hub::new(log, hub_config);
     let face = Face::new(hub.clone(), http_config);
     // Both end with this function.
@@ -81,7 +89,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
-    let (retention, window) = (settings.retention(), settings.idempotency_window());
+    let (retention, window) = (settings.retention()?, settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
         LogPlace::Disk(folder) => {

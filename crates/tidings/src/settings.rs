@@ -1,18 +1,29 @@
 //! The settings of a hub: each is a flag, an environment variable and a key of the configuration file, of the
 //! same name. A flag wins over the environment, and that over the file.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
-use tidings_log::Retention;
+use tidings_log::{DiskLog, Retention};
 
 use crate::value::{LogPlace, Size, Span};
 
 /// How long the answer to an idempotent publication is repeated.
-pub(crate) const DEFAULT_IDEMPOTENCY_WINDOW: Span = Span(std::time::Duration::from_secs(24 * 3_600));
+pub(crate) const DEFAULT_IDEMPOTENCY_WINDOW: Span = Span(Duration::from_secs(24 * 3_600));
+/// The shortest age that events are kept for.
+const MIN_RETAIN_AGE: Duration = Duration::from_secs(1);
+/// The least that a log keeps: enough for one event of the default limit and its segment.
+const MIN_RETAIN_BYTES: u64 = 64 << 10;
+/// The shortest time that a connection may take no byte.
+const MIN_WRITE_TIMEOUT: Duration = Duration::from_millis(50);
+/// A hundred years: the longest time that a setting may name.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_FOLDER: &str = "./tidings-data";
 const DEFAULT_LOG_LEVEL: &str = "info";
@@ -166,14 +177,21 @@ impl Settings {
         self.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL)
     }
 
-    pub(crate) fn retention(&self) -> Retention {
-        Retention {
-            age: self.retain_age.map_or(Retention::DEFAULT_AGE, |span| span.0),
-            bytes: self.retain_bytes.map_or(Retention::DEFAULT_BYTES, |size| size.0),
+    pub(crate) fn retention(&self) -> Result<Retention, ConfigError> {
+        let age = self.retain_age.map_or(Retention::DEFAULT_AGE, |span| span.0);
+        let bytes = self.retain_bytes.map_or(Retention::DEFAULT_BYTES, |size| size.0);
+        within("retain-age", Span(age), &(MIN_RETAIN_AGE..=LONGEST))?;
+        if bytes < MIN_RETAIN_BYTES {
+            return Err(out_of_bounds(
+                "retain-bytes",
+                Size(bytes),
+                format!("at least {}", Size(MIN_RETAIN_BYTES)),
+            ));
         }
+        Ok(Retention { age, bytes })
     }
 
-    pub(crate) fn idempotency_window(&self) -> std::time::Duration {
+    pub(crate) fn idempotency_window(&self) -> Duration {
         self.idempotency_window.unwrap_or(DEFAULT_IDEMPOTENCY_WINDOW).0
     }
 
@@ -185,25 +203,46 @@ impl Settings {
     pub(crate) fn http(&self) -> Result<HttpConfig, ConfigError> {
         let base = HttpConfig::default();
         let heartbeat = self.heartbeat.map_or(base.heartbeat, |span| span.0);
-        if heartbeat < defaults::MIN_HEARTBEAT {
-            let problem = format!("it is at least {}", Span(defaults::MIN_HEARTBEAT));
-            return Err(ConfigError::Value { name: "heartbeat", problem });
-        }
+        within("heartbeat", Span(heartbeat), &(defaults::MIN_HEARTBEAT..=defaults::MAX_HEARTBEAT))?;
         let write_timeout = self.write_timeout.map_or(base.write_timeout, |span| span.0);
-        if write_timeout.is_zero() {
-            let problem = "it is longer than 0s".into();
-            return Err(ConfigError::Value { name: "write-timeout", problem });
+        within("write-timeout", Span(write_timeout), &(MIN_WRITE_TIMEOUT..=LONGEST))?;
+        let max_wait = self.max_wait.map_or(base.max_wait, |span| span.0);
+        within("max-wait", Span(max_wait), &(Duration::ZERO..=LONGEST))?;
+        let max_event_bytes = bytes("max-event-bytes", self.max_event_bytes, base.max_event_bytes)?;
+        let max_batch_bytes = bytes("max-batch-bytes", self.max_batch_bytes, base.max_batch_bytes)?;
+        for (name, size) in [("max-event-bytes", max_event_bytes), ("max-batch-bytes", max_batch_bytes)] {
+            let (size, most) = (Size(size as u64), Size(DiskLog::BATCH_BYTES as u64));
+            if size.0 == 0 || size.0 > most.0 {
+                return Err(out_of_bounds(name, size, format!("from 1 to {most}")));
+            }
+        }
+        let max_connections = self.max_connections.unwrap_or(base.max_connections);
+        if max_connections == 0 {
+            return Err(out_of_bounds("max-connections", max_connections, "at least 1"));
         }
         Ok(HttpConfig {
             heartbeat,
             write_timeout,
-            max_wait: self.max_wait.map_or(base.max_wait, |span| span.0),
-            max_event_bytes: bytes("max-event-bytes", self.max_event_bytes, base.max_event_bytes)?,
-            max_batch_bytes: bytes("max-batch-bytes", self.max_batch_bytes, base.max_batch_bytes)?,
-            max_connections: self.max_connections.unwrap_or(base.max_connections),
+            max_wait,
+            max_event_bytes,
+            max_batch_bytes,
+            max_connections,
             ..base
         })
     }
+}
+
+/// Refuses a length of time that is out of bounds.
+fn within(name: &'static str, span: Span, bounds: &RangeInclusive<Duration>) -> Result<(), ConfigError> {
+    if bounds.contains(&span.0) {
+        return Ok(());
+    }
+    let right = format!("from {} to {}", Span(*bounds.start()), Span(*bounds.end()));
+    Err(out_of_bounds(name, span, right))
+}
+
+fn out_of_bounds(name: &'static str, value: impl fmt::Display, right: impl fmt::Display) -> ConfigError {
+    ConfigError::Value { name, problem: format!("it is {right}, not {value}") }
 }
 
 fn bytes(name: &'static str, size: Option<Size>, default: usize) -> Result<usize, ConfigError> {
@@ -287,6 +326,26 @@ mod tests {
         let settings: Settings = toml::from_str("heartbeat = 20\ntail-bytes = 4096").unwrap();
         assert_eq!(settings.http().unwrap().heartbeat.as_secs(), 20);
         assert_eq!(settings.hub().unwrap().tail_bytes, 4_096);
+    }
+
+    #[test]
+    fn a_value_that_would_do_harm_is_refused() {
+        for text in [
+            "heartbeat = 0",
+            "heartbeat = \"2m\"",
+            "write-timeout = 0",
+            "max-event-bytes = 0",
+            "max-batch-bytes = \"1GiB\"",
+            "max-connections = 0",
+            "max-wait = \"100000d\"",
+        ] {
+            let settings: Settings = toml::from_str(text).unwrap();
+            let error = settings.http().unwrap_err().to_string();
+            assert!(error.starts_with("failed to set `") && error.contains("it is "), "{text}: {error}");
+        }
+        for text in ["retain-age = 0", "retain-bytes = 0"] {
+            assert!(toml::from_str::<Settings>(text).unwrap().retention().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use futures_util::{FutureExt as _, StreamExt as _};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tidings_client::{Event, Item, Since, Subscription, Transport};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
@@ -71,6 +73,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         tokio::select! {
             result = printer.print_all(subscription, tokio::io::stdout()) => result,
             interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+            () = reader_left() => Ok(()),
         }
     });
     // A write to a pipe that nobody empties cannot be called off: it is left behind.
@@ -78,6 +81,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     match result {
         Err(error) if is_broken_pipe(&*error) => Ok(ExitCode::SUCCESS),
         result => result.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Resolves when the pipe that standard output is has lost its reader: `| head -n 1` should end with the first
+/// line, and not with the next one that is written.
+async fn reader_left() {
+    let (left, leaves) = tokio::sync::oneshot::channel();
+    // Nothing can call it off, so it is a thread that ends with the process.
+    let watch = move || {
+        let out = io::stdout();
+        // Errors are told of without being asked for.
+        let mut watched = [PollFd::new(&out, PollFlags::empty())];
+        while let Err(Errno::INTR) = poll(&mut watched, None) {}
+        let broken = watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP);
+        // Where nobody listens any more, the process is about to end.
+        let _ = left.send(broken);
+    };
+    let watching = std::thread::Builder::new().name("tidings-stdout".into()).spawn(watch);
+    if watching.is_err() || leaves.await != Ok(true) {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use slab::Slab;
 use tidings_protocol::{Event, Selection, Topic};
 
-use super::template::Template;
 use crate::frames::Frames;
 use crate::metrics::Transport;
 
@@ -33,8 +32,6 @@ pub(crate) enum Shape {
         head: Arc<[u8]>,
         /// Whether the connection ends with the answer.
         close: bool,
-        /// The request, to know the next one by.
-        template: Option<Arc<Template>>,
     },
 }
 
@@ -45,8 +42,6 @@ pub(super) struct Group {
     pub(super) members: Vec<u32>,
     /// Which entries of the batch at hand belong to it.
     pub(super) matched: Vec<u32>,
-    /// Whether the only topic of its selection may have ended since the group began.
-    pub(super) may_have_ended: bool,
 }
 
 /// The groups of a shard, found by what is published.
@@ -101,13 +96,6 @@ impl Groups {
         (moved, gone)
     }
 
-    /// Takes note that events have passed by unseen.
-    pub(super) fn doubt_all(&mut self) {
-        for (_, group) in &mut self.groups {
-            group.may_have_ended = true;
-        }
-    }
-
     /// Calls back with each group that has to know of an event, once.
     pub(super) fn matching(&mut self, event: &Event, mut found: impl FnMut(u32, &mut Group)) {
         for number in self.by_topic.get(event.topic.as_str()).into_iter().flatten() {
@@ -123,12 +111,7 @@ impl Groups {
 
     fn add(&mut self, interest: Interest) -> u32 {
         let selection = Arc::clone(&interest.selection);
-        let group = Group {
-            interest: interest.clone(),
-            members: Vec::new(),
-            matched: Vec::new(),
-            may_have_ended: false,
-        };
+        let group = Group { interest: interest.clone(), members: Vec::new(), matched: Vec::new() };
         let number = narrow(self.groups.insert(group));
         self.by_interest.insert(interest, number);
         if selection.patterns().is_empty() {

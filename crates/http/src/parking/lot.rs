@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::group::Interest;
 use super::mailbox::{Mailbox, Message};
 use super::shard::Shard;
+use super::template::Template;
 use crate::Face;
 
 /// The threads that own the parked connections. They end when it is dropped.
@@ -44,8 +45,10 @@ pub(crate) struct Order {
     pub(crate) opening: Vec<u8>,
     /// How long a poll is held.
     pub(crate) wait: Duration,
-    /// The cursor that a poll came with.
+    /// The cursor that a poll came with, where it came with no other.
     pub(crate) asked: Option<Cursor>,
+    /// The request of a poll, to know the next one by.
+    pub(crate) template: Option<Template>,
 }
 
 /// A connection that is to be parked.

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use tidings_hub::Entry;
 use tidings_protocol::Sequence;
 
+use super::template::Template;
+
 /// A connection that waits. All that it costs beside its socket is this, its number in its group, and a record
 /// in the wheel; a test holds its size.
 #[derive(Debug)]
@@ -18,10 +20,13 @@ pub(super) struct Parked {
     /// Everything up to and including this has been sent, or passed over. A live entry has also seen what its
     /// shard has seen.
     pub(super) cursor: Sequence,
-    /// The last id that its reader was told of.
+    /// The last id that its reader was told of. For a poll, the last cursor that it was given to go on with, while
+    /// nothing up to there has ended its topic.
     pub(super) told: Sequence,
     /// What has to be sent before anything else.
     pub(super) pending: Option<Box<Pending>>,
+    /// The request of a poll, to know the next one by. Entries with equal requests share it.
+    pub(super) template: Option<Arc<Template>>,
     /// The tick of its record in the wheel.
     pub(super) scheduled: u32,
     /// The tick that its silence began at: of its last write. For a poll, the tick of its deadline.
@@ -98,7 +103,7 @@ mod tests {
     /// each.
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Parked>(), 56);
+        assert_eq!(size_of::<Parked>(), 64);
         assert_eq!(size_of::<Key>(), 8);
     }
 

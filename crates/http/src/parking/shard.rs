@@ -1,6 +1,6 @@
 //! A thread that owns parked connections.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
@@ -23,6 +23,9 @@ use super::group::{Groups, Shape, narrow};
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
+#[cfg(feature = "io-uring")]
+use super::ring::Ring;
+use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::Face;
 use crate::metrics::{Deliveries, Transport};
@@ -50,7 +53,7 @@ pub(super) struct Shard {
     now: u32,
     generation: u32,
     write_timeout: u32,
-    /// Entries that lag and whose sockets, as far as is known, take bytes.
+    /// Entries that lag and whose sockets, as far as is known, take bytes; and idle ones that have something to read.
     ready: VecDeque<Key>,
     /// Entries that want a page from the log.
     want_read: VecDeque<Key>,
@@ -60,7 +63,13 @@ pub(super) struct Shard {
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
     /// What was read of polls beyond their requests, which is rare.
     unread: HashMap<Key, Bytes>,
+    /// The requests that entries keep.
+    templates: HashSet<Arc<Template>>,
     counts: Counts,
+    /// Members of a group that are about to be sent something; kept for its memory.
+    targets: Vec<u32>,
+    #[cfg(feature = "io-uring")]
+    ring: Option<Ring>,
     draining: bool,
     /// When the thread ends, where it has been told to.
     stop: Option<Instant>,
@@ -73,7 +82,8 @@ struct Counts {
 }
 
 /// How a write went.
-enum Sent {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
     All,
     /// The socket takes no more for now; so many bytes of it were taken.
     Some(usize),
@@ -135,6 +145,12 @@ impl Shard {
             reading: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
+            targets: Vec::new(),
+            #[cfg(feature = "io-uring")]
+            ring: Ring::new()
+                .inspect_err(|error| tracing::warn!(%error, "failed to set up io_uring, going on without"))
+                .ok(),
+            templates: HashSet::new(),
             draining: false,
             stop: None,
         })
@@ -227,6 +243,7 @@ impl Shard {
         };
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();
+        let template = order.template.map(|template| self.share(template));
         let (group, place) = self.groups.join(order.interest, index);
         self.entries.insert(Parked {
             socket,
@@ -237,6 +254,7 @@ impl Shard {
             told: order.cursor,
             pending: (!order.opening.is_empty())
                 .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
+            template,
             scheduled: 0,
             since,
             blocked: None,
@@ -254,9 +272,19 @@ impl Shard {
         }
     }
 
+    fn share(&mut self, template: Template) -> Arc<Template> {
+        if let Some(shared) = self.templates.get(&template) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(template);
+        self.templates.insert(Arc::clone(&shared));
+        shared
+    }
+
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
         let Some(entry) = self.find(key) else { return };
         if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP | epoll::EventFlags::RDHUP) {
+            tracing::debug!(?flags, "a reader has left");
             return self.close(key.index);
         }
         if flags.contains(epoll::EventFlags::OUT) && entry.blocked.is_some() {
@@ -373,7 +401,13 @@ impl Shard {
     }
 
     fn remove(&mut self, index: u32) -> Parked {
-        let entry = self.entries.remove(index as usize);
+        let mut entry = self.entries.remove(index as usize);
+        if let Some(template) = entry.template.take()
+            // This one, and the set's.
+            && Arc::strong_count(&template) <= 2
+        {
+            self.templates.remove(&template);
+        }
         let interest = &self.groups.get(entry.group).interest;
         if entry.state != State::Idle {
             self.mailbox.count(&interest.selection, false);
@@ -409,7 +443,10 @@ fn offer(socket: &OwnedFd, bytes: &[u8]) -> Sent {
             Ok(count) => return Sent::Some(count),
             Err(Errno::AGAIN) => return Sent::Some(0),
             Err(Errno::INTR) => {}
-            Err(_) => return Sent::Failed,
+            Err(error) => {
+                tracing::debug!(%error, "failed to write to a parked connection");
+                return Sent::Failed;
+            }
         }
     }
 }

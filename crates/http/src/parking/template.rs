@@ -19,8 +19,8 @@ pub(crate) const REQUEST_BYTES: usize = 1_024;
 // === impl Template ===
 
 impl Template {
-    /// Keeps a request, which is all of `head`, and went on from `cursor`. `None` where it cannot be said for
-    /// certain which of its bytes are the cursor.
+    /// Keeps a request, which is all of `head`, and went on from `cursor`, the only one that it gives. `None` where it
+    /// cannot be said for certain which of its bytes are the cursor.
     pub(crate) fn new(head: &[u8], cursor: Cursor, wait: u32) -> Option<Self> {
         let whole = memmem::find(head, b"\r\n\r\n")? + 4 == head.len() && head.len() <= REQUEST_BYTES;
         let text = cursor.to_string();
@@ -28,12 +28,15 @@ impl Template {
         let (place, None) = (places.next()?, places.next()) else { return None };
         let (before, rest) = head.split_at(place);
         let after = &rest[text.len()..];
-        let named = [&b"since="[..], b"lasteventid=", b"last-event-id: ", b"last-event-id:"];
-        let named = named.iter().any(|name| {
-            before.len() > name.len() && before[before.len() - name.len()..].eq_ignore_ascii_case(name)
-        });
-        let ends = matches!(after.first(), Some(b'&' | b' ' | b'\r'));
-        (whole && named && ends).then(|| Self { before: before.into(), after: after.into(), wait })
+        let named = match memmem::rfind(before, b"\r\n") {
+            None => is_parameter(before) && matches!(after.first(), Some(b'&' | b' ')),
+            Some(line) => {
+                let name = &before[line + 2..];
+                let name = name.strip_suffix(b" ").unwrap_or(name);
+                name.eq_ignore_ascii_case(b"last-event-id:") && after.first() == Some(&b'\r')
+            }
+        };
+        (whole && named).then(|| Self { before: before.into(), after: after.into(), wait })
     }
 
     /// The cursor of a request that is the same otherwise.
@@ -43,6 +46,13 @@ impl Template {
         // Written in the one way that the hub writes it, so that nothing else hides in it.
         text.parse().ok().filter(|cursor: &Cursor| cursor.to_string() == text)
     }
+}
+
+/// Whether what follows the beginning of a request line is the value of a parameter that gives a cursor.
+fn is_parameter(line: &[u8]) -> bool {
+    let Some(query) = memchr::memchr(b'?', line).map(|question| &line[question + 1..]) else { return false };
+    let name = query.rsplit(|byte| *byte == b'&').next().unwrap_or(query);
+    (name == b"since=" || name == b"lastEventId=") && !line.contains(&b'#')
 }
 
 #[cfg(test)]
@@ -95,6 +105,15 @@ mod tests {
             "GET /topics/q7m2x9-10?wait=5 HTTP/1.1\r\n\r\n",
             "GET /topics/a?since=q7m2x9-10 HTTP/1.1\r\n\r\nmore",
             "GET /topics/a?since=q7m2x9-10 HTTP/1.1\r\n",
+            "GET /topics/a?Since=q7m2x9-10 HTTP/1.1\r\n\r\n",
+            "GET /topics/a?xsince=q7m2x9-10 HTTP/1.1\r\n\r\n",
+            "GET /topics/a?lasteventid=q7m2x9-10 HTTP/1.1\r\n\r\n",
+            "GET /topics/a?x=1?since=q7m2x9-10 HTTP/1.1\r\n\r\n",
+            "GET /topics/a&since=q7m2x9-10&x?y HTTP/1.1\r\n\r\n",
+            "GET /topics/a?x#&since=q7m2x9-10 HTTP/1.1\r\n\r\n",
+            "GET /topics/a HTTP/1.1\r\nReferer: /x?since=q7m2x9-10\r\n\r\n",
+            "GET /topics/a HTTP/1.1\r\nX-Last-Event-ID: q7m2x9-10\r\n\r\n",
+            "GET /topics/a HTTP/1.1\r\nLast-Event-ID: q7m2x9-10 \r\n\r\n",
         ] {
             assert_eq!(template(head), None, "{head}");
         }

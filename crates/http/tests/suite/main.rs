@@ -23,6 +23,7 @@ mod negotiation;
 mod operations;
 mod polling;
 mod publishing;
+mod repeated_polls;
 mod shutdown;
 mod slow_readers;
 mod starting;

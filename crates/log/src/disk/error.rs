@@ -10,6 +10,17 @@ pub enum OpenError {
         /// The log's directory.
         dir: PathBuf,
     },
+    /// There is no log in the directory, and something else.
+    #[error(
+        "{dir} holds no log, and other files, for example `{file}`; use an empty directory, or one that does not exist",
+        dir = dir.display()
+    )]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the files in it.
+        file: String,
+    },
     /// A file is not what was written to it, and events that were acknowledged may be lost with it.
     #[error("the log is damaged: {file} at byte {offset}: {reason}", file = file.display())]
     Damaged {

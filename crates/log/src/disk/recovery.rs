@@ -43,6 +43,22 @@ struct Recovery<'a> {
     now: Timestamp,
 }
 
+/// A log is not begun in the midst of somebody's files.
+fn refuse_foreign(dir: &Path, names: &[String]) -> Result<(), OpenError> {
+    let own = |name: &str| {
+        // The root of a file system has a folder of its own.
+        matches!(name, "LOCK" | "state" | "lost+found")
+            || is_unfinished_name(name)
+            || [".log", ".index", ".keys"].iter().any(|ending| name.ends_with(ending))
+    };
+    match names.iter().find(|name| !own(name)) {
+        Some(file) if !names.iter().any(|name| name == "state") => {
+            Err(OpenError::NotEmpty { dir: dir.to_path_buf(), file: file.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens the log in `dir`, or begins one where there is none.
 pub(crate) fn open(
     dir: &Path,
@@ -51,6 +67,8 @@ pub(crate) fn open(
     clock: Clock,
 ) -> Result<Opened, OpenError> {
     files.create_dir(dir).map_err(OpenError::io("create", dir))?;
+    // Before anything is written to it.
+    refuse_foreign(dir, &files.names(dir).map_err(OpenError::io("list", dir))?)?;
     let lock_path = dir.join("LOCK");
     let lock = files.lock(&lock_path).map_err(OpenError::io("lock", &lock_path))?;
     let lock = lock.ok_or_else(|| OpenError::Locked { dir: dir.to_path_buf() })?;

@@ -19,9 +19,8 @@ fn a_reader_that_goes_away_is_no_failure() {
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     assert_eq!(line, "first\n");
+    // Nothing more is published: it ends because nobody reads, not because it fails to write.
     drop(reader);
-
-    assert_eq!(hub.run(&["publish", "a", "second"]).end().0, Some(0));
     assert_eq!(subscriber.wait().unwrap().code(), Some(0));
     let mut told = String::new();
     subscriber.stderr.unwrap().read_to_string(&mut told).unwrap();

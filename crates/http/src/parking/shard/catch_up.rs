@@ -15,12 +15,14 @@ use crate::parking::page::PagePart;
 use crate::parking::parked::{Key, Pending, State};
 
 impl Shard {
-    /// Gives the entries that lag their turns.
+    /// Gives their turns to the entries that lag, and to polls whose next request is there already.
     pub(super) fn take_turns(&mut self) {
         for _ in 0..TURNS {
             let Some(key) = self.ready.pop_front() else { break };
-            if self.find(key).is_some_and(|entry| entry.state == State::Lagging && entry.blocked.is_none()) {
-                self.resume(key.index);
+            match self.find(key).map(|entry| (entry.state, entry.blocked.is_some(), entry.readable)) {
+                Some((State::Lagging, false, _)) => self.resume(key.index),
+                Some((State::Idle, _, true)) => self.hear(key.index),
+                _ => {}
             }
         }
     }
@@ -156,10 +158,8 @@ impl Shard {
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
         let response = Bytes::from(page.response(head, close || self.draining, self.face.hub.epoch()));
-        let group = entry.group;
-        self.groups.get_mut(group).may_have_ended |= page.pull.ended;
         self.counts.long_poll.count(page.pull.entries.len(), response.len());
-        self.answer(index, &response);
+        self.answer(index, &page, &response);
     }
 
     fn live_or_later(&mut self, index: u32) {
@@ -229,9 +229,9 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
         entry.cursor = resumed;
-        entry.told = resumed;
         match interest.shape {
             Shape::Stream { frames, .. } => {
+                entry.told = resumed;
                 let mut bytes = Vec::new();
                 frames.gap(&gap, &mut bytes);
                 entry.pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
@@ -243,7 +243,7 @@ impl Shard {
                 page.pull.gap = Some(gap);
                 page.pull.more = resumed < self.position;
                 let response = page.response(head, close || self.draining, self.face.hub.epoch());
-                self.answer(index, &Bytes::from(response));
+                self.answer(index, &page, &Bytes::from(response));
             }
         }
     }

@@ -20,7 +20,6 @@ impl Shard {
         let Some(recent) = self.face.hub.recent(start, BATCH) else {
             // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
             self.position = self.face.hub.latest();
-            self.groups.doubt_all();
             let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
             for (index, entry) in live {
                 entry.state = State::Lagging;
@@ -64,10 +63,9 @@ impl Shard {
                 }
                 Shape::Poll { limit, ref head, close, .. } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
-                    self.groups.get_mut(number).may_have_ended |= page.pull.ended;
                     if !page.pull.is_empty() {
                         let response = page.response(head, close || self.draining, self.face.hub.epoch());
-                        self.deliver_page(number, start, &Bytes::from(response), page.pull.entries.len());
+                        self.deliver_page(number, start, &page, &Bytes::from(response));
                     }
                 }
             }
@@ -76,32 +74,73 @@ impl Shard {
 
     /// Sends a chunk to the members of a group that are live, and says how many those are.
     fn deliver_chunk(&mut self, number: u32, start: Sequence, chunk: &Chunk) -> usize {
-        let mut served = 0;
-        // From the end, so that whoever leaves is replaced by one that has had its turn.
-        let mut place = self.groups.get(number).members.len();
-        while place > 0 {
-            place -= 1;
-            let index = self.groups.get(number).members[place];
+        let mut targets = std::mem::take(&mut self.targets);
+        targets.clear();
+        for &index in &self.groups.get(number).members {
             let entry = &mut self.entries[index as usize];
-            if entry.state != State::Live {
-                continue;
-            }
-            if entry.cursor > start {
-                self.catch_up_later(index);
-                continue;
-            }
-            entry.cursor = start;
-            served += 1;
-            match offer(&entry.socket, &chunk.bytes) {
-                Sent::All => self.took(index, chunk),
-                Sent::Some(sent) => self.took_some(index, chunk, sent),
-                Sent::Failed => self.close(index),
+            match entry.state {
+                // It was parked at a place that the shard is only coming to.
+                State::Live if entry.cursor > start => {
+                    entry.state = State::Lagging;
+                    self.ready.push_back(Key { index, generation: entry.generation });
+                }
+                State::Live => {
+                    entry.cursor = start;
+                    targets.push(index);
+                }
+                _ => {}
             }
         }
+        if !self.send_together(&targets, chunk) {
+            for &index in &targets {
+                let sent = offer(&self.entries[index as usize].socket, &chunk.bytes);
+                self.after_send(index, chunk, sent);
+            }
+        }
+        let served = targets.len();
+        self.targets = targets;
         served
     }
 
-    fn deliver_page(&mut self, number: u32, start: Sequence, response: &Bytes, events: usize) {
+    /// Sends a chunk to all of these with few system calls, where that is possible and worth it. Says whether it did.
+    #[cfg(feature = "io-uring")]
+    fn send_together(&mut self, targets: &[u32], chunk: &Chunk) -> bool {
+        let Some(mut ring) = self.ring.take_if(|_| targets.len() > 1) else { return false };
+        let mut outcomes = Vec::with_capacity(targets.len());
+        let entries = targets.iter().map(|&index| (index, &self.entries[index as usize]));
+        let offered = ring.offer(entries, &chunk.bytes, |index, sent| outcomes.push((index, sent)));
+        match offered {
+            Ok(()) => self.ring = Some(ring),
+            Err(error) => {
+                tracing::warn!(%error, "failed to send through io_uring, going on without");
+                let done: std::collections::HashSet<_> = outcomes.iter().map(|(index, _)| *index).collect();
+                let rest = targets.iter().filter(|index| !done.contains(index));
+                for &index in rest {
+                    outcomes.push((index, offer(&self.entries[index as usize].socket, &chunk.bytes)));
+                }
+            }
+        }
+        for (index, sent) in outcomes {
+            self.after_send(index, chunk, sent);
+        }
+        true
+    }
+
+    #[cfg(not(feature = "io-uring"))]
+    #[expect(clippy::unused_self, reason = "it is used where there is io_uring")]
+    fn send_together(&mut self, _: &[u32], _: &Chunk) -> bool {
+        false
+    }
+
+    fn after_send(&mut self, index: u32, chunk: &Chunk, sent: Sent) {
+        match sent {
+            Sent::All => self.took(index, chunk),
+            Sent::Some(sent) => self.took_some(index, chunk, sent),
+            Sent::Failed => self.close(index),
+        }
+    }
+
+    fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, response: &Bytes) {
         let mut served = 0;
         let mut place = self.groups.get(number).members.len();
         while place > 0 {
@@ -116,15 +155,18 @@ impl Shard {
                 continue;
             }
             served += 1;
-            self.answer(index, response);
+            self.answer(index, page, response);
         }
-        self.counts.long_poll.count(events * served, response.len() * served);
+        self.counts.long_poll.count(page.pull.entries.len() * served, response.len() * served);
     }
 
-    /// Sends a poll its answer.
-    pub(super) fn answer(&mut self, index: u32, response: &Bytes) {
+    /// Sends a poll its answer, a page as a response.
+    pub(super) fn answer(&mut self, index: u32, page: &PagePart, response: &Bytes) {
         let entry = &mut self.entries[index as usize];
         entry.state = State::Ending;
+        if !page.pull.ended && page.pull.gap.is_none() {
+            entry.told = page.next;
+        }
         match offer(&entry.socket, response) {
             Sent::All => self.finish(index),
             Sent::Some(sent) => {
@@ -145,7 +187,7 @@ impl Shard {
         let page = PagePart::new(&none, &interest.selection, 1);
         let response = Bytes::from(page.response(head, *close || self.draining, self.face.hub.epoch()));
         self.counts.long_poll.count(0, response.len());
-        self.answer(index, &response);
+        self.answer(index, &page, &response);
     }
 
     /// Gives a silent stream a sign of life.

@@ -1,6 +1,6 @@
 //! Polls that were answered, between two requests.
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 
 use super::Shard;
@@ -12,16 +12,11 @@ use crate::parking::template::REQUEST_BYTES;
 use crate::parking::wheel::ticks;
 
 impl Shard {
-    /// Whether an entry that was answered stays for a request that is like its last one. Where its topic may have
-    /// ended, it does not: that is told at once, by the routes.
+    /// Whether an entry that was answered stays for a request that is like its last one.
     pub(super) fn stays(&self, index: u32) -> bool {
-        let group = self.groups.get(self.entries[index as usize].group);
-        let Shape::Poll { template, close, .. } = &group.interest.shape else { return false };
-        template.is_some()
-            && !close
-            && !self.draining
-            && !group.may_have_ended
-            && !self.unread.contains_key(&self.key(index))
+        let entry = &self.entries[index as usize];
+        let Shape::Poll { close, .. } = self.groups.get(entry.group).interest.shape else { return false };
+        entry.template.is_some() && !close && !self.draining && !self.unread.contains_key(&self.key(index))
     }
 
     /// Waits for an entry's next request.
@@ -35,7 +30,9 @@ impl Shard {
         self.counts.of(&interest.shape).leave();
         self.schedule_if_sooner(index);
         if self.entries[index as usize].readable {
-            self.hear(index);
+            // Not here, where the shard may be about to move its position over what an older cursor asks for.
+            let key = self.key(index);
+            self.ready.push_back(key);
         }
     }
 
@@ -43,21 +40,24 @@ impl Shard {
     pub(super) fn hear(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.readable = false;
-        let mut buffer = [0; REQUEST_BYTES];
-        let count = match recv(&entry.socket, &mut buffer, RecvFlags::DONTWAIT) {
+        // Where it is full, there may be more to read.
+        let mut buffer = [0; REQUEST_BYTES + 1];
+        let count = match retry_on_intr(|| recv(&entry.socket, &mut buffer, RecvFlags::DONTWAIT)) {
             Ok((count, _)) if count > 0 => count,
-            Err(Errno::AGAIN | Errno::INTR) => return,
+            Err(Errno::AGAIN) => return,
             Ok(_) | Err(_) => return self.close(index),
         };
         let request = &buffer[..count];
-        let group = self.groups.get(entry.group);
-        let Shape::Poll { template: Some(template), .. } = &group.interest.shape else { return };
-        let cursor = template.cursor(request).filter(|cursor| {
-            cursor.epoch == self.face.hub.epoch() && cursor.sequence <= self.face.hub.latest()
-        });
-        let Some(cursor) = cursor.filter(|_| !group.may_have_ended) else {
+        if count == buffer.len() {
             return self.give_back(index, request);
-        };
+        }
+        let group = self.groups.get(entry.group);
+        let Some(template) = &entry.template else { return };
+        // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
+        // topic, or of the log. The routes know.
+        let cursor = template.cursor(request);
+        let known = cursor.filter(|own| own.epoch == self.face.hub.epoch() && own.sequence <= entry.told);
+        let Some(cursor) = known else { return self.give_back(index, request) };
         entry.cursor = cursor.sequence;
         entry.state = State::Lagging;
         // The present tick has begun already, and does not count.
