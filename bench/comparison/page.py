@@ -17,6 +17,8 @@ PLOTS = [
     ("return", 0, "return", "less is better; 10,000,000 deliveries"),
 ]
 
+PLACEHOLDERS = {"--url": "URL", "--pid": "PID", "--fsync-dir": "FOLDER"}
+
 INTRODUCTION = """# Benchmarks
 
 Written by `bench/run`, which measures Tidings beside nginx with nchan, durable-streams, and the **floor**: a program that
@@ -68,10 +70,10 @@ def table(everything):
         for row in scenario.rows:
             own = middle(everything, scenario, own_target(scenario), row)
             cells = {target: middle(everything, scenario, target, row) for target in OTHERS}
+            quotient = ratio(everything, scenario, row)
             mark = ""
             if row.met and own is not None and not everything["quick"]:
-                mark = " ✓" if row.met(own, cells["floor"]) else " ✗"
-            quotient = ratio(everything, scenario, row)
+                mark = " ✓" if row.met(own, quotient) else " ✗"
             text = [f"{shown(own)} {row.unit}{mark}" if own is not None else "–"]
             text.append(shown(cells["floor"]))
             text.append(f"{quotient:.2f}" if quotient is not None else "–")
@@ -110,12 +112,23 @@ def commands(everything):
         for run in everything["runs"]:
             report = run.get(scenario.name, {}).get(own_target(scenario), {})
             if "command" in report:
-                words = report["command"].split(" ")
-                # The program's place and the server's number are of this machine alone.
-                kept = [word for place, word in enumerate(words) if word != "--pid" and words[place - 1] != "--pid"]
-                lines.append(f"{scenario.name:<12} tidings {' '.join(kept[1:])}")
+                lines.append(f"{scenario.name:<12} tidings {general(report['command'])}")
                 break
     return "\n".join(lines)
+
+
+def general(command):
+    """A command without what is of this machine, or of one start of a server, alone."""
+    words = iter(command.split(" ")[1:])
+    kept = []
+    for word in words:
+        if word == "--json":
+            continue
+        kept.append(word)
+        if word in PLACEHOLDERS:
+            next(words, None)
+            kept.append(PLACEHOLDERS[word])
+    return " ".join(kept)
 
 
 def write(everything, docs):
@@ -138,7 +151,9 @@ def write(everything, docs):
         "the ratios of neighbours.\n",
         table(everything),
         "\n`tidings` keeps its log in memory here, as nchan does, except for durable publications and the start, which are "
-        "those of the disk log; durable-streams runs with its defaults, on the disk.\n",
+        "those of the disk log; durable-streams runs with its defaults, on the disk. nchan and the floor publish and deliver "
+        "in one thread: there a publisher waits for the deliveries before its own, so that in the burst, where nothing else "
+        "holds it back, latencies are short and it is the publications that take long.\n",
         *(f"{picture}\n" for picture in pictures),
         "## What was wrong\n",
         wrongs(everything),

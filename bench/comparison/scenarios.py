@@ -22,7 +22,7 @@ class Row:
     unit: str
     read: Callable
     met: Callable = None
-    """Whether tidings meets the goal, given its value and the floor's."""
+    """Whether tidings meets the goal, given its value and its ratio to the floor's."""
     against: str = None
     """Whose value the ratio is to."""
 
@@ -89,7 +89,7 @@ def idle(lab, target):
 
 
 def fan_out(lab, target):
-    flags = ["--subscribers", 1000, "--rate", 20, "--size", 100, "--duration", lab.seconds(10)]
+    flags = ["--subscribers", 1000, "--rate", 20, "--size", 100, "--duration", lab.seconds(5)]
     return lab.run(target, *flags)
 
 
@@ -180,15 +180,15 @@ def throughput(report):
 
 
 def at_most(limit):
-    return lambda own, floor: own <= limit
+    return lambda own, ratio: own <= limit
 
 
 def at_least(limit):
-    return lambda own, floor: own >= limit
+    return lambda own, ratio: own >= limit
 
 
 def within(factor):
-    return lambda own, floor: floor is not None and own <= factor * floor
+    return lambda own, ratio: ratio is not None and ratio <= factor
 
 
 EVERYONE = ["tidings", "floor", "nchan", "durable-streams"]
@@ -203,7 +203,7 @@ SCENARIOS = [
         Row("CPU for each delivery, 1,000 SSE subscribers, 20 events/s", "≤ 1.15 × floor", "µs", cpu, within(1.15), "floor"),
         Row("its p50 latency", "≤ 1.3 × floor", "ms", p50, within(1.3), "floor"),
         Row("its p99 latency", "", "ms", p99, None, "floor"),
-    ], rounds=5),
+    ], rounds=9),
     Scenario("flat-out", EVERYONE, flat_out, [
         Row("deliveries a second, flat out, 5,000 SSE subscribers, 1 publisher", "≥ 1,000,000", "/s", throughput, at_least(1e6), "floor"),
         Row("its p99 latency", "< 1,000 ms", "ms", p99, at_most(1000), "floor"),
@@ -211,7 +211,7 @@ SCENARIOS = [
     ]),
     Scenario("burst", EVERYONE, burst, [
         Row("deliveries a second of 1,500 events at once, 5,000 SSE subscribers", "", "/s", throughput, None, "floor"),
-        Row("its p50 latency", "", "ms", p50, None, "floor"),
+        Row("its p50 latency", "", "ms", p50),
         GROWTH,
     ]),
     Scenario("long-poll", POLLERS, long_poll, [

@@ -65,7 +65,7 @@ def machine(binaries):
     return {
         "processor": first_line("/proc/cpuinfo", "model name"),
         "cores": os.cpu_count(),
-        "memory": first_line("/proc/meminfo", "MemTotal"),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "kernel": platform.release(),
         "tidings": output([binaries.tidings, "--version"]) + ", commit " + output(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]),
         "nchan": "nginx " + output([binaries.nginx, "-v"]).rpartition("/")[2] + ", nchan " + package("libnginx-mod-nchan"),
