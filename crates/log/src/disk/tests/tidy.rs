@@ -166,11 +166,22 @@ fn a_window_shorter_than_retention_lets_go_of_keys_and_keeps_the_events() {
 #[test]
 fn files_of_others_are_left_alone() {
     let bench = Bench::new(1 << 10);
+    drop(bench.open().unwrap());
     bench.disk.create(&Path::new(DIR).join("notes.new")).unwrap();
     bench.disk.create(&Path::new(DIR).join("17.new")).unwrap();
     drop(bench.open().unwrap());
     let names = bench.disk.names(Path::new(DIR)).unwrap();
     assert!(names.contains(&"notes.new".to_owned()) && !names.contains(&"17.new".to_owned()), "{names:?}");
+}
+
+#[test]
+fn a_log_is_not_begun_among_files_of_others() {
+    let bench = Bench::new(1 << 10);
+    bench.disk.create_dir(Path::new(DIR)).unwrap();
+    bench.disk.create(&Path::new(DIR).join("passwd")).unwrap();
+    let refused = bench.open().unwrap_err();
+    assert!(matches!(&refused, OpenError::NotEmpty { file, .. } if file == "passwd"), "{refused}");
+    assert_eq!(bench.disk.names(Path::new(DIR)).unwrap(), ["passwd"]);
 }
 
 #[test]
