@@ -20,6 +20,7 @@
 
 mod accept;
 mod body;
+mod client;
 mod config;
 mod connection;
 mod detect;
@@ -40,6 +41,7 @@ mod status;
 mod stream;
 mod topics;
 
+pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
 pub use face::Face;
 pub use server::{Server, listen};
