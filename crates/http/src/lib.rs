@@ -22,6 +22,7 @@ mod accept;
 mod body;
 mod config;
 mod connection;
+mod cors;
 mod detect;
 mod face;
 mod frames;
@@ -41,5 +42,6 @@ mod stream;
 mod topics;
 
 pub use config::{HttpConfig, defaults};
+pub use cors::{Cors, InvalidOrigin};
 pub use face::Face;
 pub use server::{Server, listen};
