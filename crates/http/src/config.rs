@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::Cors;
+
 /// How the HTTP face of a hub behaves. Every value has its default in [`defaults`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
@@ -17,6 +19,8 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
+    /// Pages of which other origins may use the hub (`[cors]`).
+    pub cors: Cors,
 }
 
 /// The defaults and bounds of the HTTP face, in one place.
@@ -43,6 +47,10 @@ pub mod defaults {
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
     pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
+    /// How long browsers remember the answer to a preflight request.
+    pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
+    /// The longest that they may be told to.
+    pub const CORS_MAX_AGE_MOST: Duration = Duration::from_secs(86_400);
     /// How long a request's head may take to arrive.
     pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long a connection may be idle between two requests.
@@ -92,6 +100,7 @@ impl Default for HttpConfig {
             max_batch_bytes: defaults::MAX_BATCH_BYTES,
             max_connections: defaults::MAX_CONNECTIONS,
             retry: defaults::RETRY,
+            cors: Cors::default(),
         }
     }
 }

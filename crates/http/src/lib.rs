@@ -23,6 +23,7 @@ mod body;
 mod client;
 mod config;
 mod connection;
+mod cors;
 mod detect;
 mod face;
 mod frames;
@@ -43,5 +44,6 @@ mod topics;
 
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
+pub use cors::{Cors, InvalidOrigin};
 pub use face::Face;
 pub use server::{Server, listen};
