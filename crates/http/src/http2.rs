@@ -27,7 +27,7 @@ impl Host {
             move |request: Request<Incoming>| {
                 let host = Arc::clone(&host);
                 async move {
-                    let (response, share) = host.answer(request, address).await;
+                    let (response, share) = host.answer::<T>(request, address).await;
                     let response = pace(response);
                     Ok::<_, Infallible>(match share {
                         Some(share) => keep(response, share),
