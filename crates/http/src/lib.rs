@@ -25,6 +25,8 @@ mod connection;
 mod detect;
 mod face;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod head;
 mod linger;
 mod metrics;
