@@ -38,7 +38,7 @@ impl Face {
 
     /// The routes of §2 to §4, to be served alone or nested in another router.
     pub fn router(&self) -> Router {
-        Router::new()
+        let routes = Router::new()
             .route("/topics", any(list))
             .route("/topics/", any(topic))
             .route("/topics/{*topic}", any(topic))
@@ -47,7 +47,11 @@ impl Face {
             .route("/readyz", any(ready))
             .route("/metrics", any(metrics))
             .fallback(not_found)
-            .with_state(self.clone())
+            .with_state(self.clone());
+        match self.config.cors.layer() {
+            Some(cors) => routes.layer(cors),
+            None => routes,
+        }
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two

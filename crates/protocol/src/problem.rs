@@ -31,6 +31,7 @@ pub enum ProblemKind {
     UnsupportedMediaType,
     IdempotencyConflict,
     TooManyRequests,
+    HeadTooLarge,
     Unavailable,
     LogFull,
 }
@@ -75,6 +76,7 @@ impl ProblemKind {
                 ("idempotency-conflict", 422, "the idempotency key was used for other data")
             }
             Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
+            Self::HeadTooLarge => ("head-too-large", 431, "the head of the request is too large"),
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
             Self::LogFull => ("log-full", 507, "the disk is full"),
         }

@@ -1,5 +1,10 @@
 //! The settings of a hub: each is a flag, an environment variable and a key of the configuration file, of the
 //! same name. A flag wins over the environment, and that over the file.
+//!
+//! Settings that belong together are a section: `--cors-origins` is `origins` in `[cors]`. Keys are written with `-`
+//! or with `_`.
+
+mod cors;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,6 +17,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
+use self::cors::CorsSettings;
 use crate::value::{LogPlace, Size, Span};
 
 /// How long the answer to an idempotent publication is repeated.
@@ -68,18 +74,22 @@ pub(crate) struct Settings {
 
     /// Events older than this are discarded [default: 7d]
     #[arg(long, env = "TIDINGS_RETAIN_AGE", value_name = "DURATION")]
+    #[serde(alias = "retain_age")]
     pub(crate) retain_age: Option<Span>,
 
     /// The oldest events are discarded while the log is larger than this [default: 1GiB]
     #[arg(long, env = "TIDINGS_RETAIN_BYTES", value_name = "SIZE")]
+    #[serde(alias = "retain_bytes")]
     pub(crate) retain_bytes: Option<Size>,
 
     /// How long the answer to a publication with an `Idempotency-Key` is repeated [default: 24h]
     #[arg(long, env = "TIDINGS_IDEMPOTENCY_WINDOW", value_name = "DURATION")]
+    #[serde(alias = "idempotency_window")]
     pub(crate) idempotency_window: Option<Span>,
 
     /// Memory for the newest events; older ones are read from the disk [default: 64MiB]
     #[arg(long, env = "TIDINGS_TAIL_BYTES", value_name = "SIZE")]
+    #[serde(alias = "tail_bytes")]
     pub(crate) tail_bytes: Option<Size>,
 
     /// Silence on a stream after which it gets a heartbeat [default: 15s]
@@ -88,26 +98,32 @@ pub(crate) struct Settings {
 
     /// The longest that a long poll is held [default: 60s]
     #[arg(long, env = "TIDINGS_MAX_WAIT", value_name = "DURATION")]
+    #[serde(alias = "max_wait")]
     pub(crate) max_wait: Option<Span>,
 
     /// How long a connection may take no byte before it is closed [default: 60s]
     #[arg(long, env = "TIDINGS_WRITE_TIMEOUT", value_name = "DURATION")]
+    #[serde(alias = "write_timeout")]
     pub(crate) write_timeout: Option<Span>,
 
     /// The largest data of one event [default: 1MiB]
     #[arg(long, env = "TIDINGS_MAX_EVENT_BYTES", value_name = "SIZE")]
+    #[serde(alias = "max_event_bytes")]
     pub(crate) max_event_bytes: Option<Size>,
 
     /// The largest body of a batch [default: 16MiB]
     #[arg(long, env = "TIDINGS_MAX_BATCH_BYTES", value_name = "SIZE")]
+    #[serde(alias = "max_batch_bytes")]
     pub(crate) max_batch_bytes: Option<Size>,
 
     /// The most connections at once; the system's limit on open files applies as well [default: 100000]
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
+    #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
 
     /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
     #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
+    #[serde(alias = "log_level")]
     pub(crate) log_level: Option<String>,
 
     /// Write the hub's own log as lines of JSON [default: false]
@@ -119,7 +135,12 @@ pub(crate) struct Settings {
         default_missing_value = "true",
         require_equals = true
     )]
+    #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) cors: CorsSettings,
 }
 
 /// The configuration file is of no use.
@@ -162,6 +183,7 @@ impl Settings {
             max_connections: self.max_connections.or(other.max_connections),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            cors: self.cors.or(other.cors),
         }
     }
 
@@ -227,6 +249,7 @@ impl Settings {
             max_event_bytes,
             max_batch_bytes,
             max_connections,
+            cors: self.cors.cors()?,
             ..base
         })
     }
@@ -239,6 +262,11 @@ fn within(name: &'static str, span: Span, bounds: &RangeInclusive<Duration>) -> 
     }
     let right = format!("from {} to {}", Span(*bounds.start()), Span(*bounds.end()));
     Err(out_of_bounds(name, span, right))
+}
+
+/// Refuses a value that its own kind refuses.
+fn value(name: &'static str, error: &dyn fmt::Display) -> ConfigError {
+    ConfigError::Value { name, problem: error.to_string() }
 }
 
 fn out_of_bounds(name: &'static str, value: impl fmt::Display, right: impl fmt::Display) -> ConfigError {
@@ -274,11 +302,25 @@ mod tests {
             assert_eq!(argument.get_env().unwrap(), variable.as_str());
             let help = argument.get_help().unwrap().to_string();
             assert!(help.contains("[default: "), "{flag}: {help}");
-            let error = toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
-            assert!(!error.contains("unknown field"), "{flag}: {error}");
+            for spelling in [flag.to_owned(), flag.replace('-', "_")] {
+                assert!(places(&spelling).any(|place| is_known(&place)), "{spelling} is no key");
+            }
             flags += 1;
         }
-        assert_eq!(flags, 15);
+        assert_eq!(flags, 17);
+    }
+
+    /// A key at the top, or in a section that the beginning of its name says.
+    fn places(name: &str) -> impl Iterator<Item = String> {
+        let cuts = name.match_indices(['-', '_']).map(|(at, _)| at);
+        let sections = cuts.map(|at| format!("[{}]\n{} = {{}}", &name[..at], &name[at + 1..]));
+        std::iter::once(format!("{name} = {{}}")).chain(sections)
+    }
+
+    /// No setting is a table, so a key that is known is refused for what it is given.
+    fn is_known(text: &str) -> bool {
+        let error = toml::from_str::<Settings>(text).unwrap_err().to_string();
+        !error.contains("unknown field")
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod batches;
 mod closing;
 mod connections;
+mod cors;
 mod crowds;
 mod cursors;
 mod disk;
