@@ -1,7 +1,7 @@
 import { locate } from "./request.ts";
-import { Session } from "./session.ts";
+import { session } from "./session.ts";
 import { type ConnectOptions, settle } from "./settings.ts";
-import { Subscription } from "./subscription.ts";
+import { subscribe, type Subscription } from "./subscription.ts";
 
 /** Subscribes to what a URL of a hub reads: `/topics/{selector}`, or `/events?topic=…&topic=…`.
  *
@@ -12,5 +12,5 @@ export function connect<Events extends object = Record<string, any>>(
 ): Subscription<Events> {
   const settings = settle(options);
   const at = locate(url);
-  return new Subscription(options, settings, (sink) => new Session(at, options, settings, sink));
+  return subscribe(settings, (sink) => session(at, settings, sink));
 }

@@ -40,22 +40,20 @@ export class TidingsError extends Error {
   override name = "TidingsError";
   readonly kind: ErrorKind;
   /** The HTTP status, where there was an answer. */
-  readonly status: number | undefined;
+  declare readonly status?: number;
   /** What the hub said of it. */
-  readonly problem: Problem | undefined;
+  declare readonly problem?: Problem;
   /** How long the hub asked to wait, in milliseconds. */
-  readonly retryAfter: number | undefined;
+  declare readonly retryAfter?: number;
 
   constructor(
     kind: ErrorKind,
     message: string,
-    more: { status?: number; problem?: Problem | undefined; retryAfter?: number | undefined; cause?: unknown } = {},
+    more?: { status?: number; problem?: Problem | undefined; retryAfter?: number | undefined; cause?: unknown },
   ) {
-    super(message, { cause: more.cause });
+    super(message);
     this.kind = kind;
-    this.status = more.status;
-    this.problem = more.problem;
-    this.retryAfter = more.retryAfter;
+    Object.assign(this, more);
   }
 }
 

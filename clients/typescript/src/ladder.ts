@@ -12,19 +12,14 @@ export class Ladder {
   /** Whether this rung has worked since it was stepped on, so that a poll may be held. */
   proven = false;
   #rungs: readonly Transport[];
+  #climbAfter: number;
   #at = 0;
   #failures = 0;
-  #climbAfter: number;
   #climbAt = Infinity;
 
   constructor(rungs: readonly Transport[], climbAfter: number) {
     this.#rungs = rungs;
     this.#climbAfter = climbAfter;
-  }
-
-  /** Whether something else is tried where a stream does not begin. */
-  get mayFall(): boolean {
-    return this.#rungs.length > 1;
   }
 
   /** The transport for the next attempt. */
@@ -44,29 +39,26 @@ export class Ladder {
 
   /** Counts a failure. `true` where the next attempt is by another transport, and follows at once. */
   failed({ kind, status }: TidingsError): boolean {
-    if (!this.mayFall) return false;
+    const rungs = this.#rungs;
+    if (!rungs[1]) return false;
     const surely = kind === "stalled";
     // Where the hub or the way to it is down, or the hub itself said that it cannot answer, the transport is not
     // to blame.
-    if (!["unreachable", "token", "refused"].includes(kind) && status !== 429 && status !== 503) this.#failures++;
-    const next = (this.#at + 1) % this.#rungs.length;
-    if (this.#rungs[this.#at] === "sse") {
-      if (surely || this.#failures >= STREAM_FAILURES) {
-        this.#step(next, Date.now() + this.#climbAfter);
-        return surely;
-      }
-    } else if (this.#at && !this.proven) {
-      this.#step(0);
-    } else if (this.#failures >= POLL_FAILURES) {
-      this.#step(next, this.#at ? this.#climbAt : Date.now() + this.#climbAfter);
+    if (kind !== "unreachable" && kind !== "token" && status !== 429 && status !== 503) this.#failures++;
+    const streams = rungs[this.#at] === "sse";
+    if (surely || this.#failures >= (streams ? STREAM_FAILURES : POLL_FAILURES)) {
+      if (!this.#at) this.#climbAt = Date.now() + this.#climbAfter;
+      this.#step(!streams && !this.proven ? 0 : (this.#at + 1) % rungs.length);
+      return surely;
     }
+    if (!streams && this.#at && !this.proven) this.#step(0);
     return false;
   }
 
-  #step(to: number, climbAt = Infinity): void {
+  #step(to: number): void {
     this.#at = to;
     this.#failures = 0;
     this.proven = false;
-    this.#climbAt = to ? climbAt : Infinity;
+    if (!to) this.#climbAt = Infinity;
   }
 }

@@ -1,8 +1,7 @@
-import { Alarm } from "./alarm.ts";
 import { Backoff } from "./backoff.ts";
 import { ANSWER_SIZE, PUBLISH_RETRY, PUBLISH_TIMEOUT, SLOWEST_UPLOAD } from "./defaults.ts";
-import { TidingsError } from "./error.ts";
-import { demand, json, locate, mayChange, type RequestOptions, send } from "./request.ts";
+import { demand, json, locate, type RequestOptions, send } from "./request.ts";
+import { Span } from "./span.ts";
 
 /** How to publish. */
 export interface PublishOptions extends RequestOptions {
@@ -42,39 +41,22 @@ export async function publish(url: string | URL, data: unknown, options: Publish
   const [type, body, size] = letter(data, close);
   const began = Date.now();
   const backoff = new Backoff();
-  let tokenRefused = false;
   for (;;) {
-    const attempt = new AbortController();
-    const alarm = new Alarm(() => attempt.abort(new TidingsError("late", "no answer came in time")));
-    const abort = () => attempt.abort(signal!.reason);
+    const span = new Span();
+    const abort = () => span.abort(signal!.reason);
     signal?.addEventListener("abort", abort);
     try {
       signal?.throwIfAborted();
-      alarm.set(PUBLISH_TIMEOUT + size / SLOWEST_UPLOAD);
-      const fields = { "Content-Type": type, "Idempotency-Key": idempotencyKey };
-      const response = await send(at, options, attempt.signal, fields, body);
+      span.expect(PUBLISH_TIMEOUT + size / SLOWEST_UPLOAD, "late");
+      const response = await send(at, options, span, { "Content-Type": type, "Idempotency-Key": idempotencyKey }, body);
       demand(response, "application/json");
-      return { ...(await json(response, attempt.signal, ANSWER_SIZE)), repeated: response.status === 200 };
+      return { ...(await json(response, span, ANSWER_SIZE)), repeated: response.status === 200 };
     } catch (error) {
-      if (!(error instanceof TidingsError)) throw error;
-      if (error.kind === "refused") {
-        const token = error.status === 401 || error.status === 403;
-        if (!token || tokenRefused || !mayChange(options)) throw error;
-        tokenRefused = true;
-        continue;
-      }
-      const delay = backoff.next(error.retryAfter);
-      if (Date.now() - began + delay >= retryFor) throw error;
-      await new Promise<void>((resolve) => {
-        const rest = new Alarm(resolve);
-        rest.set(delay);
-        attempt.signal.addEventListener("abort", () => {
-          rest.stop();
-          resolve();
-        });
-      });
+      const rest = backoff.after(error, options);
+      if (Date.now() - began + rest >= retryFor) throw error;
+      span.expect(rest);
+      await span.over();
     } finally {
-      alarm.stop();
       signal?.removeEventListener("abort", abort);
     }
   }

@@ -41,33 +41,22 @@ export interface ConnectOptions extends RequestOptions {
 }
 
 /** The options, each with its value. */
-export interface Settings extends RequestOptions {
-  transports: readonly Transport[];
-  heartbeat: number;
-  silence: number;
-  firstByte: number;
-  climbAfter: number;
-  wait: number;
-  interval: number;
-  buffer: number;
-  maxEventSize: number;
-}
+export type Settings = ConnectOptions &
+  Required<
+    Pick<ConnectOptions, "transports" | "heartbeat" | "firstByte" | "climbAfter" | "wait" | "interval" | "buffer" | "maxEventSize">
+  > & { silence: number };
 
 export function settle(options: ConnectOptions): Settings {
-  const { transports = ["sse", "long-poll", "poll"], buffer = defaults.BUFFER_EVENTS } = options;
-  if (!transports.length || transports.some((name) => !["sse", "long-poll", "poll"].includes(name))) {
-    throw new TypeError("`transports` has at least one of sse, long-poll and poll");
-  }
   const heartbeat = Math.min(Math.max(options.heartbeat ?? defaults.HEARTBEAT, 1_000), 60_000);
   return {
+    transports: ["sse", "long-poll", "poll"],
     firstByte: defaults.FIRST_BYTE,
     climbAfter: defaults.CLIMB_AFTER,
     wait: defaults.LONG_POLL_WAIT,
     interval: defaults.POLL_INTERVAL,
+    buffer: defaults.BUFFER_EVENTS,
     maxEventSize: defaults.EVENT_SIZE,
     ...options,
-    transports,
-    buffer: Math.max(buffer, 1),
     heartbeat,
     silence: heartbeat * defaults.SILENT_HEARTBEATS,
   };

@@ -2,7 +2,7 @@ import { BUFFER_SIZE } from "./defaults.ts";
 import { report, TidingsError, wordsOf } from "./error.ts";
 import type { Gap, Step, TidingsEvent } from "./event.ts";
 import type { Sink, Source } from "./session.ts";
-import type { ConnectOptions, CursorStore, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 import type { State } from "./state.ts";
 import { localStore } from "./store.ts";
 
@@ -10,55 +10,11 @@ import { localStore } from "./store.ts";
 export type AnyEvent<Events> = { [Type in keyof Events & string]: TidingsEvent<Events[Type], Type> }[keyof Events & string];
 
 /** A stream of events: listened to with `on`, or pulled with `for await`. */
-export class Subscription<Events extends object = Record<string, any>> {
+export interface Subscription<Events extends object = Record<string, any>> {
   /** How it stands. */
-  state: State = { status: "connecting", transport: "sse" };
+  readonly state: State;
   /** After everything that was delivered: where another subscription can go on. */
-  cursor: string | undefined;
-  #source: Source;
-  #settings: Settings;
-  #store: CursorStore | undefined;
-  #saved: string | undefined;
-  #listeners = new Map<string, Set<(told: any) => void>>();
-  /** What came, and is not delivered yet: the consumer is slow, paused, or not there yet. */
-  #queue: Step[] = [];
-  #size = 0;
-  #paused = false;
-  #pulled = false;
-  #error: TidingsError | undefined;
-  #over = false;
-  /** Those who wait for a change. */
-  #waiting: (() => void)[] = [];
-
-  /** @internal Use `connect`. */
-  constructor(options: ConnectOptions, settings: Settings, source: (sink: Sink) => Source) {
-    const { store, cursor } = options;
-    this.#settings = settings;
-    this.#store = typeof store === "string" ? localStore(store) : store;
-    this.cursor = cursor;
-    this.#source = source({
-      tell: (step) => {
-        const last = this.#queue.at(-1);
-        // Of steps that only move the cursor, the last one is enough.
-        if (last && !last.event && !last.gap && !last.end) this.#queue.pop();
-        this.#queue.push(step);
-        this.#size += step.size ?? 0;
-        this.#deliver();
-      },
-      state: (state) => {
-        if (state.status === "failed") this.#error = state.error;
-        this.#enter(state);
-      },
-      room: () => {
-        const full = () => !this.#over && (this.#queue.length >= this.#settings.buffer || this.#size >= BUFFER_SIZE);
-        if (full())
-          return (async () => {
-            while (full()) await this.#change();
-          })();
-      },
-    });
-    void this.#begin();
-  }
+  readonly cursor: string | undefined;
 
   /** Listens to events of a type, to all (`*`), to gaps, or to how the subscription stands. The result stops it.
    *
@@ -67,111 +23,40 @@ export class Subscription<Events extends object = Record<string, any>> {
   on(type: "gap", listener: (gap: Gap) => void): () => void;
   on(type: "state", listener: (state: State) => void): () => void;
   on<Type extends keyof Events & string>(type: Type, listener: (event: TidingsEvent<Events[Type], Type>) => void): () => void;
-  on(type: string, listener: (told: any) => void): () => void {
-    let listeners = this.#listeners.get(type);
-    if (!listeners) this.#listeners.set(type, (listeners = new Set()));
-    listeners.add(listener);
-    // Not at once, so that listeners that are added together hear the same.
-    queueMicrotask(() => this.#deliver());
-    return () => void listeners.delete(listener);
-  }
 
   /** Stops delivering and disconnects. */
-  pause(): void {
-    if (this.#over || this.#paused) return;
-    this.#paused = true;
-    this.#source.pause();
-    this.#enter({ status: "paused" });
-  }
-
+  pause(): void;
   /** Goes on where it was. */
-  resume(): void {
-    if (this.#over || !this.#paused) return;
-    this.#paused = false;
-    this.#source.resume();
-    this.#deliver();
-    this.#changed();
-  }
-
+  resume(): void;
   /** Ends the subscription; what was not delivered yet is not. */
-  close(): void {
-    if (this.#over) return;
-    this.#queue = [];
-    this.#enter({ status: "closed" });
-  }
+  close(): void;
 
   /** Pulls the events. Where they are taken slowly, the client stops reading: the hub holds them. `break` closes.
    * There can be one such loop. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined> {
-    if (this.#pulled) throw new TypeError("a subscription can be pulled from in one place only: connect again for another");
-    this.#pulled = true;
-    try {
-      for (;;) {
-        while (this.#paused || !this.#queue.length) {
-          if (this.#over) {
-            if (this.#error) throw this.#error;
-            return;
-          }
-          await this.#change();
-        }
-        const { event } = this.#take();
-        if (event) yield event as AnyEvent<Events>;
-        this.#save();
-      }
-    } finally {
-      this.#save();
-      this.close();
-    }
-  }
+  [Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined>;
+}
 
-  async #begin(): Promise<void> {
-    try {
-      const cursor = await this.#store?.load();
-      this.#saved = cursor ?? undefined;
-      this.cursor = cursor || this.cursor;
-    } catch (cause) {
-      const error = new TidingsError("store", `the cursor store cannot be read: ${wordsOf(cause)}`, { cause });
-      this.#error = error;
-      return this.#enter({ status: "failed", error });
-    }
-    if (!this.#over) this.#source.run(this.cursor);
-  }
+const RESERVED = ["*", "gap", "state"];
 
-  #deliver(): void {
-    const listened = () => [...this.#listeners].some(([type, { size }]) => size && type !== "gap" && type !== "state");
-    while (this.#queue.length && !this.#paused && !this.#pulled && listened()) this.#take();
-    if (!this.#pulled) this.#save();
-    this.#changed();
-  }
+export function subscribe<Events extends object>(settings: Settings, begin: (sink: Sink) => Source): Subscription<Events> {
+  const store = typeof settings.store === "string" ? localStore(settings.store) : settings.store;
+  const listeners: Record<string, Set<(told: any) => void>> = Object.create(null);
+  let cursor = settings.cursor;
+  let saved: string | undefined;
+  let state: State = { status: "connecting", transport: settings.transports[0]! };
+  /** What came, and is not delivered yet: the consumer is slow, paused, or not there yet. */
+  let queue: Step[] = [];
+  let size = 0;
+  let paused = false;
+  let pulled = false;
+  let over = false;
+  /** Those who wait for a change. */
+  let waiting: (() => void)[] = [];
+  const change = () => new Promise<void>((resolve) => waiting.push(resolve));
+  const changed = () => waiting.splice(0).forEach((resolve) => resolve());
 
-  #take(): Step {
-    const step = this.#queue.shift()!;
-    const { event, gap, end } = step;
-    this.#size -= step.size ?? 0;
-    this.cursor = step.cursor;
-    if (gap) this.#emit("gap", gap);
-    if (event) {
-      const type = event.event ?? "message";
-      if (type !== "gap" && type !== "state" && type !== "*") this.#emit(type, event);
-      this.#emit("*", event);
-    }
-    if (end) this.#enter({ status: "ended" });
-    this.#changed();
-    return step;
-  }
-
-  #enter(state: State): void {
-    this.state = state;
-    if (state.status === "ended" || state.status === "closed" || state.status === "failed") {
-      this.#over = true;
-      this.#source.close();
-    }
-    this.#emit("state", state);
-    this.#changed();
-  }
-
-  #emit(type: string, told: unknown): void {
-    for (const listener of this.#listeners.get(type) ?? []) {
+  function emit(type: string, told: unknown): void {
+    for (const listener of listeners[type] ?? []) {
       try {
         listener(told);
       } catch (error) {
@@ -180,19 +65,119 @@ export class Subscription<Events extends object = Record<string, any>> {
     }
   }
 
-  #save(): void {
-    const { cursor } = this;
-    if (!cursor || cursor === this.#saved) return;
-    this.#saved = cursor;
+  function enter(entered: State): void {
+    state = entered;
+    if (entered.status === "ended" || entered.status === "closed" || entered.status === "failed") {
+      over = true;
+      source.close();
+    }
+    emit("state", state);
+    changed();
+  }
+
+  function take(): Step {
+    const step = queue.shift()!;
+    const { event, gap } = step;
+    size -= step.size ?? 0;
+    cursor = step.cursor;
+    if (gap) emit("gap", gap);
+    if (event) {
+      const { event: type = "message" } = event;
+      if (!RESERVED.includes(type)) emit(type, event);
+      emit("*", event);
+    }
+    if (step.end) enter({ status: "ended" });
+    changed();
+    return step;
+  }
+
+  /** Gives what came to the listeners, where there are any for events. */
+  function deliver(): void {
+    const listened = () => Object.keys(listeners).some((type) => type !== "gap" && type !== "state" && listeners[type]!.size);
+    while (queue[0] && !paused && !pulled && listened()) take();
+    if (!pulled) save();
+    changed();
+  }
+
+  function save(): void {
+    if (!cursor || cursor === saved) return;
+    saved = cursor;
     // A cursor that is not kept means events once more, and none lost.
-    Promise.resolve(cursor).then((cursor) => this.#store?.save(cursor)).catch(report);
+    (async () => store?.save(saved!))().catch(report);
   }
 
-  #change(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
+  const source = begin({
+    tell(step) {
+      const last = queue.at(-1);
+      // Of steps that only move the cursor, the last one is enough.
+      if (last && !last.event && !last.gap) queue.pop();
+      queue.push(step);
+      size += step.size ?? 0;
+      deliver();
+    },
+    state: enter,
+    async room() {
+      while (!over && !paused && (queue.length >= settings.buffer || size >= BUFFER_SIZE)) await change();
+    },
+  });
 
-  #changed(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
+  (async () => {
+    try {
+      cursor = saved = (await store?.load()) || cursor;
+      if (!over) source.run(cursor);
+    } catch (cause) {
+      enter({ status: "failed", error: new TidingsError("store", "the cursor store cannot be read: " + wordsOf(cause), { cause }) });
+    }
+  })();
+
+  return {
+    get state() {
+      return state;
+    },
+    get cursor() {
+      return cursor;
+    },
+    on(type: string, listener: (told: any) => void) {
+      (listeners[type] ??= new Set()).add(listener);
+      // Not at once, so that listeners that are added together hear the same.
+      queueMicrotask(deliver);
+      return () => void listeners[type]!.delete(listener);
+    },
+    pause() {
+      if (over || paused) return;
+      paused = true;
+      source.pause(true);
+      enter({ status: "paused" });
+    },
+    resume() {
+      if (over || !paused) return;
+      paused = false;
+      source.pause(false);
+      deliver();
+    },
+    close() {
+      if (over) return;
+      queue = [];
+      enter({ status: "closed" });
+    },
+    async *[Symbol.asyncIterator]() {
+      if (pulled) throw new TypeError("a subscription is pulled from in one place only: connect again for another");
+      pulled = true;
+      try {
+        for (;;) {
+          while (paused || !queue[0]) {
+            if (state.status === "failed") throw state.error;
+            if (over) return;
+            await change();
+          }
+          const { event } = take();
+          if (event) yield event as AnyEvent<Events>;
+          save();
+        }
+      } finally {
+        save();
+        this.close();
+      }
+    },
+  };
 }
