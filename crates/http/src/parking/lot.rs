@@ -17,6 +17,7 @@ use super::mailbox::{Mailbox, Message};
 use super::shard::Shard;
 use super::template::Template;
 use crate::Face;
+use crate::lease::Lease;
 use crate::permits::Permit;
 
 /// The threads that own the parked connections. They end when it is dropped.
@@ -50,6 +51,8 @@ pub(crate) struct Order {
     pub(crate) asked: Option<Cursor>,
     /// The request of a poll, to know the next one by.
     pub(crate) template: Option<Template>,
+    /// The terms of whoever showed a token.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// A connection that is to be parked.

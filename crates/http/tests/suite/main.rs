@@ -2,6 +2,7 @@
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
+mod auth;
 mod batches;
 mod closing;
 mod connections;

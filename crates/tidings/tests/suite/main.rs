@@ -12,3 +12,4 @@ mod memory;
 mod program;
 mod proxies;
 mod support;
+mod tokens;
