@@ -11,3 +11,4 @@ mod httpx_sse;
 mod memory;
 mod program;
 mod support;
+mod tls;
