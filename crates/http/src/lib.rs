@@ -27,6 +27,8 @@ mod cors;
 mod detect;
 mod face;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod head;
 mod http1;
 mod http2;

@@ -10,5 +10,6 @@ mod eventsource;
 mod httpx_sse;
 mod memory;
 mod program;
+mod proxies;
 mod support;
 mod tls;
