@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod activation;
 mod chaos;
 mod chromium;
 mod clients;

@@ -71,7 +71,7 @@ impl Setup {
     /// Serves a hub that exists.
     pub(crate) async fn start_over(self, hub: Hub) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut server = Server::new(Face::new(hub.clone(), self.http), listener);
+        let mut server = Server::new(Face::new(hub.clone(), self.http), [listener]);
         if let Some((tls, cleartext)) = self.tls {
             server = server.tls(tls, cleartext);
         }
