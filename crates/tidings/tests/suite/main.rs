@@ -7,6 +7,7 @@ mod chaos;
 mod chromium;
 mod clients;
 mod curl;
+mod draining;
 mod eventsource;
 mod httpx_sse;
 mod memory;
