@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::{Cors, TrustedProxies};
@@ -17,8 +18,9 @@ pub struct HttpConfig {
     pub max_batch_bytes: usize,
     /// The most connections at once (`max-connections`); more are taken when some have ended.
     pub max_connections: usize,
-    /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`).
-    pub max_connections_per_address: usize,
+    /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`). Where
+    /// it is `None`, [`defaults::MAX_CONNECTIONS_PER_ADDRESS`], and as many as they like from this machine.
+    pub max_connections_per_address: Option<usize>,
     /// The most readers at once that wait with tokens of one subject (`max-connections-per-subject`).
     pub max_connections_per_subject: usize,
     /// How many times a second one address may publish; 0 for no limit (`publish-rate-per-address`).
@@ -70,7 +72,7 @@ pub mod defaults {
     pub const MAX_BATCH_BYTES: usize = 16 << 20;
     /// The most connections at once, where the system allows so many open files.
     pub const MAX_CONNECTIONS: usize = 100_000;
-    /// The most connections at once from one address.
+    /// The most connections at once from one address of another machine.
     pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 10_000;
     /// The most readers at once with tokens of one subject.
     pub const MAX_CONNECTIONS_PER_SUBJECT: usize = 1_000;
@@ -157,6 +159,18 @@ pub mod defaults {
     pub const RETRY_AFTER_SECONDS: u64 = 2;
 }
 
+impl HttpConfig {
+    /// The most connections at once that an address may have.
+    pub(crate) fn max_connections_of(&self, address: IpAddr) -> usize {
+        match self.max_connections_per_address {
+            Some(most) => most,
+            // Whoever is here already needs no hub to do harm, and often is a proxy.
+            None if address.is_loopback() => usize::MAX,
+            None => defaults::MAX_CONNECTIONS_PER_ADDRESS,
+        }
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
@@ -166,7 +180,7 @@ impl Default for HttpConfig {
             max_event_bytes: defaults::MAX_EVENT_BYTES,
             max_batch_bytes: defaults::MAX_BATCH_BYTES,
             max_connections: defaults::MAX_CONNECTIONS,
-            max_connections_per_address: defaults::MAX_CONNECTIONS_PER_ADDRESS,
+            max_connections_per_address: None,
             max_connections_per_subject: defaults::MAX_CONNECTIONS_PER_SUBJECT,
             publish_rate_per_address: 0,
             publish_rate_per_subject: 0,

@@ -53,6 +53,7 @@ mod socket;
 mod status;
 mod stream;
 mod streams;
+mod strict;
 mod tls;
 mod topics;
 

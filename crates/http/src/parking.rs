@@ -27,5 +27,6 @@ mod wheel;
 
 pub(crate) use group::{Interest, Shape};
 pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
+pub(crate) use shard::DISCARD_BYTES;
 pub(crate) use template::{REQUEST_BYTES, Template};
 pub(crate) use wheel::ticks;

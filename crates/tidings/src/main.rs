@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tidings_client::{PublishError, SubscribeError};
 
+mod activation;
 mod bench;
 mod connection;
 mod failure;

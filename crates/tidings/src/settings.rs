@@ -376,7 +376,7 @@ mod tests {
             Size(http.max_event_bytes as u64).to_string(),
             Size(http.max_batch_bytes as u64).to_string(),
             http.max_connections.to_string(),
-            http.max_connections_per_address.to_string(),
+            format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),
             Size(http.max_head_bytes as u64).to_string(),
             Span(http.handshake_timeout).to_string(),

@@ -112,7 +112,7 @@ const READS: usize = 4;
 const CHUNKS: usize = 64;
 /// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
 /// that it was sent.
-const DISCARD_BYTES: usize = 16 << 10;
+pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 // === impl Shard ===
 

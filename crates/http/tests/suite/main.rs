@@ -28,6 +28,7 @@ mod publishing;
 mod repeated_polls;
 mod shutdown;
 mod slow_readers;
+mod smuggling;
 mod starting;
 mod support;
 mod tls;

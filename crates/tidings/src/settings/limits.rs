@@ -12,7 +12,7 @@ use crate::value::{Size, Span};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct LimitSettings {
     /// The most connections at once from one address, or one /64 of IPv6; those of trusted proxies are counted for
-    /// their clients [default: 10000]
+    /// their clients [default: 10000, and any number from this machine]
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     #[serde(alias = "max_connections_per_address")]
     max_connections_per_address: Option<usize>,
@@ -99,9 +99,9 @@ impl LimitSettings {
 
     /// What the face is allowed to allow.
     pub(crate) fn apply(&self, base: HttpConfig) -> Result<HttpConfig, ConfigError> {
-        let per_address = self.max_connections_per_address.unwrap_or(base.max_connections_per_address);
-        if per_address == 0 {
-            return Err(out_of_bounds("max-connections-per-address", per_address, "at least 1"));
+        let per_address = self.max_connections_per_address.or(base.max_connections_per_address);
+        if per_address == Some(0) {
+            return Err(out_of_bounds("max-connections-per-address", 0, "at least 1"));
         }
         let streams = self.max_streams_per_connection.unwrap_or(base.max_streams_per_connection);
         if streams == 0 {

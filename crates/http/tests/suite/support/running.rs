@@ -76,7 +76,8 @@ impl Setup {
     /// Serves a hub that exists to whoever may use it.
     pub(crate) async fn start_with(self, hub: Hub, auth: Auth) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut server = Server::new(Face::new(hub.clone(), self.http).with_auth(auth), listener);
+        let face = Face::new(hub.clone(), self.http).with_auth(auth);
+        let mut server = Server::new(face, [listener]);
         if let Some((tls, cleartext)) = self.tls {
             server = server.tls(tls, cleartext);
         }
