@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, Method};
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
-use crate::{HttpConfig, publish, query, read, status, topics};
+use crate::{HttpConfig, access, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -48,10 +49,11 @@ impl Face {
             .route("/metrics", any(metrics))
             .fallback(not_found)
             .with_state(self.clone());
-        match self.config.cors.layer() {
+        let routes = match self.config.cors.layer() {
             Some(cors) => routes.layer(cors),
             None => routes,
-        }
+        };
+        routes.layer(from_fn_with_state(self.clone(), access::observe))
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two

@@ -19,6 +19,7 @@
 //! ```
 
 mod accept;
+mod access;
 mod body;
 mod client;
 mod config;

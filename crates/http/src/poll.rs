@@ -39,7 +39,8 @@ pub(crate) async fn answer(
     } else if !first.more && may_park(face, parts) {
         return Ok(park(parts, &subscription, options, wait));
     } else {
-        let _reader = face.metrics.deliveries(Transport::LongPoll).reader();
+        let deliveries = face.metrics.deliveries(Transport::LongPoll);
+        let _reader = deliveries.reader();
         let held = async {
             tokio::select! {
                 biased;
@@ -48,7 +49,11 @@ pub(crate) async fn answer(
             }
         };
         let pull = match timeout(wait, held).await {
-            Ok(Some(pull)) => pull?,
+            Ok(Some(pull)) => {
+                let pull = pull?;
+                deliveries.time(pull.oldest(), pull.entries.len());
+                pull
+            }
             // Nothing came; the cursor still moves past what did not match.
             Ok(None) | Err(_) => subscription.pull(page_limits).await?,
         };
@@ -110,7 +115,7 @@ fn park(parts: &Parts, subscription: &Subscription, options: &ReadOptions, wait:
         _ => None,
     };
     let mut response = respond(Body::empty());
-    let order = Order { interest, cursor, opening: Vec::new(), wait, asked, template: None };
+    let order = Order { interest, cursor, opening: Vec::new(), wait, asked, template: None, line: None };
     response.extensions_mut().insert(Slip::new(order));
     response
 }

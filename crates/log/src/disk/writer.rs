@@ -240,10 +240,13 @@ impl Writer {
             }
             return Err(AppendError::Full { reason: error.to_string() });
         }
-        if self.shared.config.durability == Durability::Sync
-            && let Err(error) = self.active.file.sync()
-        {
-            return Err(self.poison("sync", &error).into());
+        if self.shared.config.durability == Durability::Sync {
+            let began = Instant::now();
+            let synced = self.active.file.sync();
+            self.shared.syncs.record(began.elapsed(), 1);
+            if let Err(error) = synced {
+                return Err(self.poison("sync", &error).into());
+            }
         }
         self.active.end += group.bytes() as u64;
         self.active.fenced = false;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod access_log;
 mod chaos;
 mod chromium;
 mod clients;
