@@ -65,7 +65,7 @@ pub mod defaults {
     /// The most connections at once from one address.
     pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 10_000;
     /// The most requests at once on one HTTP/2 connection.
-    pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_000;
+    pub const MAX_STREAMS_PER_CONNECTION: u32 = 250;
     /// The delay that streams ask clients to reconnect after.
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
@@ -90,6 +90,8 @@ pub mod defaults {
     pub const MAX_HEAD_BYTES: usize = 32 << 10;
     /// The least that it can be set to: what the HTTP library reads at once.
     pub const MIN_HEAD_BYTES: usize = 8 << 10;
+    /// The most that it can be set to.
+    pub const MOST_HEAD_BYTES: usize = 1 << 20;
     /// The most header fields of a request.
     pub const HEAD_FIELDS: usize = 100;
     /// How long a request's body may take to arrive, beside its time for [`BODY_RATE`].

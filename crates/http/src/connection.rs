@@ -34,6 +34,19 @@ pub(crate) struct Host {
     pub(crate) lot: Arc<Lot>,
     pub(crate) permits: Permits,
     pub(crate) tls: Option<Tls>,
+    pub(crate) cleartext: Cleartext,
+}
+
+/// Who is served in clear by a server that speaks TLS, on the same port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cleartext {
+    /// Everyone who does not speak TLS.
+    Everyone,
+    /// Who is on the same machine: what they say crosses no network.
+    #[default]
+    Loopback,
+    /// Nobody.
+    Nobody,
 }
 
 /// What a field of a head takes beside its name and its value: `: ` and the end of the line.
@@ -50,6 +63,8 @@ pub(crate) struct Peer {
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Whether what is written to it goes to the socket as it is, so that the socket can be parked.
     const PARKS: bool;
+    /// Whether nobody on the way can read it.
+    const ENCRYPTED: bool;
 
     /// The socket itself.
     fn into_parts(self) -> io::Result<Parts>;
@@ -69,6 +84,7 @@ pub(crate) struct Parts {
 
 impl Wire for Rewound<Watched> {
     const PARKS: bool = true;
+    const ENCRYPTED: bool = false;
 
     fn into_parts(self) -> io::Result<Parts> {
         let (unread, watched) = self.into_parts();
@@ -79,6 +95,7 @@ impl Wire for Rewound<Watched> {
 
 impl Wire for TlsStream<Rewound<Watched>> {
     const PARKS: bool = false;
+    const ENCRYPTED: bool = true;
 
     fn into_parts(self) -> io::Result<Parts> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "what is written to it has to be encrypted"))
@@ -151,12 +168,15 @@ impl Host {
 
     /// Answers a request of a connection. What is given with the response counts for the client's address, and is to
     /// be kept for as long as the response lasts.
-    pub(crate) async fn answer(
+    pub(crate) async fn answer<T: Wire>(
         &self,
         mut request: Request<Incoming>,
         peer: IpAddr,
     ) -> (Response, Option<Share>) {
-        let checked = self.check_size(&request).and_then(|()| self.client(request.headers(), peer));
+        let checked = self
+            .check_encryption::<T>(peer)
+            .and_then(|()| self.check_size(&request))
+            .and_then(|()| self.client(request.headers(), peer));
         let share = match checked {
             Ok((client, share)) => {
                 request.extensions_mut().insert(client);
@@ -174,6 +194,18 @@ impl Host {
         let client = self.face.config.trusted_proxies.client(peer, request.headers());
         let line = Line::of(request, Some(client));
         access::tell(&self.face, line, refusal.into_response())
+    }
+
+    fn check_encryption<T: Wire>(&self, peer: IpAddr) -> Result<(), Refusal> {
+        let served = match self.cleartext {
+            Cleartext::Everyone => true,
+            Cleartext::Loopback => peer.to_canonical().is_loopback(),
+            Cleartext::Nobody => false,
+        };
+        if T::ENCRYPTED || self.tls.is_none() || served {
+            return Ok(());
+        }
+        Err(Refusal::new(ProblemKind::Misdirected, "this port speaks TLS: use `https://`"))
     }
 
     /// The library lets heads pass that are larger, where there is room in its buffer by chance.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -37,7 +38,7 @@ type Leaving = Arc<Mutex<Option<Departure>>>;
 
 impl Host {
     pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
-        peer.permit.speaks(Speaks { version: 1, tls: !T::PARKS });
+        peer.permit.speaks(Speaks { version: 1, tls: T::ENCRYPTED });
         let leaving = Leaving::default();
         let service = service_fn({
             let (host, leaving, progress) = (Arc::clone(&self), Arc::clone(&leaving), Arc::clone(&progress));
@@ -48,7 +49,7 @@ impl Host {
                     request.extensions_mut().insert(Space);
                 }
                 let (host, leaving) = (Arc::clone(&host), Arc::clone(&leaving));
-                async move { Ok::<_, Infallible>(host.answer_or_leave(request, address, leaving).await) }
+                async move { Ok::<_, Infallible>(host.answer_or_leave::<T>(request, address, leaving).await) }
             }
         });
         let timer = HeadTimer::new(&self.face, &progress);
@@ -110,10 +111,10 @@ impl Host {
     }
 
     /// Answers a request, or leaves the answer for the lot to give, and then never returns.
-    async fn answer_or_leave(
+    async fn answer_or_leave<T: Wire>(
         &self,
         request: Request<Incoming>,
-        peer: std::net::IpAddr,
+        peer: IpAddr,
         leaving: Leaving,
     ) -> Response {
         if let Err(refusal) = check_host(&request) {
@@ -122,7 +123,7 @@ impl Host {
         // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
         // for unless it is told (RFC 9110 §10.1.1).
         let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
-        let (mut response, share) = self.answer(request, peer).await;
+        let (mut response, share) = self.answer::<T>(request, peer).await;
         if waits && !response.status().is_success() {
             response = closing(response);
         }

@@ -20,7 +20,7 @@ use crate::streams::Streams;
 
 impl Host {
     pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, mut peer: Peer) {
-        peer.permit.speaks(Speaks { version: 2, tls: !T::PARKS });
+        peer.permit.speaks(Speaks { version: 2, tls: T::ENCRYPTED });
         let config = &self.face.config;
         // Dropping them ends every stream.
         let streams = Streams::new(&self.face);
@@ -29,7 +29,7 @@ impl Host {
             move |request: Request<Incoming>| {
                 let host = Arc::clone(&host);
                 async move {
-                    let (response, share) = host.answer(request, address).await;
+                    let (response, share) = host.answer::<T>(request, address).await;
                     let response = pace(response);
                     Ok::<_, Infallible>(match share {
                         Some(share) => keep(response, share),

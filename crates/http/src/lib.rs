@@ -56,6 +56,7 @@ mod topics;
 
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
+pub use connection::Cleartext;
 pub use cors::{Cors, InvalidOrigin};
 pub use face::Face;
 pub use listener::listen;

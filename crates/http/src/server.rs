@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::connection::{Host, Peer};
+use crate::connection::{Cleartext, Host, Peer};
 use crate::listener::Listeners;
 use crate::parking::{Lot, Returned};
 use crate::permits::Permits;
@@ -20,7 +20,7 @@ use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults};
 pub struct Server {
     face: Face,
     listeners: Listeners,
-    tls: Option<Tls>,
+    tls: Option<(Tls, Cleartext)>,
 }
 
 /// Takes connections.
@@ -46,10 +46,11 @@ impl Server {
         self
     }
 
-    /// Speaks TLS with a certificate, which is looked at every now and then, and taken anew when it has changed.
+    /// Speaks TLS with a certificate, which is looked at every now and then, and taken anew when it has changed. Who
+    /// speaks in clear on the same port is told to speak TLS, unless `cleartext` allows it.
     #[must_use]
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = Some(tls);
+    pub fn tls(mut self, tls: Tls, cleartext: Cleartext) -> Self {
+        self.tls = Some((tls, cleartext));
         self
     }
 
@@ -69,6 +70,8 @@ impl Server {
     /// As the system says, where the threads that own waiting connections cannot be started.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { face, listeners, tls } = self;
+        let (tls, cleartext) =
+            tls.map_or((None, Cleartext::Everyone), |(tls, cleartext)| (Some(tls), cleartext));
         let (returned, returns) = unbounded_channel();
         let lot = Arc::new(Lot::start(&face, &returned)?);
         let permits = Permits::new(&face);
@@ -78,6 +81,7 @@ impl Server {
             face: face.clone(),
             permits: permits.clone(),
             tls: tls.clone(),
+            cleartext,
         });
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();

@@ -30,6 +30,7 @@ pub enum ProblemKind {
     EventTooLarge,
     UnsupportedMediaType,
     IdempotencyConflict,
+    Misdirected,
     TooManyRequests,
     HeadTooLarge,
     Unavailable,
@@ -40,7 +41,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the table of §4.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidTopic,
         Self::InvalidQuery,
         Self::InvalidData,
@@ -52,8 +53,10 @@ impl ProblemKind {
         Self::TopicClosed,
         Self::EventTooLarge,
         Self::UnsupportedMediaType,
+        Self::Misdirected,
         Self::IdempotencyConflict,
         Self::TooManyRequests,
+        Self::HeadTooLarge,
         Self::Unavailable,
         Self::LogFull,
     ];
@@ -94,6 +97,7 @@ impl ProblemKind {
             Self::IdempotencyConflict => {
                 ("idempotency-conflict", 422, "the idempotency key was used for other data")
             }
+            Self::Misdirected => ("misdirected", 421, "this is not answered here"),
             Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "the head of the request is too large"),
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
