@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::Method;
@@ -13,7 +14,7 @@ use crate::lease::Subjects;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
-use crate::{Auth, HttpConfig, publish, query, read, status, topics};
+use crate::{Auth, HttpConfig, access, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -63,10 +64,11 @@ impl Face {
             .route("/metrics", any(metrics))
             .fallback(not_found)
             .with_state(self.clone());
-        match self.config.cors.layer() {
+        let routes = match self.config.cors.layer() {
             Some(cors) => routes.layer(cors),
             None => routes,
-        }
+        };
+        routes.layer(from_fn_with_state(self.clone(), access::observe))
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two

@@ -19,6 +19,7 @@
 //! ```
 
 mod accept;
+mod access;
 mod auth;
 mod body;
 mod client;

@@ -1,6 +1,6 @@
 use std::fmt::{self, Write as _};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 /// A limit, as it is counted when somebody comes up against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,14 +20,21 @@ pub(crate) enum Limit {
     WriteTimeout,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct LimitLabels {
-    pub(crate) limit: Limit,
-}
-
 // === impl Limit ===
 
 impl Limit {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::StreamsPerConnection,
+        Self::HandshakeTimeout,
+        Self::HeadBytes,
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::IdleTimeout,
+        Self::WriteTimeout,
+    ];
+
     /// The name of its setting.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -42,7 +42,8 @@ pub(crate) async fn answer(
     } else if !first.more && may_park(face, parts) {
         return Ok(park(parts, &subscription, options, wait, lease));
     } else {
-        let _reader = face.metrics.deliveries(Transport::LongPoll).reader();
+        let deliveries = face.metrics.deliveries(Transport::LongPoll);
+        let _reader = deliveries.reader();
         let held = async {
             tokio::select! {
                 biased;
@@ -52,7 +53,11 @@ pub(crate) async fn answer(
         };
         // It is not held beyond the token that it came with.
         let pull = match timeout(remaining.map_or(wait, |left| wait.min(left)), held).await {
-            Ok(Some(pull)) => pull?,
+            Ok(Some(pull)) => {
+                let pull = pull?;
+                deliveries.time(pull.oldest(), pull.entries.len());
+                pull
+            }
             // Nothing came; the cursor still moves past what did not match.
             Ok(None) | Err(_) => subscription.pull(page_limits).await?,
         };
@@ -120,7 +125,8 @@ fn park(
         _ => None,
     };
     let mut response = respond(Body::empty());
-    let order = Order { interest, cursor, opening: Vec::new(), wait, asked, template: None, lease };
+    let order =
+        Order { interest, cursor, opening: Vec::new(), wait, asked, template: None, lease, line: None };
     response.extensions_mut().insert(Slip::new(order));
     response
 }

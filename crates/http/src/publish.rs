@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -127,7 +128,9 @@ async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
     }
     let (events, bytes) =
         (batch.events.len(), batch.events.iter().map(|event| event.data.len()).sum::<usize>());
+    let began = Instant::now();
     let published = face.hub.publish(batch).await?;
+    face.metrics.publish_time().record(began.elapsed(), 1);
     if !published.appended.duplicate {
         face.metrics.published.inc_by(events as u64);
         face.metrics.published_bytes.inc_by(bytes as u64);

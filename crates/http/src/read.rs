@@ -7,6 +7,7 @@ use crate::accept::Form;
 use crate::auth::Access;
 use crate::lease::Lease;
 use crate::limit::Limit;
+use crate::metrics::Transport;
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, ReadOptions};
 use crate::{Face, poll, stream};
@@ -34,13 +35,25 @@ pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>)
     // Whether it names the place itself, and so may be told that nothing will ever follow it.
     let returning = matches!(options.start, Some(Start::Cursor(_)));
     let lease = if long { lease(face, &access)? } else { None };
-    let subscription = face.hub.subscribe(selection, start).await?;
-    match form {
-        Form::Page => poll::answer(face, parts, subscription, &options, lease).await,
-        Form::Stream | Form::Lines => {
-            Ok(stream::answer(face, parts, form, subscription, &options, returning, lease))
-        }
+    let transport = match form {
+        Form::Page if options.wait.is_zero() => Transport::Poll,
+        Form::Page => Transport::LongPoll,
+        Form::Stream => Transport::Stream,
+        Form::Lines => Transport::Lines,
+    };
+    if matches!(options.start, Some(Start::Cursor(_) | Start::Foreign(_))) {
+        face.metrics.deliveries(transport).reconnect();
     }
+    let subscription = face.hub.subscribe(selection, start).await?;
+    let mut response = match form {
+        Form::Page => poll::answer(face, parts, subscription, &options, lease).await?,
+        Form::Stream | Form::Lines => {
+            stream::answer(face, parts, form, subscription, &options, returning, lease)
+        }
+    };
+    // For the access log.
+    response.extensions_mut().insert(transport);
+    Ok(response)
 }
 
 /// The terms on which somebody waits who showed a token.

@@ -6,6 +6,7 @@ use http::request::Parts;
 use tidings_protocol::ProblemKind;
 
 use crate::Face;
+use crate::metrics::Format;
 use crate::problem::{Answer, Refusal};
 
 /// The process serves.
@@ -24,17 +25,16 @@ pub(crate) fn ready(face: &Face) -> Response {
     }
 }
 
-/// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for. They differ in
-/// their names here, and in the last line, which the older one takes for a comment.
+/// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for.
 pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
     face.auth.access(parts, &face.config.cors).await?.metrics()?;
     let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = if accept.contains("application/openmetrics-text") {
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    let format = if accept.contains("application/openmetrics-text") {
+        Format::OpenMetrics
     } else {
-        "text/plain; version=0.0.4; charset=utf-8"
+        Format::Prometheus
     };
-    Ok(plain(face.metrics.text(&face.hub), media_type))
+    Ok(plain(face.metrics.text(&face.hub, format), format.media_type()))
 }
 
 fn plain(text: String, media_type: &'static str) -> Response {

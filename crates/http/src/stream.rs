@@ -16,7 +16,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::accept::Form;
 use crate::frames::Frames;
 use crate::lease::Lease;
-use crate::metrics::{Deliveries, Reader, Transport};
+use crate::metrics::{Counted, Deliveries, Transport};
 use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
 use crate::query::ReadOptions;
 use crate::{Face, defaults};
@@ -65,6 +65,7 @@ pub(crate) fn answer(
             asked: None,
             template: None,
             lease,
+            line: None,
         }));
         return response;
     }
@@ -73,6 +74,7 @@ pub(crate) fn answer(
         frames,
         heartbeat,
         told: subscription.cursor(),
+        live: false,
         _reader: deliveries.reader(),
         deliveries,
         face: face.clone(),
@@ -95,8 +97,10 @@ struct Streaming {
     heartbeat: Duration,
     /// The cursor that the reader last heard of.
     told: Cursor,
+    /// Whether it had all that there was when it was last given something.
+    live: bool,
     deliveries: Deliveries,
-    _reader: Reader,
+    _reader: Counted,
     lease: Option<Lease>,
     state: State,
 }
@@ -161,6 +165,7 @@ impl Streaming {
             }
         };
         let cursor = self.subscription.cursor();
+        let was_live = std::mem::replace(&mut self.live, !pull.more);
         if pull.is_empty() {
             self.frames.heartbeat((cursor != self.told).then_some(cursor), &mut out);
             self.told = cursor;
@@ -170,6 +175,9 @@ impl Streaming {
             }
             self.frames.pull(&pull, cursor, &mut out);
             self.deliveries.count(pull.entries.len(), out.len());
+            if was_live {
+                self.deliveries.time(pull.oldest(), pull.entries.len());
+            }
             let last = pull.entries.last().map(|entry| entry.cursor());
             self.told = if pull.ended { cursor } else { last.unwrap_or(self.told) };
         }

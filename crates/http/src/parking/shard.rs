@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::StatusCode;
+use prometheus_client::metrics::counter::Counter;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -28,6 +30,7 @@ use super::parked::{Key, Parked, Pending, State};
 use super::ring::Ring;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
+use crate::access::Line;
 use crate::limit::Limit;
 use crate::metrics::{Deliveries, Transport};
 use crate::permits::Permit;
@@ -70,6 +73,8 @@ pub(super) struct Shard {
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
     /// What was read of polls beyond their requests, which is rare.
     unread: HashMap<Key, Bytes>,
+    /// What is told of entries when they are over, where somebody wants to know.
+    lines: HashMap<Key, Box<Line>>,
     /// The requests that entries keep.
     templates: HashSet<Arc<Template>>,
     counts: Counts,
@@ -86,6 +91,8 @@ struct Counts {
     stream: Deliveries,
     lines: Deliveries,
     long_poll: Deliveries,
+    /// Answers with 200.
+    answers: Counter,
 }
 
 /// How a write went.
@@ -108,6 +115,8 @@ const CATCH_UP: PullLimits = PullLimits { events: 2_048, bytes: 128 << 10 };
 const TURNS: usize = 256;
 /// Pages that a shard reads from the log at once, and so the memory that readers far behind take together.
 const READS: usize = 4;
+/// Sends between two looks at the clock.
+const TIMED: usize = 64;
 /// Chunks that are kept to be shared; at most so many times [`CATCH_UP`] in bytes.
 const CHUNKS: usize = 64;
 /// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
@@ -130,6 +139,7 @@ impl Shard {
             stream: face.metrics.deliveries(Transport::Stream),
             lines: face.metrics.deliveries(Transport::Lines),
             long_poll: face.metrics.deliveries(Transport::LongPoll),
+            answers: face.metrics.responses(200),
         };
         Ok(Self {
             position: face.hub.latest(),
@@ -154,6 +164,7 @@ impl Shard {
             reading: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
+            lines: HashMap::new(),
             targets: Vec::new(),
             #[cfg(feature = "io-uring")]
             ring: Ring::new()
@@ -290,6 +301,9 @@ impl Shard {
         self.permits[index as usize] = Some(permit);
         if !unread.is_empty() {
             self.unread.insert(key, unread);
+        }
+        if let Some(line) = order.line {
+            self.lines.insert(key, line);
         }
         self.schedule(index);
         if self.draining {
@@ -455,8 +469,28 @@ impl Shard {
         drop(permit);
     }
 
+    /// Tells that a poll is answered.
+    fn told(&self, index: u32, status: StatusCode, bytes: usize) {
+        if let Some(line) = self.lines.get(&self.key(index)) {
+            line.end(Some(status), Some(bytes as u64));
+        }
+    }
+
+    /// Tells that a stream is over, or a poll that was not answered.
+    fn end_line(&mut self, index: u32) {
+        let key = self.key(index);
+        let Some(line) = self.lines.remove(&key) else { return };
+        let entry = &self.entries[index as usize];
+        match self.groups.get(entry.group).interest.shape {
+            Shape::Stream { .. } => line.end(Some(StatusCode::OK), None),
+            Shape::Poll { .. } if matches!(entry.state, State::Ending | State::Idle) => {}
+            Shape::Poll { .. } => line.end(None, None),
+        }
+    }
+
     fn remove(&mut self, index: u32) -> (Parked, Option<Permit>) {
         let permit = self.permits[index as usize].take();
+        self.end_line(index);
         self.leases.remove(self.key(index));
         self.forget_template(index);
         let entry = self.entries.remove(index as usize);

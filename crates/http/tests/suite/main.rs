@@ -20,6 +20,7 @@ mod json_lines;
 mod limits;
 mod listing;
 mod long_polling;
+mod metrics;
 mod names;
 mod negotiation;
 mod operations;
