@@ -4,6 +4,7 @@
 
 mod auth;
 mod batches;
+mod caching;
 mod closing;
 mod connections;
 mod cors;
