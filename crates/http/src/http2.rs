@@ -15,13 +15,14 @@ use crate::defaults;
 use crate::kept::keep;
 use crate::limit::Limit;
 use crate::paced::pace;
+use crate::socket::Progress;
 use crate::streams::Streams;
 
 impl Host {
-    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, peer: Peer) {
+    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, peer: Peer) {
         let config = &self.face.config;
         // Dropping them ends every stream.
-        let streams = Streams::new(&self.face);
+        let streams = Streams::new(&self.face, progress);
         let service = service_fn({
             let (host, address) = (Arc::clone(&self), peer.address);
             move |request: Request<Incoming>| {

@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub(crate) struct Progress {
     served: AtomicBool,
     /// Whether everything that was to be written is with the kernel.
     flushed: AtomicBool,
+    /// When the kernel last had no room for what was to be written.
+    full: Mutex<Option<tokio::time::Instant>>,
 }
 
 /// A timer for hyper's deadline on request heads that is kinder to connections between two requests: these may
@@ -94,9 +96,12 @@ impl Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.progress.was_full();
+            }
             return written;
         }
+        self.progress.was_full();
         let limit = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
@@ -190,6 +195,16 @@ impl Progress {
     /// A request has arrived whole.
     pub(crate) fn request(&self) {
         self.served.store(true, Ordering::Relaxed);
+    }
+
+    fn was_full(&self) {
+        let now = tokio::time::Instant::now();
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// When the kernel last had no room for what was to be written.
+    pub(crate) fn last_full(&self) -> Option<tokio::time::Instant> {
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether everything that was to be written is with the kernel.

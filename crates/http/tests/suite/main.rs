@@ -2,6 +2,7 @@
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
+mod allowances;
 mod batches;
 mod closing;
 mod connections;
@@ -12,6 +13,7 @@ mod disk;
 mod embedding;
 mod errors;
 mod event_stream;
+mod floods;
 mod gaps;
 mod http2;
 mod idempotency;
