@@ -2,6 +2,7 @@
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
+mod allowances;
 mod auth;
 mod batches;
 mod caching;
@@ -14,6 +15,7 @@ mod disk;
 mod embedding;
 mod errors;
 mod event_stream;
+mod floods;
 mod gaps;
 mod http2;
 mod idempotency;
