@@ -40,7 +40,6 @@ export class Ladder {
   /** Counts a failure. `true` where the next attempt is by another transport, and follows at once. */
   failed({ kind, status }: TidingsError): boolean {
     const rungs = this.#rungs;
-    if (!rungs[1]) return false;
     const surely = kind === "stalled";
     // Where the hub or the way to it is down, or the hub itself said that it cannot answer, the transport is not
     // to blame.
@@ -48,10 +47,10 @@ export class Ladder {
     const streams = rungs[this.#at] === "sse";
     if (surely || this.#failures >= (streams ? STREAM_FAILURES : POLL_FAILURES)) {
       if (!this.#at) this.#climbAt = Date.now() + this.#climbAfter;
-      this.#step(!streams && !this.proven ? 0 : (this.#at + 1) % rungs.length);
-      return surely;
+      this.#step((this.#at + 1) % rungs.length);
+      return surely && !!rungs[1];
     }
-    if (!streams && this.#at && !this.proven) this.#step(0);
+    if (!streams && !this.proven) this.#step(0);
     return false;
   }
 

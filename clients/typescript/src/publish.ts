@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff.ts";
-import { ANSWER_SIZE, PUBLISH_RETRY, PUBLISH_TIMEOUT, SLOWEST_UPLOAD } from "./defaults.ts";
+import { PUBLISH_RETRY, PUBLISH_TIMEOUT } from "./defaults.ts";
 import { demand, json, locate, type RequestOptions, send } from "./request.ts";
 import { Span } from "./span.ts";
 
@@ -38,7 +38,7 @@ export async function publish(url: string | URL, data: unknown, options: Publish
   const at = locate(url);
   if (event) at.searchParams.set("event", event);
   if (close) at.searchParams.set("close", "true");
-  const [type, body, size] = letter(data, close);
+  const [type, body] = letter(data, close);
   const began = Date.now();
   const backoff = new Backoff();
   for (;;) {
@@ -47,14 +47,15 @@ export async function publish(url: string | URL, data: unknown, options: Publish
     signal?.addEventListener("abort", abort);
     try {
       signal?.throwIfAborted();
-      span.expect(PUBLISH_TIMEOUT + size / SLOWEST_UPLOAD, "late");
+      span.patience = PUBLISH_TIMEOUT;
       const response = await send(at, options, span, { "Content-Type": type, "Idempotency-Key": idempotencyKey }, body);
       demand(response, "application/json");
-      return { ...(await json(response, span, ANSWER_SIZE)), repeated: response.status === 200 };
+      return { ...(await json(response, span)), repeated: response.status === 200 };
     } catch (error) {
       const rest = backoff.after(error, options);
       if (Date.now() - began + rest >= retryFor) throw error;
-      span.expect(rest);
+      span.patience = rest;
+      span.start();
       await span.over();
     } finally {
       signal?.removeEventListener("abort", abort);
@@ -62,19 +63,17 @@ export async function publish(url: string | URL, data: unknown, options: Publish
   }
 }
 
-function letter(data: unknown, close?: boolean): [type: string, body: BodyInit, size: number] {
-  const text = "text/plain; charset=utf-8";
+function letter(data: unknown, close?: boolean): [type: string, body: BodyInit] {
   // With `close`, an empty body means that there is no event: an empty event needs the form of a batch.
-  if (data === "" && close) return ["application/x-ndjson", '{"data":""}', 0];
-  if (typeof data === "string") return [text, data, data.length];
-  if (data instanceof Blob) return ["application/octet-stream", data, data.size];
-  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
-    return ["application/octet-stream", data as BufferSource, data.byteLength];
+  if (data === "" && close) return ["application/x-ndjson", '{"data":""}'];
+  if (data === undefined && close) data = "";
+  if (typeof data === "string") return ["text/plain", data];
+  if (data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
+    return ["application/octet-stream", data as BodyInit];
   }
-  if (data === undefined && close) return [text, "", 0];
   const body = JSON.stringify(data);
-  if (body === undefined) throw new TypeError("the data of an event is text, bytes, or a value that JSON has");
-  return ["application/json", body, body.length];
+  if (body === undefined) throw new TypeError("data of an event is text, bytes, or what JSON has");
+  return ["application/json", body];
 }
 
 /** 128 random bits; two publishers that draw the same key would take each other's events for repetitions. Pages

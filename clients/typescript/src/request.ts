@@ -1,4 +1,4 @@
-import { ANSWER_SIZE, POLL_GRACE } from "./defaults.ts";
+import { ANSWER_SIZE } from "./defaults.ts";
 import { type ErrorKind, type Problem, TidingsError, wordsOf } from "./error.ts";
 import type { Span } from "./span.ts";
 
@@ -27,10 +27,11 @@ export async function send(
 ): Promise<Response> {
   const headers = new Headers(options.headers);
   let doing: ErrorKind = "token";
+  span.start();
   try {
     for (const name in fields) headers.set(name, fields[name]!);
     // The supplier of tokens is another one's, and knows nothing of the signal.
-    if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string;
+    if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
     span.signal.throwIfAborted();
     if (token) headers.set("Authorization", "Bearer " + token);
     doing = "unreachable";
@@ -47,13 +48,11 @@ export async function send(
     const { status } = response;
     if (status === 200 || status === 201 || status === 204) return response;
     if (status < 400) throw unexpected(response);
-    const problem: Problem =
-      typeOf(response) === "application/problem+json" ? await json(response, span, ANSWER_SIZE).catch(() => 0) : 0;
-    const passing = status >= 500 || status === 408 || status === 425 || status === 429;
+    const problem: Problem = has(response, "application/problem+json") && (await json(response, span).catch(() => 0));
     const after = response.headers.get("retry-after")!;
     throw new TidingsError(
-      passing ? "unavailable" : "refused",
-      `the hub answered ${status}: ${problem?.detail || problem?.title || response.statusText}`,
+      status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
+      `${status}: ${problem?.detail ?? response.statusText}`,
       // Seconds, or a date.
       { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
     );
@@ -62,20 +61,22 @@ export async function send(
   }
 }
 
+const has = ({ headers }: Response, type: string) => headers.get("content-type")?.startsWith(type);
+
 /** Lets an answer pass only where it is of this type. */
 export function demand(response: Response, type: string): void {
-  if (typeOf(response) !== type) throw unexpected(response);
+  if (!has(response, type)) throw unexpected(response);
 }
 
-/** The pieces of a body, as text. Each may take so long, but for the time in which they are dealt with. */
-export async function* pieces(response: Response, span: Span, patience: () => [number, ErrorKind]): AsyncGenerator<string> {
+/** The pieces of a body, as text. The time in which they are dealt with is not the span's. */
+export async function* pieces(response: Response, span: Span): AsyncGenerator<string> {
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
   try {
     for (;;) {
-      span.expect(...patience());
+      span.start();
       const { value, done } = await reader.read();
-      span.expect(Infinity);
+      span.stop();
       if (done) return;
       yield decoder.decode(value, { stream: true });
     }
@@ -87,11 +88,11 @@ export async function* pieces(response: Response, span: Span, patience: () => [n
 }
 
 /** The whole body as JSON, up to `limit` characters. */
-export async function json(response: Response, span: Span, limit: number): Promise<any> {
+export async function json(response: Response, span: Span, limit: number = ANSWER_SIZE): Promise<any> {
   let text = "";
-  for await (const piece of pieces(response, span, () => [POLL_GRACE, "late"])) {
+  for await (const piece of pieces(response, span)) {
     text += piece;
-    if (text.length > limit) throw tooLarge(limit);
+    if (text.length > limit) throw tooLarge();
   }
   return parse(text);
 }
@@ -107,26 +108,14 @@ export function parse(text: string): any {
 /** Whether a value has what the client itself needs of an event. */
 export const isEvent = (value: any): boolean => typeof value?.id === "string" && "data" in value;
 
-export const malformed = (words: string): TidingsError =>
-  new TidingsError("malformed", "the answer cannot be read: " + words);
+export const malformed = (words: string): TidingsError => new TidingsError("malformed", words);
 
-export const tooLarge = (limit: number): TidingsError => malformed(`it is larger than ${limit} characters`);
-
-const typeOf = (response: Response): string =>
-  (response.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
+export const tooLarge = (): TidingsError => malformed("it is too large");
 
 // Browsers show nothing of a redirect that is not followed, not even its status.
-const unexpected = (response: Response): TidingsError =>
-  new TidingsError("unexpected", `this is not the answer of a hub: ${response.status || "a redirect"} ${typeOf(response)}`, {
-    status: response.status,
-  });
-
-const did: { [kind in ErrorKind]?: string } = {
-  token: "no token could be had",
-  unreachable: "the hub cannot be reached",
-  broken: "the connection broke",
-};
+const unexpected = ({ status, headers }: Response): TidingsError =>
+  new TidingsError("unexpected", `${status || "a redirect"}, ${headers.get("content-type")}`, { status });
 
 /** Another one's error, in the client's words. What was aborted failed for the reason that it was aborted for. */
 const blame = ({ signal }: Span, kind: ErrorKind, cause: any): unknown =>
-  signal.aborted ? signal.reason : cause instanceof TidingsError ? cause : new TidingsError(kind, `${did[kind]}: ${wordsOf(cause)}`, { cause });
+  signal.aborted ? signal.reason : cause instanceof TidingsError ? cause : new TidingsError(kind, wordsOf(cause), { cause });

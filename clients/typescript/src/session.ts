@@ -31,7 +31,7 @@ const WAKING = ["online", "pageshow", "visibilitychange"];
 
 /** The life of a subscription, from attempt to attempt: one loop over one cursor, whichever the transport. */
 export function session(at: URL, settings: Settings, sink: Sink): Source {
-  const { since, events = [] } = settings;
+  const { since } = settings;
   const ladder = new Ladder(settings.transports, settings.climbAfter);
   const backoff = new Backoff();
   let cursor: string | undefined;
@@ -46,7 +46,6 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   function ask(Accept: string, parameters: Record<string, string | number>): Promise<Response> {
     const url = new URL(at);
     const { searchParams } = url;
-    for (const type of events) searchParams.append("event", type);
     for (const name in parameters) searchParams.set(name, `${parameters[name]}`);
     // Unlike `since`, this is never the caller's mistake: a cursor from elsewhere is a gap.
     if (cursor) searchParams.set("lastEventId", cursor);
@@ -141,7 +140,8 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
         }
         if (rest && !over) {
           if (span.signal.aborted) span = new Span();
-          span.expect(rest);
+          span.patience = rest;
+          span.start();
           await span.over();
         }
       }

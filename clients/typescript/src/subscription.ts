@@ -1,5 +1,5 @@
 import { BUFFER_SIZE } from "./defaults.ts";
-import { report, TidingsError, wordsOf } from "./error.ts";
+import { TidingsError, wordsOf } from "./error.ts";
 import type { Gap, Step, TidingsEvent } from "./event.ts";
 import type { Sink, Source } from "./session.ts";
 import type { Settings } from "./settings.ts";
@@ -60,7 +60,10 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       try {
         listener(told);
       } catch (error) {
-        report(error);
+        // It is none of the client's: it ends up where uncaught errors do.
+        queueMicrotask(() => {
+          throw error;
+        });
       }
     }
   }
@@ -103,7 +106,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     if (!cursor || cursor === saved) return;
     saved = cursor;
     // A cursor that is not kept means events once more, and none lost.
-    (async () => store?.save(saved!))().catch(report);
+    (async () => store?.save(saved!))();
   }
 
   const source = begin({
@@ -126,7 +129,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       cursor = saved = (await store?.load()) || cursor;
       if (!over) source.run(cursor);
     } catch (cause) {
-      enter({ status: "failed", error: new TidingsError("store", "the cursor store cannot be read: " + wordsOf(cause), { cause }) });
+      enter({ status: "failed", error: new TidingsError("store", wordsOf(cause), { cause }) });
     }
   })();
 
@@ -161,7 +164,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       enter({ status: "closed" });
     },
     async *[Symbol.asyncIterator]() {
-      if (pulled) throw new TypeError("a subscription is pulled from in one place only: connect again for another");
+      if (pulled) throw new TypeError("there is a loop already: connect again for another");
       pulled = true;
       try {
         for (;;) {

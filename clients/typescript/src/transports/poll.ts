@@ -4,14 +4,14 @@ import type { Attempt } from "./attempt.ts";
 
 /** Polls once, asks the hub to hold the answer for up to `wait`, and says whether it found anything, or may at once. */
 export async function poll({ settings, span, ...attempt }: Attempt, wait: number): Promise<boolean> {
-  span.expect(wait + POLL_GRACE, "late");
+  span.patience = wait + POLL_GRACE;
   const response = await attempt.ask("application/json", { limit: Math.min(settings.buffer, 10_000), wait: wait + "ms" });
-  let end = response.status === 204;
-  if (end) {
-    attempt.tell({ cursor: "", end });
+  if (response.status === 204) {
+    attempt.tell({ cursor: "", end: true });
     return true;
   }
   demand(response, "application/json");
+  span.patience = POLL_GRACE;
   const page = await json(response, span, settings.maxEventSize * 2);
   if (!page?.events?.every?.(isEvent) || typeof page.next !== "string") throw malformed("it is no page");
   const { events, next, gap, closed, more } = page;

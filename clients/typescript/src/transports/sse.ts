@@ -1,14 +1,12 @@
 import { createParser } from "eventsource-parser";
-import { SETTLED } from "../defaults.ts";
+import { SETTLED, SILENT_HEARTBEATS } from "../defaults.ts";
 import { TidingsError } from "../error.ts";
 import { demand, isEvent, malformed, parse, pieces, tooLarge } from "../request.ts";
 import type { Attempt } from "./attempt.ts";
 
 /** Reads a stream until it ends, and so always throws, but where the topic has ended. */
 export async function stream({ settings, span, ...attempt }: Attempt): Promise<void> {
-  const { maxEventSize, heartbeat, silence } = settings;
-  // Where nothing else is tried, giving up on a stream early wins nothing.
-  const first = settings.transports[1] ? settings.firstByte : silence;
+  const { maxEventSize, heartbeat } = settings;
   let opened = 0;
   let failure: unknown;
   let ended = false;
@@ -51,26 +49,31 @@ export async function stream({ settings, span, ...attempt }: Attempt): Promise<v
     },
     onRetry: attempt.retry,
     onError({ type }) {
-      if (type[0] === "m") failure ??= tooLarge(maxEventSize);
+      if (type[0] === "m") failure ??= tooLarge();
     },
   });
 
-  span.expect(first, "stalled");
+  const silence = heartbeat * SILENT_HEARTBEATS;
+  // Where nothing else is tried, giving up on a stream early wins nothing.
+  span.patience = settings.transports[1] ? settings.firstByte : silence;
+  span.kind = "stalled";
   const response = await attempt.ask("text/event-stream", { envelope: "true", heartbeat: heartbeat / 1000 });
   if (response.status === 204) return attempt.tell({ cursor: "", end: true });
   demand(response, "text/event-stream");
-  for await (const piece of pieces(response, span, () => (opened ? [silence, "silent"] : [first, "stalled"]))) {
-    if (!opened) attempt.opened();
+  for await (const piece of pieces(response, span)) {
+    span.patience = silence;
+    span.kind = "silent";
     opened ||= Date.now();
+    attempt.opened();
     if (Date.now() - opened > SETTLED) attempt.succeeded();
     unread += piece.length;
     parser.feed(piece);
     moved();
     // The parser passes over a line that is none without keeping it; one without an end would go unseen.
-    if (unread > maxEventSize) failure ??= tooLarge(maxEventSize);
+    if (unread > maxEventSize) failure ??= tooLarge();
     if (ended) return;
     if (failure) throw failure;
     await attempt.room();
   }
-  throw new TidingsError("ended", "the hub ended the stream");
+  throw new TidingsError("ended", "another attempt follows");
 }
