@@ -50,7 +50,8 @@ export async function publish(url: string | URL, data: unknown, options: Publish
       span.patience = PUBLISH_TIMEOUT;
       const response = await send(at, options, span, { "Content-Type": type, "Idempotency-Key": idempotencyKey }, body);
       demand(response, "application/json");
-      return { ...(await json(response, span)), repeated: response.status === 200 };
+      const { id, ids, ...receipt } = await json(response, span);
+      return { id: id ?? ids?.[0], ...receipt, repeated: response.status === 200 };
     } catch (error) {
       const rest = backoff.after(error, options);
       if (Date.now() - began + rest >= retryFor) throw error;
@@ -58,6 +59,8 @@ export async function publish(url: string | URL, data: unknown, options: Publish
       span.start();
       await span.over();
     } finally {
+      // The answer may not have been read to its end.
+      span.abort();
       signal?.removeEventListener("abort", abort);
     }
   }

@@ -123,6 +123,8 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
           if (!paused) rest = await attempt(ladder.rung());
         } catch (reason) {
           const error = reason as TidingsError;
+          // The answer may not have been read to its end.
+          span.abort();
           if (over) return;
           if (!paused) {
             try {

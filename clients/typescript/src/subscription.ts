@@ -96,8 +96,9 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   /** Gives what came to the listeners, where there are any for events. */
   function deliver(): void {
-    const listened = () => Object.keys(listeners).some((type) => type !== "gap" && type !== "state" && listeners[type]!.size);
-    while (queue[0] && !paused && !pulled && listened()) take();
+    const heard = ({ event, gap }: Step) =>
+      (!event && !gap) || Object.keys(listeners).some((type) => type !== "gap" && type !== "state" && listeners[type]!.size);
+    while (queue[0] && !paused && !pulled && heard(queue[0])) take();
     if (!pulled) save();
     changed();
   }

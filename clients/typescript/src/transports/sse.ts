@@ -34,6 +34,7 @@ export async function stream({ settings, span, ...attempt }: Attempt): Promise<v
           attempt.tell({ cursor: id, end: true });
         } else if (event === "tidings.gap") {
           const gap = parse(data);
+          if (!gap?.resumed) throw malformed("it is no gap");
           attempt.tell({ cursor: gap.resumed, gap });
         } else if (!event.startsWith("tidings.")) {
           const event = parse(data);
