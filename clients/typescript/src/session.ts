@@ -37,7 +37,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   let cursor: string | undefined;
   let over = false;
   let paused = false;
-  let span: Span;
+  let span = new Span();
   /** Whether the hub itself named the time of the rest. */
   let named = false;
   /** The transport that the consumer was last told is open. */
@@ -108,7 +108,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
 
   function close(): void {
     over = true;
-    span?.abort();
+    span.abort();
     for (const event of WAKING) globalThis.removeEventListener?.(event, wake);
   }
 
@@ -122,11 +122,11 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
         try {
           if (!paused) rest = await attempt(ladder.rung());
         } catch (reason) {
-          const error = reason as TidingsError;
+          rest = 0;
           // The answer may not have been read to its end.
           span.abort();
-          if (over) return;
-          if (!paused) {
+          if (reason && !over && !paused) {
+            const error = reason as TidingsError;
             try {
               const transport = ladder.rung();
               rest = backoff.after(error, settings, (error) => ladder.failed(error));
@@ -151,7 +151,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     pause(pause) {
       paused = pause;
       open = undefined;
-      span?.abort();
+      span.abort();
     },
     close,
   };

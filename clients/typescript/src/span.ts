@@ -29,7 +29,8 @@ export class Span extends AbortController {
     else if (this.#until < Infinity) this.#timer = setTimeout(() => this.check(), left);
   }
 
-  override abort(reason?: unknown): void {
+  /** Without a reason where it is not to fail, but to end. */
+  override abort(reason: unknown = 0): void {
     clearTimeout(this.#timer);
     super.abort(reason);
   }
