@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::Cors;
+use crate::{Cors, TrustedProxies};
 
 /// How the HTTP face of a hub behaves. Every value has its default in [`defaults`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,25 @@ pub struct HttpConfig {
     pub max_batch_bytes: usize,
     /// The most connections at once (`max-connections`); more are taken when some have ended.
     pub max_connections: usize,
+    /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`).
+    pub max_connections_per_address: usize,
+    /// The most requests at once on one HTTP/2 connection (`max-streams-per-connection`).
+    pub max_streams_per_connection: u32,
+    /// The largest head of a request, in bytes (`max-head-bytes`).
+    pub max_head_bytes: usize,
+    /// How long a connection may take to agree on TLS (`handshake-timeout`).
+    pub handshake_timeout: Duration,
+    /// How long a request's head may take to arrive (`head-timeout`).
+    pub head_timeout: Duration,
+    /// How long a request's body may take to arrive, beside a second for each [`defaults::BODY_RATE`] bytes of it
+    /// (`body-timeout`).
+    pub body_timeout: Duration,
+    /// How long a connection may be idle between two requests (`idle-timeout`).
+    pub idle_timeout: Duration,
+    /// How long connections may take to end when the hub shuts down (`drain-timeout`).
+    pub drain_timeout: Duration,
+    /// The proxies that are believed where a request comes from (`trusted-proxies`).
+    pub trusted_proxies: TrustedProxies,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
     /// Pages of which other origins may use the hub (`[cors]`).
@@ -43,6 +62,10 @@ pub mod defaults {
     pub const MAX_BATCH_BYTES: usize = 16 << 20;
     /// The most connections at once, where the system allows so many open files.
     pub const MAX_CONNECTIONS: usize = 100_000;
+    /// The most connections at once from one address.
+    pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 10_000;
+    /// The most requests at once on one HTTP/2 connection.
+    pub const MAX_STREAMS_PER_CONNECTION: u32 = 250;
     /// The delay that streams ask clients to reconnect after.
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
@@ -51,6 +74,12 @@ pub mod defaults {
     pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
     /// The longest that they may be told to.
     pub const CORS_MAX_AGE_MOST: Duration = Duration::from_secs(86_400);
+    /// How long a connection may take to agree on TLS.
+    pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How often the files of the certificate are looked at.
+    pub const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
+    /// The largest file of certificates or of a key, in bytes.
+    pub const CERTIFICATE_BYTES: u64 = 1 << 20;
     /// How long a request's head may take to arrive.
     pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long a connection may be idle between two requests.
@@ -58,11 +87,17 @@ pub mod defaults {
     /// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
     pub const HTTP2_PING: Duration = Duration::from_secs(20);
     /// The largest head of a request, in bytes.
-    pub const HEAD_BYTES: usize = 32 << 10;
+    pub const MAX_HEAD_BYTES: usize = 32 << 10;
+    /// The least that it can be set to: what the HTTP library reads at once.
+    pub const MIN_HEAD_BYTES: usize = 8 << 10;
+    /// The most that it can be set to.
+    pub const MOST_HEAD_BYTES: usize = 1 << 20;
     /// The most header fields of a request.
     pub const HEAD_FIELDS: usize = 100;
-    /// How long a request's body may pause.
+    /// How long a request's body may take to arrive, beside its time for [`BODY_RATE`].
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+    /// The bytes of a body for which it may take one second more: the slowest upload that is put up with.
+    pub const BODY_RATE: usize = 1 << 10;
     /// How long, and for how many bytes, a body that was refused is taken in and thrown away.
     pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
     /// See [`LINGER_TIMEOUT`].
@@ -71,16 +106,18 @@ pub mod defaults {
     pub const EVENT_TYPES: usize = 100;
     /// Bytes of frames that a stream takes from the hub at once.
     pub const STREAM_CHUNK_BYTES: usize = 64 << 10;
-    /// Streams at once on one HTTP/2 connection.
-    pub const HTTP2_STREAMS: u32 = 1_000;
     /// Topics in one answer to `GET /topics`, unless the request says otherwise.
     pub const TOPICS: usize = 100;
     /// The most topics in one answer to `GET /topics`.
     pub const MAX_TOPICS: usize = 10_000;
     /// How long connections may take to end after the hub has begun to shut down.
-    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+    /// How long a connection that was taken just before has for its first request, when the hub shuts down.
+    pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
     /// Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) applies as well.
     pub const ACCEPT_QUEUE: u32 = 65_535;
+    /// The most of a response that an HTTP/2 client is given at once, and so has to take within the write timeout.
+    pub const HTTP2_PIECE_BYTES: usize = 4 << 10;
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
@@ -99,6 +136,15 @@ impl Default for HttpConfig {
             max_event_bytes: defaults::MAX_EVENT_BYTES,
             max_batch_bytes: defaults::MAX_BATCH_BYTES,
             max_connections: defaults::MAX_CONNECTIONS,
+            max_connections_per_address: defaults::MAX_CONNECTIONS_PER_ADDRESS,
+            max_streams_per_connection: defaults::MAX_STREAMS_PER_CONNECTION,
+            max_head_bytes: defaults::MAX_HEAD_BYTES,
+            handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
+            head_timeout: defaults::HEAD_TIMEOUT,
+            body_timeout: defaults::BODY_TIMEOUT,
+            idle_timeout: defaults::IDLE_TIMEOUT,
+            drain_timeout: defaults::DRAIN_TIMEOUT,
+            trusted_proxies: TrustedProxies::default(),
             retry: defaults::RETRY,
             cors: Cors::default(),
         }

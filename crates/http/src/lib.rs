@@ -20,16 +20,26 @@
 
 mod accept;
 mod body;
+mod client;
 mod config;
 mod connection;
 mod cors;
 mod detect;
 mod face;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod head;
+mod http1;
+mod http2;
+mod kept;
+mod limit;
 mod linger;
+mod listener;
 mod metrics;
+mod paced;
 mod parking;
+mod permits;
 mod poll;
 mod problem;
 mod publish;
@@ -39,9 +49,15 @@ mod server;
 mod socket;
 mod status;
 mod stream;
+mod streams;
+mod tls;
 mod topics;
 
+pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
+pub use connection::Cleartext;
 pub use cors::{Cors, InvalidOrigin};
 pub use face::Face;
-pub use server::{Server, listen};
+pub use listener::listen;
+pub use server::Server;
+pub use tls::{Tls, TlsError};

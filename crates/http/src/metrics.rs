@@ -10,6 +10,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tidings_hub::Hub;
 use tidings_protocol::GapReason;
 
+use crate::limit::{Limit, LimitLabels};
+
 /// What the face counts, and how it is told (`GET /metrics`).
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -19,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) accepted: Counter,
     pub(crate) slow_closes: Counter,
+    limits: Family<LimitLabels, Counter>,
+    pub(crate) failed_handshakes: Counter,
     pub(crate) gaps: Family<GapLabels, Counter>,
     readers: Family<TransportLabels, Gauge>,
     delivered: Family<TransportLabels, Counter>,
@@ -81,6 +85,8 @@ impl Metrics {
             connections: Gauge::default(),
             accepted: Counter::default(),
             slow_closes: Counter::default(),
+            limits: Family::default(),
+            failed_handshakes: Counter::default(),
             gaps: Family::default(),
             readers: Family::default(),
             delivered: Family::default(),
@@ -109,6 +115,16 @@ impl Metrics {
         );
         registry.register("gaps", "Readers that were told of a gap, by reason", own.gaps.clone());
         registry.register("slow_closes", "Connections closed for taking no byte", own.slow_closes.clone());
+        registry.register(
+            "limits_reached",
+            "Times that a limit was in force, by setting",
+            own.limits.clone(),
+        );
+        registry.register(
+            "failed_handshakes",
+            "Connections that failed to agree on TLS",
+            own.failed_handshakes.clone(),
+        );
         registry.register("log_earliest", "Sequence number of the earliest entry kept", own.earliest.clone());
         registry.register("log_latest", "Sequence number of the latest entry", own.latest.clone());
         registry.register("log_writable", "1 while the log takes writes", own.writable.clone());
@@ -135,6 +151,11 @@ impl Metrics {
             bytes: self.delivered_bytes.get_or_create(&labels).clone(),
             readers: self.readers.get_or_create(&labels).clone(),
         }
+    }
+
+    /// Somebody came up against a limit.
+    pub(crate) fn count_limit(&self, limit: Limit) {
+        self.limits.get_or_create(&LimitLabels { limit }).inc();
     }
 
     pub(crate) fn count_gap(&self, reason: GapReason) {

@@ -54,7 +54,7 @@ struct Receipt<'a> {
 pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let content = Content::of(&parts.headers);
-    let bytes = body::read(&parts.headers, body, content.limit(face)).await?;
+    let bytes = body::read(face, &parts.headers, body, content.limit(face)).await?;
 
     let text = path_topic(parts.uri.path())?;
     let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
@@ -89,7 +89,7 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
         let detail = "send an array as application/json, or lines as application/x-ndjson";
         return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let bytes = body::read(&parts.headers, body, face.config.max_batch_bytes).await?;
+    let bytes = body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
     let read = |item: Item<'_>| {
         let text = item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;

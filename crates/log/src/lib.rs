@@ -19,6 +19,8 @@ mod retention;
 mod topics;
 
 pub use append::{Appended, Batch, Idempotency};
+#[cfg(any(test, fuzzing))]
+pub use disk::fuzzing;
 pub use disk::{DiskConfig, DiskLog, Durability, OpenError};
 pub use error::{AppendError, LogUnavailable, ReadError};
 pub use follower::Follower;

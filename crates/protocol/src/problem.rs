@@ -30,7 +30,9 @@ pub enum ProblemKind {
     EventTooLarge,
     UnsupportedMediaType,
     IdempotencyConflict,
+    Misdirected,
     TooManyRequests,
+    HeadTooLarge,
     Unavailable,
     LogFull,
 }
@@ -74,7 +76,9 @@ impl ProblemKind {
             Self::IdempotencyConflict => {
                 ("idempotency-conflict", 422, "the idempotency key was used for other data")
             }
+            Self::Misdirected => ("misdirected", 421, "this is not answered here"),
             Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
+            Self::HeadTooLarge => ("head-too-large", 431, "the head of the request is too large"),
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
             Self::LogFull => ("log-full", 507, "the disk is full"),
         }

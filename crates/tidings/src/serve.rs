@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tidings_http::{Face, Server};
+use tidings_http::{Face, Server, Tls};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::heap;
@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
+    let tls = settings.tls.open()?;
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listen = settings.listen();
     let listener = tidings_http::listen(listen).await.map_err(|error| {
@@ -71,8 +72,14 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut chores = JoinSet::new();
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(face.clone()));
-    let server = Server::new(face, listener);
-    announce(&format!("tidings listening on http://{address}"))?;
+    let mut server = Server::new(face, listener);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        // Only here: without a certificate a hangup ends the hub, as it ends other programs.
+        chores.spawn(renew(tls.clone(), signal(SignalKind::hangup())));
+        server = server.tls(tls, settings.tls.cleartext());
+    }
+    announce(&format!("tidings listening on {scheme}://{address}"))?;
 
     let shutdown = async {
         let [terminate, interrupt] = &mut ends;
@@ -109,7 +116,22 @@ async fn warm(hub: Hub) {
     }
 }
 
-async fn next(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
+/// Reads the certificate again whenever it is asked to.
+async fn renew(tls: Tls, mut hangup: std::io::Result<Signal>) {
+    loop {
+        next(&mut hangup).await;
+        let own = tls.clone();
+        match tokio::task::spawn_blocking(move || own.reload()).await {
+            Ok(Ok(())) => tracing::info!("read the certificate again on SIGHUP"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "kept the certificate on SIGHUP, as the new one is of no use");
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+async fn next(signal: &mut std::io::Result<Signal>) {
     match signal {
         Ok(signal) => drop(signal.recv().await),
         Err(error) => {

@@ -2,9 +2,11 @@
 //! same name. A flag wins over the environment, and that over the file.
 //!
 //! Settings that belong together are a section: `--cors-origins` is `origins` in `[cors]`. Keys are written with `-`
-//! or with `_`.
+//! or with `_`. The keys of `[limits]` are flags without a prefix.
 
 mod cors;
+mod limits;
+mod tls;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -18,6 +20,8 @@ use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
 use self::cors::CorsSettings;
+use self::limits::LimitSettings;
+use self::tls::TlsSettings;
 use crate::value::{LogPlace, Size, Span};
 
 /// How long the answer to an idempotent publication is repeated.
@@ -138,9 +142,23 @@ pub(crate) struct Settings {
     #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
 
+    /// Addresses and networks of proxies that are believed where a request comes from, like `10.0.0.0/8`
+    /// [default: none]
+    #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    #[serde(alias = "trusted_proxies")]
+    pub(crate) trusted_proxies: Option<Vec<String>>,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) limits: LimitSettings,
+
     #[command(flatten)]
     #[serde(default)]
     pub(crate) cors: CorsSettings,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) tls: TlsSettings,
 }
 
 /// The configuration file is of no use.
@@ -183,7 +201,10 @@ impl Settings {
             max_connections: self.max_connections.or(other.max_connections),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
+            tls: self.tls.or(other.tls),
         }
     }
 
@@ -242,13 +263,15 @@ impl Settings {
         if max_connections == 0 {
             return Err(out_of_bounds("max-connections", max_connections, "at least 1"));
         }
-        Ok(HttpConfig {
+        let trusted_proxies = limits::trusted_proxies(self.trusted_proxies.as_deref().unwrap_or_default())?;
+        self.limits.apply(HttpConfig {
             heartbeat,
             write_timeout,
             max_wait,
             max_event_bytes,
             max_batch_bytes,
             max_connections,
+            trusted_proxies,
             cors: self.cors.cors()?,
             ..base
         })
@@ -307,14 +330,14 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 17);
+        assert_eq!(flags, 29);
     }
 
-    /// A key at the top, or in a section that the beginning of its name says.
+    /// A key at the top, among the limits, or in a section that the beginning of its name says.
     fn places(name: &str) -> impl Iterator<Item = String> {
         let cuts = name.match_indices(['-', '_']).map(|(at, _)| at);
         let sections = cuts.map(|at| format!("[{}]\n{} = {{}}", &name[..at], &name[at + 1..]));
-        std::iter::once(format!("{name} = {{}}")).chain(sections)
+        [format!("{name} = {{}}"), format!("[limits]\n{name} = {{}}")].into_iter().chain(sections)
     }
 
     /// No setting is a table, so a key that is known is refused for what it is given.
@@ -341,6 +364,14 @@ mod tests {
             Size(http.max_event_bytes as u64).to_string(),
             Size(http.max_batch_bytes as u64).to_string(),
             http.max_connections.to_string(),
+            http.max_connections_per_address.to_string(),
+            http.max_streams_per_connection.to_string(),
+            Size(http.max_head_bytes as u64).to_string(),
+            Span(http.handshake_timeout).to_string(),
+            Span(http.head_timeout).to_string(),
+            Span(http.body_timeout).to_string(),
+            Span(http.idle_timeout).to_string(),
+            Span(http.drain_timeout).to_string(),
             DEFAULT_LOG_LEVEL.to_owned(),
         ] {
             assert!(help.contains(&format!("[default: {default}]")), "{default}");
@@ -380,6 +411,15 @@ mod tests {
             "max-batch-bytes = \"1GiB\"",
             "max-connections = 0",
             "max-wait = \"100000d\"",
+            "[limits]\nmax-connections-per-address = 0",
+            "[limits]\nmax-streams-per-connection = 0",
+            "[limits]\nmax-head-bytes = 100",
+            "[limits]\nmax-head-bytes = \"1GiB\"",
+            "[limits]\nhandshake-timeout = 0",
+            "[limits]\nhead-timeout = 0",
+            "[limits]\nbody-timeout = 0",
+            "[limits]\nidle-timeout = 0",
+            "[limits]\ndrain-timeout = 0",
         ] {
             let settings: Settings = toml::from_str(text).unwrap();
             let error = settings.http().unwrap_err().to_string();
@@ -388,6 +428,27 @@ mod tests {
         for text in ["retain-age = 0", "retain-bytes = 0"] {
             assert!(toml::from_str::<Settings>(text).unwrap().retention().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn proxies_are_named_by_address_or_network() {
+        let settings: Settings = toml::from_str("trusted-proxies = [\"10.0.0.0/8\", \"::1\"]").unwrap();
+        assert_eq!(settings.http().unwrap().trusted_proxies.to_string(), "10.0.0.0/8, ::1/128");
+        let settings: Settings = toml::from_str("trusted-proxies = [\"nginx\"]").unwrap();
+        let error = settings.http().unwrap_err().to_string();
+        assert!(error.contains("`trusted-proxies`") && error.contains("`nginx`"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        for (text, expected) in
+            [("certificate", "`tls-key`: `tls-certificate` is set"), ("key", "`tls-certificate`")]
+        {
+            let settings: Settings = toml::from_str(&format!("[tls]\n{text} = \"x.pem\"")).unwrap();
+            let error = settings.tls.open().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Settings::default().tls.open().unwrap().is_none());
     }
 
     #[test]

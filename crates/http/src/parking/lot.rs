@@ -17,6 +17,7 @@ use super::mailbox::{Mailbox, Message};
 use super::shard::Shard;
 use super::template::Template;
 use crate::Face;
+use crate::permits::Permit;
 
 /// The threads that own the parked connections. They end when it is dropped.
 #[derive(Debug)]
@@ -58,15 +59,16 @@ pub(super) struct Parcel {
     pub(super) order: Order,
     /// What was read of the connection beyond the request.
     pub(super) unread: Bytes,
+    pub(super) permit: Permit,
 }
 
-/// A connection that leaves the lot.
+/// A connection that leaves the lot: it has got its answer and may ask for the next.
 #[derive(Debug)]
-pub(crate) enum Returned {
-    /// It has got its answer and may ask for the next: the socket, and what was read of it already.
-    Open(OwnedFd, Bytes),
-    /// It has ended.
-    Closed,
+pub(crate) struct Returned {
+    pub(crate) socket: OwnedFd,
+    /// What was read of it already.
+    pub(crate) unread: Bytes,
+    pub(crate) permit: Permit,
 }
 
 // === impl Slip ===
@@ -107,10 +109,10 @@ impl Lot {
     }
 
     /// Parks a connection: `unread` is what was read of it beyond the request.
-    pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes) {
+    pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes, permit: Permit) {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         if let Some(mailbox) = self.mailboxes.get(turn % self.mailboxes.len().max(1)) {
-            mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread })));
+            mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread, permit })));
         }
     }
 

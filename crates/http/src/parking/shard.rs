@@ -28,7 +28,9 @@ use super::ring::Ring;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::Face;
+use crate::limit::Limit;
 use crate::metrics::{Deliveries, Transport};
+use crate::permits::Permit;
 
 mod catch_up;
 mod delivery;
@@ -42,6 +44,8 @@ pub(super) struct Shard {
     returned: UnboundedSender<Returned>,
     epoll: OwnedFd,
     entries: Slab<Parked>,
+    /// The leave of each entry to be open, by its index.
+    permits: Vec<Option<Permit>>,
     groups: Groups,
     /// Everything up to and including this has been given to the entries that are live.
     position: Sequence,
@@ -134,6 +138,7 @@ impl Shard {
             epoll,
             counts,
             entries: Slab::new(),
+            permits: Vec::new(),
             groups: Groups::default(),
             behind: false,
             wheel: Wheel::new(),
@@ -222,7 +227,7 @@ impl Shard {
     }
 
     fn admit(&mut self, parcel: Parcel) {
-        let Parcel { socket, order, unread } = parcel;
+        let Parcel { socket, order, unread, permit } = parcel;
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
@@ -238,7 +243,6 @@ impl Shard {
         if let Err(error) = epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)
         {
             tracing::warn!(%error, "failed to watch a connection");
-            drop(self.returned.send(Returned::Closed));
             return;
         }
         let since = match order.interest.shape {
@@ -266,6 +270,10 @@ impl Shard {
             state: State::Lagging,
             readable: false,
         });
+        if self.permits.len() <= index as usize {
+            self.permits.resize_with(index as usize + 1, || None);
+        }
+        self.permits[index as usize] = Some(permit);
         if !unread.is_empty() {
             self.unread.insert(key, unread);
         }
@@ -350,7 +358,10 @@ impl Shard {
                 (true, ..) => self.close_if_stalled(key),
                 (false, State::Live, false) => self.heartbeat(key.index),
                 (false, State::Live, true) => self.time_out(key.index),
-                (false, State::Idle, _) => self.close(key.index),
+                (false, State::Idle, _) => {
+                    self.face.metrics.count_limit(Limit::IdleTimeout);
+                    self.close(key.index);
+                }
                 // What it is about to be given is sign enough of life.
                 (false, _, false) => self.entries[key.index as usize].since = self.now,
                 (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
@@ -370,6 +381,7 @@ impl Shard {
         if self.find(key).is_some_and(|entry| entry.blocked.is_some() && Some(place(entry)) == before) {
             tracing::debug!("closed a connection that took no byte for the write timeout");
             self.face.metrics.slow_closes.inc();
+            self.face.metrics.count_limit(Limit::WriteTimeout);
             self.close(key.index);
         }
     }
@@ -401,11 +413,14 @@ impl Shard {
     fn close(&mut self, index: u32) {
         let key = self.key(index);
         self.unread.remove(&key);
-        drop(self.remove(index));
-        drop(self.returned.send(Returned::Closed));
+        let (entry, permit) = self.remove(index);
+        // The socket first: only then there is room for another.
+        drop(entry);
+        drop(permit);
     }
 
-    fn remove(&mut self, index: u32) -> Parked {
+    fn remove(&mut self, index: u32) -> (Parked, Option<Permit>) {
+        let permit = self.permits[index as usize].take();
         let mut entry = self.entries.remove(index as usize);
         self.mailbox.occupy(self.entries.len());
         if let Some(template) = entry.template.take()
@@ -427,7 +442,11 @@ impl Shard {
             // The group's number may name another soon.
             self.chunks.clear();
         }
-        entry
+        if self.entries.is_empty() {
+            // What a crowd needed goes with it.
+            self.permits = Vec::new();
+        }
+        (entry, permit)
     }
 }
 

@@ -29,3 +29,4 @@ mod shutdown;
 mod slow_readers;
 mod starting;
 mod support;
+mod tls;

@@ -10,4 +10,5 @@ mod eventsource;
 mod httpx_sse;
 mod memory;
 mod program;
+mod proxies;
 mod support;

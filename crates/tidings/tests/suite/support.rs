@@ -3,6 +3,7 @@
 pub(crate) mod connection;
 pub(crate) mod deadline;
 pub(crate) mod hub;
+pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod script;
 pub(crate) mod tools;
@@ -10,5 +11,6 @@ pub(crate) mod tools;
 pub(crate) use connection::{Answer, Connection, Version};
 pub(crate) use deadline::within;
 pub(crate) use hub::Hub;
+pub(crate) use proxy::Proxy;
 pub(crate) use relay::Relay;
 pub(crate) use script::Script;

@@ -4,7 +4,6 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 
 use super::Shard;
-use crate::defaults;
 use crate::parking::group::Shape;
 use crate::parking::lot::Returned;
 use crate::parking::parked::State;
@@ -24,7 +23,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         entry.state = State::Idle;
         entry.blocked = None;
-        entry.since = self.now.saturating_add(ticks(defaults::IDLE_TIMEOUT));
+        entry.since = self.now.saturating_add(ticks(self.face.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
         self.mailbox.count(&interest.selection, false);
         self.counts.of(&interest.shape).leave();
@@ -73,9 +72,11 @@ impl Shard {
         let key = self.key(index);
         let mut unread = self.unread.remove(&key).unwrap_or_default().to_vec();
         unread.extend_from_slice(request);
-        let entry = self.remove(index);
+        let (entry, permit) = self.remove(index);
         // What fails here fails again, and is noticed, when the connection is used.
         let _ = rustix::event::epoll::delete(&self.epoll, &entry.socket);
-        drop(self.returned.send(Returned::Open(entry.socket, unread.into())));
+        if let Some(permit) = permit {
+            drop(self.returned.send(Returned { socket: entry.socket, unread: unread.into(), permit }));
+        }
     }
 }

@@ -184,7 +184,7 @@ pub(crate) fn error_file(folder: &Path) -> File {
 
 /// A free port that the system gives to nobody who asks for any port, so that a hub finds it free again when it
 /// is started again.
-fn quiet_port() -> u16 {
+pub(crate) fn quiet_port() -> u16 {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let end = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768);
     (0..100)
