@@ -26,8 +26,8 @@ export interface Source {
   close(): void;
 }
 
-/** What a page hears when it, or the network, comes back. */
-const WAKING = ["online", "pageshow", "visibilitychange"];
+/** What a page hears when it or the network comes back, or goes. */
+const WAKING = ["offline", "online", "pageshow", "visibilitychange"];
 
 /** The life of a subscription, from attempt to attempt: one loop over one cursor, whichever the transport. */
 export function session(at: URL, settings: Settings, sink: Sink): Source {
@@ -101,8 +101,8 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   function wake({ type, persisted }: Event & { persisted?: boolean }): void {
     // After a change of network, or in a page that comes back out of the browser's cache, the connection may be
     // dead without a sign. A new one costs little, and loses nothing.
-    if ((type === "online" || persisted) && !named && !paused) {
-      span.abort(new TidingsError("broken", "the network or the page was away"));
+    if ((type.endsWith("line") || persisted) && !named && !paused) {
+      span.abort(new TidingsError("unreachable", "the network or the page was away"));
     } else span.check();
   }
 
