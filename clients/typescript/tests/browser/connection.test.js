@@ -27,8 +27,7 @@ const followers = {
 for (const [name, open] of Object.entries(followers)) {
   test(`${name} over HTTP/1.1: nothing is lost or repeated while the hub is killed under load`, async (t) => {
     const hub = await Hub.start(t);
-    const { newContext } = await browser(t).then((browser) => ({ newContext: () => browser.newContext() }));
-    const tab = await page(await newContext(), hub.url);
+    const tab = await page(await (await browser(t)).newContext(), hub.url);
     await tab.evaluate(open, "/topics/a");
     await told(tab, { status: "open" });
     const publishing = (async () => {
@@ -44,9 +43,8 @@ for (const [name, open] of Object.entries(followers)) {
   });
 
   test(`${name} over HTTP/2 and TLS: twelve topics at once in one page`, async (t) => {
-    const hub = await Hub.start(t);
-    const origin = await nginx(t, hub, { tls: true, location: "proxy_read_timeout 1h;" });
-    const tab = await page(await (await browser(t)).newContext(), origin);
+    const hub = await Hub.startTls(t);
+    const tab = await page(await (await browser(t)).newContext(), hub.url);
     for (const n of numbers(12)) await tab.evaluate(open, `/topics/t/${n}`);
     // Over HTTP/1.1, a browser opens six connections to a host: the seventh stream would wait for ever.
     await tab.waitForFunction(() => states.filter(({ status }) => status === "open").length === 12);
@@ -62,7 +60,7 @@ for (const [name, open] of Object.entries(followers)) {
 
 test("where a proxy buffers, the client goes on by long poll from where it is", async (t) => {
   const hub = await Hub.start(t);
-  const origin = await nginx(t, hub, { location: "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;" });
+  const origin = await nginx(t, hub, "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;");
   const tab = await page(await (await browser(t)).newContext(), origin);
   await publish(hub.topic("a"), 0);
   await tab.evaluate(() => void follow(connect("/topics/a", { since: "earliest", firstByte: 1_000 })));
@@ -124,4 +122,21 @@ test("a page publishes", async (t) => {
   const tab = await page(await (await browser(t)).newContext(), hub.url);
   const { topic, repeated } = await tab.evaluate(() => publish("/topics/a", { price: 1 }, { event: "tick" }));
   assert.deepEqual([topic, repeated], ["a", false]);
+});
+
+test("a page of another origin uses a hub that names it, with a token", async (t) => {
+  const home = await Hub.start(t);
+  const hub = await Hub.start(t, "--cors-origins", home.url);
+  const other = await Hub.start(t);
+  const tab = await page(await (await browser(t)).newContext(), home.url);
+  await tab.evaluate(async (url) => {
+    follow(connect(`${url}/topics/a`, { token: async () => "secret" }));
+    await publish(`${url}/topics/b`, 1, { token: "secret" });
+  }, hub.url);
+  await told(tab, { status: "open" });
+  await publish(hub.topic("a"), 1);
+  assert.deepEqual(await seen(tab, 1), [1]);
+  // A browser does not say that it is for CORS; the state says all the same that nothing comes from there.
+  await tab.evaluate((url) => void follow(connect(`${url}/topics/a`)), other.url);
+  await tab.waitForFunction(() => states.some(({ error }) => error?.kind === "unreachable"));
 });

@@ -1,6 +1,6 @@
 // A real hub: a process of its own, on a port of its own, that can be killed and started again.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,6 +33,21 @@ export class Hub {
     return hub;
   }
 
+  /** Starts a hub that speaks TLS, with a certificate of its own. */
+  static async startTls(test, ...flags) {
+    const folder = mkdtempSync(join(tmpdir(), "tidings-tls-"));
+    const [certificate, key] = [join(folder, "certificate.pem"), join(folder, "key.pem")];
+    execFileSync(
+      "openssl",
+      ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat(
+        ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+      ),
+      { stdio: "ignore" },
+    );
+    test.after(() => rmSync(folder, { recursive: true }));
+    return Hub.start(test, "--tls-certificate", certificate, "--tls-key", key, ...flags);
+  }
+
   /** Starts it again, on the same port and over the same log. */
   async resume() {
     const flags = ["serve", "--listen", this.listen, "--log", `disk:${join(this.folder, "log")}`, ...this.flags];
@@ -57,8 +72,13 @@ export class Hub {
     await this.gone;
   }
 
+  /** Where a program on this machine can do without TLS. */
+  get cleartext() {
+    return `http://${this.listen}`;
+  }
+
   topic(topic) {
-    return `${this.url}/topics/${topic}`;
+    return `${this.cleartext}/topics/${topic}`;
   }
 
   /** Publishes a text without the client under test. */
@@ -66,11 +86,5 @@ export class Hub {
     const answer = await fetch(this.topic(topic) + query, { method: "POST", body: data });
     if (!answer.ok) throw new Error(await answer.text());
     return answer.json();
-  }
-
-  /** How many subscribers there are of a transport. */
-  async subscribers(label) {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
-    return text.split("\n").filter((line) => line.includes("subscribers") && line.includes(label));
   }
 }

@@ -1,6 +1,6 @@
 // nginx in front of a hub, as it comes from the distribution.
 
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -17,23 +17,9 @@ export async function freePort() {
   return port;
 }
 
-/** A certificate for the loopback address. */
-export function certificate(folder) {
-  const [certificate, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
-  execFileSync(
-    "openssl",
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat(
-      ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", key, "-out", certificate],
-    ),
-    { stdio: "ignore" },
-  );
-  return { certificate, key };
-}
-
-export async function nginx(test, hub, { location = "", tls = false } = {}) {
+export async function nginx(test, hub, location = "") {
   const folder = mkdtempSync(join(tmpdir(), "tidings-nginx-"));
   const port = await freePort();
-  const pair = tls && certificate(folder);
   writeFileSync(
     join(folder, "nginx.conf"),
     `daemon off; master_process off; pid ${folder}/pid; error_log ${folder}/error.log;
@@ -43,8 +29,7 @@ export async function nginx(test, hub, { location = "", tls = false } = {}) {
        client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder};
        uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
        server {
-         listen 127.0.0.1:${port} ${tls ? "ssl http2" : ""};
-         ${tls ? `ssl_certificate ${pair.certificate}; ssl_certificate_key ${pair.key};` : ""}
+         listen 127.0.0.1:${port};
          location / { proxy_pass http://${hub.listen}; proxy_http_version 1.1; proxy_set_header Connection ""; ${location} }
        }
      }`,
@@ -64,7 +49,7 @@ export async function nginx(test, hub, { location = "", tls = false } = {}) {
       gone.then(() => Promise.reject(new Error("nginx did not start"))),
     ]);
     socket.destroy();
-    if (up) return `${tls ? "https" : "http"}://localhost:${port}`;
+    if (up) return `http://127.0.0.1:${port}`;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
