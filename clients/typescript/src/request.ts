@@ -7,7 +7,7 @@ export interface RequestOptions {
   /** The bearer token, or what supplies one: it is asked again for each attempt. */
   token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
   /** Further headers. In a browser, they make requests to another origin ask the hub first. */
-  headers?: HeadersInit;
+  headers?: Record<string, string>;
   /** Whether cookies are sent to another origin. */
   credentials?: RequestCredentials;
   /** What sends requests, instead of the global `fetch`. */
@@ -17,55 +17,48 @@ export interface RequestOptions {
 /** The URL of a topic, which in a page may be relative to it. */
 export const locate = (url: string | URL): URL => new URL(url, globalThis.location?.href);
 
-/** Sends a request, and lets its answer through where all is well: 200, 201 and 204. */
+/** Sends a request, and lets its answer through where it is of this type, or 204. */
 export async function send(
   url: URL,
   { token, ...options }: RequestOptions,
   span: Span,
-  fields: Record<string, string>,
-  body?: BodyInit,
+  type: string,
+  { headers, ...init }: RequestInit,
 ): Promise<Response> {
-  const headers = new Headers(options.headers);
   let doing: ErrorKind = "token";
   span.start();
   try {
-    for (const name in fields) headers.set(name, fields[name]!);
     // The supplier of tokens is another one's, and knows nothing of the signal.
     if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
-    span.signal.throwIfAborted();
-    if (token) headers.set("Authorization", "Bearer " + token);
-    doing = "unreachable";
-    const response = await (options.fetch ?? fetch)(url, {
-      method: body === undefined ? "GET" : "POST",
-      headers,
+    const request = new Request(url, {
+      ...init,
+      headers: { ...options.headers, ...(headers as object), ...(token && { authorization: "Bearer " + token }) },
       signal: span.signal,
       // A redirect could turn a publish into a read, or carry the token elsewhere.
       redirect: "manual",
       cache: "no-store",
-      credentials: options.credentials ?? "same-origin",
-      body: body ?? null,
+      credentials: options.credentials!,
     });
-    const { status } = response;
-    if (status === 200 || status === 201 || status === 204) return response;
-    if (status < 400) throw unexpected(response);
-    const problem: Problem = has(response, "application/problem+json") && (await json(response, span).catch(() => 0));
+    doing = "unreachable";
+    const response = await (options.fetch ?? fetch)(request);
+    const { status, statusText } = response;
+    const is = (type: string) => response.headers.get("content-type")?.startsWith(type);
+    if (status === 204 || (response.ok && is(type))) return response;
+    // Browsers show nothing of a redirect that is not followed, not even its status.
+    if (status < 400) {
+      throw new TidingsError("unexpected", `${status || "a redirect"}, ${response.headers.get("content-type")}`, { status });
+    }
+    const problem: Problem = is("application/problem+json") && (await json(response, span).catch(() => 0));
     const after = response.headers.get("retry-after")!;
     throw new TidingsError(
       status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
-      `${status}: ${problem?.detail ?? response.statusText}`,
+      `${status}: ${problem?.detail ?? statusText}`,
       // Seconds, or a date.
       { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
     );
   } catch (error) {
     throw blame(span, doing, error);
   }
-}
-
-const has = ({ headers }: Response, type: string) => headers.get("content-type")?.startsWith(type);
-
-/** Lets an answer pass only where it is of this type. */
-export function demand(response: Response, type: string): void {
-  if (!has(response, type)) throw unexpected(response);
 }
 
 /** The pieces of a body, as text. The time in which they are dealt with is not the span's. */
@@ -82,8 +75,6 @@ export async function* pieces(response: Response, span: Span): AsyncGenerator<st
     }
   } catch (error) {
     throw blame(span, "broken", error);
-  } finally {
-    reader.cancel().catch(() => {});
   }
 }
 
@@ -92,7 +83,7 @@ export async function json(response: Response, span: Span, limit: number = ANSWE
   let text = "";
   for await (const piece of pieces(response, span)) {
     text += piece;
-    if (text.length > limit) throw tooLarge();
+    if (text.length > limit) throw malformed(TOO_LARGE);
   }
   return parse(text);
 }
@@ -105,16 +96,9 @@ export function parse(text: string): any {
   }
 }
 
-/** Whether a value has what the client itself needs of an event. */
-export const isEvent = (value: any): boolean => typeof value?.id === "string" && "data" in value;
+export const TOO_LARGE = "it is too large";
 
 export const malformed = (words: string): TidingsError => new TidingsError("malformed", words);
-
-export const tooLarge = (): TidingsError => malformed("it is too large");
-
-// Browsers show nothing of a redirect that is not followed, not even its status.
-const unexpected = ({ status, headers }: Response): TidingsError =>
-  new TidingsError("unexpected", `${status || "a redirect"}, ${headers.get("content-type")}`, { status });
 
 /** Another one's error, in the client's words. What was aborted failed for the reason that it was aborted for. */
 const blame = ({ signal }: Span, kind: ErrorKind, cause: any): unknown =>

@@ -36,11 +36,9 @@ export interface Subscription<Events extends object = Record<string, any>> {
   [Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined>;
 }
 
-const RESERVED = ["*", "gap", "state"];
-
 export function subscribe<Events extends object>(settings: Settings, begin: (sink: Sink) => Source): Subscription<Events> {
   const store = typeof settings.store === "string" ? localStore(settings.store) : settings.store;
-  const listeners: Record<string, Set<(told: any) => void>> = Object.create(null);
+  const listeners = new Set<[type: string, listener: (told: any) => void]>();
   let cursor = settings.cursor;
   let saved: string | undefined;
   let state: State = { status: "connecting", transport: settings.transports[0]! };
@@ -55,8 +53,9 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   const change = () => new Promise<void>((resolve) => waiting.push(resolve));
   const changed = () => waiting.splice(0).forEach((resolve) => resolve());
 
-  function emit(type: string, told: unknown): void {
-    for (const listener of listeners[type] ?? []) {
+  function emit(told: unknown, type: string, all?: string): void {
+    for (const [of, listener] of [...listeners]) {
+      if (of !== type && of !== all) continue;
       try {
         listener(told);
       } catch (error) {
@@ -74,7 +73,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       over = true;
       source.close();
     }
-    emit("state", state);
+    emit(state, "state");
     changed();
   }
 
@@ -83,12 +82,8 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     const { event, gap } = step;
     size -= step.size ?? 0;
     cursor = step.cursor;
-    if (gap) emit("gap", gap);
-    if (event) {
-      const { event: type = "message" } = event;
-      if (!RESERVED.includes(type)) emit(type, event);
-      emit("*", event);
-    }
+    if (gap) emit(gap, "gap");
+    if (event) emit(event, "*", ["gap", "state"].includes(event.event!) ? "*" : (event.event ?? "message"));
     if (step.end) enter({ status: "ended" });
     changed();
     return step;
@@ -97,7 +92,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   /** Gives what came to the listeners, where there are any for events. */
   function deliver(): void {
     const heard = ({ event, gap }: Step) =>
-      (!event && !gap) || Object.keys(listeners).some((type) => type !== "gap" && type !== "state" && listeners[type]!.size);
+      (!event && !gap) || [...listeners].some(([type]) => type !== "gap" && type !== "state");
     while (queue[0] && !paused && !pulled && heard(queue[0])) take();
     if (!pulled) save();
     changed();
@@ -142,10 +137,11 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       return cursor;
     },
     on(type: string, listener: (told: any) => void) {
-      (listeners[type] ??= new Set()).add(listener);
+      const entry: [string, typeof listener] = [type, listener];
+      listeners.add(entry);
       // Not at once, so that listeners that are added together hear the same.
       queueMicrotask(deliver);
-      return () => void listeners[type]!.delete(listener);
+      return () => void listeners.delete(entry);
     },
     pause() {
       if (over || paused) return;

@@ -2,28 +2,28 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TidingsError } from "tidings";
 import { Backoff } from "../dist/backoff.js";
-import { Ladder } from "../dist/ladder.js";
+import { climb } from "../dist/ladder.js";
 import { order } from "../dist/share/order.js";
 
 const of = (kind, more) => new TidingsError(kind, "", more);
 const all = ["sse", "long-poll", "poll"];
 
 test("a stream that does not begin is followed by a poll at once", () => {
-  const ladder = new Ladder(all, 60_000);
+  const ladder = climb(all, 60_000);
   assert.equal(ladder.rung(), "sse");
   assert.equal(ladder.failed(of("stalled")), true);
-  assert.deepEqual([ladder.rung(), ladder.proven], ["long-poll", false]);
+  assert.deepEqual([ladder.rung(), ladder.proven()], ["long-poll", false]);
 });
 
 test("where polls fail too, the stream was not to blame", () => {
-  const ladder = new Ladder(all, 60_000);
+  const ladder = climb(all, 60_000);
   ladder.failed(of("stalled"));
   assert.equal(ladder.failed(of("unreachable")), false);
   assert.equal(ladder.rung(), "sse");
 });
 
 test("streams that keep failing are given up, but not for a hub that is down or says that it is", () => {
-  const ladder = new Ladder(all, 60_000);
+  const ladder = climb(all, 60_000);
   for (let n = 0; n < 100; n++) {
     for (const error of [of("unreachable"), of("token"), of("unavailable", { status: 503 }), of("unavailable", { status: 429 })]) {
       ladder.failed(error);
@@ -37,7 +37,7 @@ test("streams that keep failing are given up, but not for a hub that is down or 
 });
 
 test("a success forgets the failures before", () => {
-  const ladder = new Ladder(all, 60_000);
+  const ladder = climb(all, 60_000);
   for (let n = 0; n < 10; n++) {
     ladder.failed(of("ended"));
     ladder.failed(of("broken"));
@@ -48,7 +48,7 @@ test("a success forgets the failures before", () => {
 
 test("long polls that keep failing become short ones, and streams come back", (t) => {
   t.mock.timers.enable({ apis: ["Date"] });
-  const ladder = new Ladder(all, 60_000);
+  const ladder = climb(all, 60_000);
   ladder.failed(of("stalled"));
   ladder.succeeded();
   ladder.failed(of("late"));
@@ -66,7 +66,7 @@ test("long polls that keep failing become short ones, and streams come back", (t
 
 test("a transport that was asked for alone is kept", () => {
   for (const transport of all) {
-    const ladder = new Ladder([transport], 0);
+    const ladder = climb([transport], 0);
     for (let n = 0; n < 10; n++) {
       assert.equal(ladder.failed(of("stalled")), false);
       assert.equal(ladder.rung(), transport);
@@ -77,7 +77,7 @@ test("a transport that was asked for alone is kept", () => {
 test("delays are spread below a bound that doubles up to a cap, and begin anew", () => {
   const longest = (attempt, base) => {
     const backoff = new Backoff();
-    if (base !== undefined) backoff.base = base;
+    if (base !== undefined) backoff.from(base);
     return Math.max(...Array.from({ length: 500 }, () => ((backoff.attempt = attempt), backoff.after(of("broken"), {}))));
   };
   for (const [attempt, bound] of [1, 2, 4, 8, 16, 30, 30].entries()) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { publish } from "tidings";
 import { Hub } from "./support/hub.js";
-import { page, problem, script } from "./support/script.js";
+import { problem, script } from "./support/script.js";
 
 const receipt = (status) => (response) => {
   response.writeHead(status, { "content-type": "application/json" });
@@ -41,15 +41,6 @@ test("a hub that is away is waited for, for so long", async (t) => {
   assert.match((await published).id, /-1$/);
 });
 
-test("a publish can be given up", async (t) => {
-  const hub = await Hub.start(t);
-  await hub.kill();
-  const abort = new AbortController();
-  const published = publish(hub.topic("a"), "x", { signal: abort.signal });
-  setTimeout(() => abort.abort(new Error("enough")), 20);
-  await assert.rejects(published, /enough/);
-});
-
 test("a topic ends with an event, an empty one, or none", async (t) => {
   const hub = await Hub.start(t);
   assert.match((await publish(hub.topic("a"), "x", { close: true })).id, /-1$/);
@@ -70,5 +61,4 @@ test("a token is asked for again where it is refused, and what is no answer of a
     response.end("<h1>");
   });
   await assert.rejects(publish(portal.url, "x", { retryFor: 0 }), { kind: "unexpected" });
-  await assert.rejects(publish((await script(t, page({}))).url, () => {}), TypeError);
 });
