@@ -92,7 +92,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   /** Gives what came to the listeners, where there are any for events. */
   function deliver(): void {
     const heard = ({ event, gap }: Step) =>
-      (!event && !gap) || [...listeners].some(([type]) => type !== "gap" && type !== "state");
+      (!event && !gap) || [...listeners].some(([type]) => type !== "state" && (gap || type !== "gap"));
     while (queue[0] && !paused && !pulled && heard(queue[0])) take();
     if (!pulled) save();
     changed();
