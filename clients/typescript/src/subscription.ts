@@ -68,8 +68,10 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   }
 
   function enter(entered: State): void {
+    // Nothing comes after the end.
+    if (over) return;
     state = entered;
-    if (entered.status === "ended" || entered.status === "closed" || entered.status === "failed") {
+    if (["ended", "closed", "failed"].includes(state.status)) {
       over = true;
       source.close();
     }
@@ -144,24 +146,22 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       return () => void listeners.delete(entry);
     },
     pause() {
-      if (over || paused) return;
       paused = true;
       source.pause(true);
       enter({ status: "paused" });
     },
     resume() {
-      if (over || !paused) return;
+      if (!paused || over) return;
       paused = false;
       source.pause(false);
       deliver();
     },
     close() {
-      if (over) return;
       queue = [];
       enter({ status: "closed" });
     },
     async *[Symbol.asyncIterator]() {
-      if (pulled) throw new TypeError("there is a loop already: connect again for another");
+      if (pulled) throw new TypeError("there can be one loop");
       pulled = true;
       try {
         for (;;) {
