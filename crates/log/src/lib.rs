@@ -22,6 +22,7 @@ pub use append::{Appended, Batch, Idempotency};
 pub use disk::{DiskConfig, DiskLog, Durability, OpenError};
 pub use error::{AppendError, LogUnavailable, ReadError};
 pub use follower::Follower;
+pub use idempotency::Fingerprint;
 pub use log::{BoxFuture, Log};
 pub use memory::MemoryLog;
 pub use read::{Bounds, Chunk, Place, ReadLimits, TopicQuery};

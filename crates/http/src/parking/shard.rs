@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use slab::Slab;
 use tidings_hub::PullLimits;
-use tidings_protocol::Sequence;
+use tidings_protocol::{Epoch, GapReason, Sequence};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -43,6 +43,8 @@ pub(super) struct Shard {
     epoll: OwnedFd,
     entries: Slab<Parked>,
     groups: Groups,
+    /// Which log the entries' places are in.
+    epoch: Epoch,
     /// Everything up to and including this has been given to the entries that are live.
     position: Sequence,
     /// Whether there is more after `position`.
@@ -124,8 +126,10 @@ impl Shard {
             lines: face.metrics.deliveries(Transport::Lines),
             long_poll: face.metrics.deliveries(Transport::LongPoll),
         };
+        let end = face.hub.end();
         Ok(Self {
-            position: face.hub.latest(),
+            epoch: end.epoch,
+            position: end.sequence,
             write_timeout: ticks(face.config.write_timeout),
             face,
             mailbox,
@@ -226,7 +230,10 @@ impl Shard {
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
-            self.position = self.face.hub.latest();
+            let end = self.face.hub.end();
+            (self.epoch, self.position) = (end.epoch, end.sequence);
+        } else if order.cursor.epoch != self.epoch {
+            self.renew();
         }
         let index = narrow(self.entries.vacant_key());
         self.generation = self.generation.wrapping_add(1);
@@ -255,8 +262,8 @@ impl Shard {
             generation: key.generation,
             group,
             place,
-            cursor: order.cursor,
-            told: order.cursor,
+            cursor: order.cursor.sequence,
+            told: order.cursor.sequence,
             pending: (!order.opening.is_empty())
                 .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
             template,
@@ -270,10 +277,13 @@ impl Shard {
             self.unread.insert(key, unread);
         }
         self.schedule(index);
-        if self.draining {
-            self.dismiss(index);
-        } else {
+        if order.cursor.epoch != self.epoch {
+            self.tell_gap(index, GapReason::Unknown, order.cursor);
+        } else if !self.draining {
             self.resume(index);
+        }
+        if self.draining && self.find(key).is_some() {
+            self.dismiss(index);
         }
     }
 
