@@ -28,6 +28,7 @@ mod frames;
 mod head;
 mod linger;
 mod metrics;
+mod opening;
 mod parking;
 mod poll;
 mod problem;
@@ -42,4 +43,5 @@ mod topics;
 
 pub use config::{HttpConfig, defaults};
 pub use face::Face;
+pub use opening::answer_while_opening;
 pub use server::{Server, listen};

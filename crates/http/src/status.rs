@@ -9,6 +9,10 @@ use crate::problem::Refusal;
 
 /// The process serves.
 pub(crate) fn health(_: &Face) -> Response {
+    alive()
+}
+
+pub(crate) fn alive() -> Response {
     plain("ok\n".into(), "text/plain; charset=utf-8")
 }
 

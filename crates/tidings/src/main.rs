@@ -8,6 +8,7 @@ use tidings_client::{PublishError, SubscribeError};
 
 mod bench;
 mod connection;
+mod engine;
 mod failure;
 mod heap;
 mod lines;

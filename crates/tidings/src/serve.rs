@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tidings_engine::EngineConfig;
 use tidings_http::{Face, Server};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::engine;
 use crate::heap;
 use crate::logging;
 use crate::settings::Settings;
@@ -56,7 +59,12 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
         tracing::warn!(%address, "everyone who reaches this address may publish and read");
     }
 
-    let log = open(&settings)?;
+    let (waiting, reason) = watch::channel(String::new());
+    let log = tokio::select! {
+        log = open(&settings, waiting) => log?,
+        () = tidings_http::answer_while_opening(&listener, reason) => return Ok(()),
+        () = told_to_end(&mut ends) => return Ok(()),
+    };
     let bounds = log.bounds();
     tracing::info!(
         log = %settings.log(),
@@ -74,21 +82,18 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let server = Server::new(face, listener);
     announce(&format!("tidings listening on http://{address}"))?;
 
-    let shutdown = async {
-        let [terminate, interrupt] = &mut ends;
-        tokio::select! {
-            () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
-            () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
-        }
-    };
-    server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
+    server.serve(told_to_end(&mut ends)).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
     Ok(())
 }
 
-fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
+/// Opens the log. An engine may be long in coming.
+async fn open(
+    settings: &Settings,
+    waiting: watch::Sender<String>,
+) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
     let (retention, window) = (settings.retention()?, settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
@@ -100,6 +105,11 @@ fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync
                 .map_err(|error| format!("failed to open the log in {}: {error}", folder.display()))?;
             Ok(Arc::new(log))
         }
+        LogPlace::Engine(url) => {
+            let config = EngineConfig { retention, idempotency_window: window };
+            let engine = url.engine(config).map_err(|error| format!("failed to set `log`: {error}"))?;
+            engine::open(engine, config, waiting).await
+        }
     }
 }
 
@@ -109,7 +119,15 @@ async fn warm(hub: Hub) {
     }
 }
 
-async fn next(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
+async fn told_to_end(ends: &mut [std::io::Result<Signal>; 2]) {
+    let [terminate, interrupt] = ends;
+    tokio::select! {
+        () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
+        () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
+    }
+}
+
+async fn next(signal: &mut std::io::Result<Signal>) {
     match signal {
         Ok(signal) => drop(signal.recv().await),
         Err(error) => {
