@@ -19,6 +19,11 @@ const ENGINES: &[Kind] = &[
         schemes: &["nats", "tls"],
         make: |address, config| Ok(Arc::new(tidings_nats::Nats::new(address, config)?)),
     },
+    #[cfg(feature = "redis")]
+    Kind {
+        schemes: &["redis", "rediss"],
+        make: |address, config| Ok(Arc::new(tidings_redis::Redis::new(address, config)?)),
+    },
 ];
 
 struct Kind {

@@ -116,10 +116,10 @@ impl Options {
                         match event {
                             async_nats::Event::Disconnected | async_nats::Event::Closed => lost.cancel(),
                             async_nats::Event::ServerError(error) => {
-                                tracing::warn!(%error, "NATS reports an error")
+                                tracing::warn!(%error, "NATS reports an error");
                             }
                             async_nats::Event::SlowConsumer(_) => {
-                                tracing::warn!("NATS sends faster than is taken")
+                                tracing::warn!("NATS sends faster than is taken");
                             }
                             _ => {}
                         }

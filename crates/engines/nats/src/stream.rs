@@ -53,7 +53,7 @@ pub(crate) async fn open(
         match set(context, changed).await {
             Ok(()) => tracing::info!(stream = options.stream, "set the stream's retention as it is set here"),
             Err(error) => {
-                tracing::warn!(stream = options.stream, %error, "failed to set the stream's retention")
+                tracing::warn!(stream = options.stream, %error, "failed to set the stream's retention");
             }
         }
     }
