@@ -20,7 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
-use self::auth::AuthSettings;
+pub(crate) use self::auth::AuthSettings;
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -194,11 +194,6 @@ impl Settings {
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text)
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
-    }
-
-    /// Nothing but where the secret is.
-    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
-        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
     }
 
     /// These settings, and for what they leave open, others.
