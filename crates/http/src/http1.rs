@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT, HOST};
 use http::{HeaderValue, Request, Version};
@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::connection::{Host, Parts, Peer, Wire};
 use crate::kept::keep;
+use crate::metrics::Speaks;
 use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
 use crate::problem::Refusal;
@@ -37,7 +38,8 @@ struct Departure {
 type Leaving = Arc<Mutex<Option<Departure>>>;
 
 impl Host {
-    pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, peer: Peer) {
+    pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
+        peer.permit.speaks(Speaks { version: 1, tls: T::ENCRYPTED });
         let leaving = Leaving::default();
         let service = service_fn({
             let (host, leaving, progress) = (Arc::clone(&self), Arc::clone(&leaving), Arc::clone(&progress));
@@ -117,7 +119,7 @@ impl Host {
         leaving: Leaving,
     ) -> Response {
         if let Err(refusal) = check_host(&request) {
-            return closing(refusal.into_response());
+            return closing(self.refuse(&request, peer, refusal));
         }
         // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
         // for unless it is told (RFC 9110 §10.1.1).

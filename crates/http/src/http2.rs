@@ -14,12 +14,14 @@ use crate::connection::{Host, Peer, Wire};
 use crate::defaults;
 use crate::kept::keep;
 use crate::limit::Limit;
+use crate::metrics::Speaks;
 use crate::paced::pace;
 use crate::socket::Progress;
 use crate::streams::Streams;
 
 impl Host {
-    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, peer: Peer) {
+    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
+        peer.permit.speaks(Speaks { version: 2, tls: T::ENCRYPTED });
         let config = &self.face.config;
         // Dropping them ends every stream.
         let streams = Streams::new(&self.face, progress);

@@ -14,6 +14,7 @@
 
 mod chunk;
 mod group;
+mod leases;
 mod lot;
 mod mailbox;
 mod page;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::limit::Limit;
-use crate::metrics::Metrics;
+use crate::metrics::{Counted, Metrics, Speaks};
 use crate::{ClientAddress, Face, HttpConfig};
 
 /// The connections that a server may have: so many in all, and so many from one address.
@@ -26,6 +26,8 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Permit {
     origin: Share,
+    /// What it is known to speak.
+    speaks: Option<Counted>,
 }
 
 /// What counts against the limit of an address for as long as it lives.
@@ -66,14 +68,14 @@ impl Permits {
         let origin = self.share(from)?;
         room.forget();
         self.0.metrics.connections.inc();
-        Some(Permit { origin })
+        Some(Permit { origin, speaks: None })
     }
 
     /// Gives a connection the room that there is for it. It counts for no address.
     pub(crate) fn admit_proxy(&self, room: SemaphorePermit<'_>) -> Permit {
         room.forget();
         self.0.metrics.connections.inc();
-        Permit { origin: self.uncounted() }
+        Permit { origin: self.uncounted(), speaks: None }
     }
 
     /// Counts one more for an address, unless it has as many as it may.
@@ -106,6 +108,11 @@ impl Permit {
     /// The connection is now counted for whom it is used by.
     pub(crate) fn count_for(&mut self, share: Share) {
         self.origin = share;
+    }
+
+    /// The connection speaks a protocol.
+    pub(crate) fn speaks(&mut self, speaks: Speaks) {
+        self.speaks = Some(self.origin.0.permits.0.metrics.speaking(speaks));
     }
 
     /// The connection is a proxy's again, and counted for nobody.

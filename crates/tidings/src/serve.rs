@@ -53,13 +53,20 @@ async fn serve(
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let tls = settings.tls.open()?;
+    let auth = settings.auth.auth()?;
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listeners = listen(&settings, sockets).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    for address in &addresses {
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "everyone who reaches this address may publish and read");
+    if auth.is_none() {
+        if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+            return Err(format!(
+                "failed to listen on {address}: nothing says who may publish and read there; name a key that tokens are \
+                 signed with (`--auth-hs256-secret-file FILE`, `--auth-public-key-file FILE` or `--auth-jwks-url URL`), or \
+                 what needs no token (`--auth-anonymous-publish '**' --auth-anonymous-subscribe '**'` is everything)"
+            )
+            .into());
         }
+        tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
     }
 
     let log = open(&settings)?;
@@ -72,9 +79,13 @@ async fn serve(
         "opened the log"
     );
     let hub = Hub::new(log, hub_config);
-    let face = Face::new(hub.clone(), http_config);
+    let mut face = Face::new(hub.clone(), http_config);
     // Both end with this function.
     let mut chores = JoinSet::new();
+    if let Some(auth) = auth {
+        face = face.with_auth(auth.clone());
+        chores.spawn(async move { auth.warm().await });
+    }
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(face.clone()));
     let mut server = Server::new(face, listeners);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
 mod allowances;
+mod auth;
 mod batches;
 mod closing;
 mod connections;
@@ -21,6 +22,7 @@ mod json_lines;
 mod limits;
 mod listing;
 mod long_polling;
+mod metrics;
 mod names;
 mod negotiation;
 mod operations;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod access_log;
 mod activation;
 mod chaos;
 mod chromium;
@@ -16,3 +17,4 @@ mod program;
 mod proxies;
 mod support;
 mod tls;
+mod tokens;
