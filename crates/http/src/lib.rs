@@ -39,6 +39,7 @@ mod lease;
 mod limit;
 mod linger;
 mod listener;
+mod memory;
 mod metrics;
 mod paced;
 mod parking;
