@@ -40,6 +40,7 @@ mod lease;
 mod limit;
 mod linger;
 mod listener;
+mod memory;
 mod metrics;
 mod opening;
 mod paced;

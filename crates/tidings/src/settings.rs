@@ -348,7 +348,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 44);
+        assert_eq!(flags, 45);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
@@ -385,6 +385,7 @@ mod tests {
             http.max_connections.to_string(),
             format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),
+            Size(http.max_buffered_bytes as u64).to_string(),
             Size(http.max_head_bytes as u64).to_string(),
             Span(http.handshake_timeout).to_string(),
             Span(http.head_timeout).to_string(),
@@ -434,6 +435,7 @@ mod tests {
             "[limits]\nmax-streams-per-connection = 0",
             "[limits]\nmax-connections-per-subject = 0",
             "[limits]\nmax-topics-per-request = 0",
+            "[limits]\nmax-buffered-bytes = \"1MiB\"",
             "[limits]\nmax-head-bytes = 100",
             "[limits]\nmax-head-bytes = \"1GiB\"",
             "[limits]\nhandshake-timeout = 0",
