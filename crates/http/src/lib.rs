@@ -53,6 +53,7 @@ mod stream;
 mod streams;
 mod tls;
 mod topics;
+mod trace;
 
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};

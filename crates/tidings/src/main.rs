@@ -17,6 +17,8 @@ mod serve;
 mod settings;
 mod subscribe;
 mod terminal;
+#[cfg(feature = "otlp")]
+mod traces;
 mod value;
 
 /// The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.

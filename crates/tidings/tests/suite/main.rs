@@ -10,6 +10,8 @@ mod curl;
 mod eventsource;
 mod httpx_sse;
 mod memory;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod program;
 mod proxies;
 mod support;

@@ -91,6 +91,11 @@ impl Proxy {
         self.place.listen
     }
 
+    /// The folder that it may write to.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.place.folder
+    }
+
     /// Has it read its configuration again, and waits until other workers serve.
     pub(crate) async fn reload(&self) {
         self.kind.write(&self.place, &(self.configure)(&self.place));
@@ -225,7 +230,7 @@ impl Drop for Daemon {
         if self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
             // Not SIGKILL, which would leave the workers behind.
             let _ = kill_process(self.process(), Signal::TERM);
-            let _ = self.0.wait();
+            drop(self.0.wait());
         }
     }
 }
