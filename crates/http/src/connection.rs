@@ -231,7 +231,7 @@ impl Host {
         match self.permits.share(client) {
             Some(share) => Ok((client, Some(share))),
             None => {
-                let most = self.face.config.max_connections_per_address;
+                let most = self.face.config.max_connections_of(client.address());
                 let detail =
                     format!("this address has {most} requests under way, the most that one may have");
                 Err(Refusal::new(ProblemKind::TooManyRequests, detail))

@@ -23,6 +23,7 @@ use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
 use crate::problem::Refusal;
 use crate::socket::{HeadTimer, Progress};
+use crate::strict::Strict;
 use crate::{defaults, head};
 
 /// A response that is to be given in the lot.
@@ -58,7 +59,7 @@ impl Host {
             .header_read_timeout(self.face.config.head_timeout)
             .max_headers(defaults::HEAD_FIELDS)
             .max_buf_size(self.face.config.max_head_bytes)
-            .serve_connection(TokioIo::new(io), service);
+            .serve_connection(TokioIo::new(Strict::new(io)), service);
 
         // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
         // apart as soon as what came before it has been written.
@@ -81,7 +82,7 @@ impl Host {
             Some(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
             None => {
                 let parts = connection.into_parts();
-                if let Ok(own) = parts.io.into_inner().into_parts() {
+                if let Ok(own) = parts.io.into_inner().into_inner().into_parts() {
                     self.park(own, &parts.read_buf, &leaving, peer);
                 }
             }

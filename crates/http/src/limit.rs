@@ -7,6 +7,10 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 pub(crate) enum Limit {
     Connections,
     ConnectionsPerAddress,
+    ConnectionsPerSubject,
+    PublishRatePerAddress,
+    PublishRatePerSubject,
+    TopicsPerRequest,
     StreamsPerConnection,
     HandshakeTimeout,
     HeadBytes,
@@ -36,6 +40,10 @@ impl Limit {
         match self {
             Self::Connections => "max-connections",
             Self::ConnectionsPerAddress => "max-connections-per-address",
+            Self::ConnectionsPerSubject => "max-connections-per-subject",
+            Self::PublishRatePerAddress => "publish-rate-per-address",
+            Self::PublishRatePerSubject => "publish-rate-per-subject",
+            Self::TopicsPerRequest => "max-topics-per-request",
             Self::StreamsPerConnection => "max-streams-per-connection",
             Self::HandshakeTimeout => "handshake-timeout",
             Self::HeadBytes => "max-head-bytes",

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::limit::Limit;
 use crate::metrics::{Counted, Metrics, Speaks};
-use crate::{ClientAddress, Face};
+use crate::{ClientAddress, Face, HttpConfig};
 
 /// The connections that a server may have: so many in all, and so many from one address.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Permits(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     free: Semaphore,
-    per_address: usize,
+    config: Arc<HttpConfig>,
     /// Who has connections. As many as refer to an origin are open.
     origins: Mutex<HashMap<IpAddr, Weak<Origin>>>,
     metrics: Arc<Metrics>,
@@ -48,7 +48,7 @@ impl Permits {
         let most = face.config.max_connections.min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             free: Semaphore::new(most),
-            per_address: face.config.max_connections_per_address,
+            config: Arc::clone(&face.config),
             origins: Mutex::default(),
             metrics: Arc::clone(&face.metrics),
         }))
@@ -85,7 +85,7 @@ impl Permits {
         if let Some(origin) = origins.get(&network)
             && let Some(shared) = origin.upgrade()
         {
-            if origin.strong_count() <= self.0.per_address {
+            if origin.strong_count() <= self.0.config.max_connections_of(from.address()) {
                 return Some(Share(shared));
             }
             drop(origins);
@@ -145,11 +145,16 @@ impl Drop for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::defaults;
 
-    fn permits(per_address: usize) -> Permits {
+    fn permits(most: usize) -> Permits {
+        with(Some(most))
+    }
+
+    fn with(max_connections_per_address: Option<usize>) -> Permits {
         Permits(Arc::new(Shared {
             free: Semaphore::new(3),
-            per_address,
+            config: Arc::new(HttpConfig { max_connections_per_address, ..HttpConfig::default() }),
             origins: Mutex::default(),
             metrics: Arc::new(Metrics::new()),
         }))
@@ -171,6 +176,16 @@ mod tests {
         assert!(permits.share(address("192.0.2.1")).is_none());
         drop((second, third, other));
         assert!(permits.0.origins.lock().unwrap().is_empty(), "nobody is remembered who has none");
+    }
+
+    #[test]
+    fn by_default_this_machine_has_as_many_as_it_likes() {
+        let permits = with(None);
+        let most = defaults::MAX_CONNECTIONS_PER_ADDRESS;
+        let taken =
+            |from: &str| (0..most + 1).map_while(|_| permits.share(address(from))).collect::<Vec<_>>().len();
+        assert_eq!((taken("127.0.0.1"), taken("::1")), (most + 1, most + 1));
+        assert_eq!((taken("192.0.2.1"), taken("2001:db8::1")), (most, most));
     }
 
     #[test]

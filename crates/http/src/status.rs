@@ -1,12 +1,13 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::request::Parts;
 use tidings_protocol::ProblemKind;
 
 use crate::Face;
 use crate::metrics::Format;
-use crate::problem::Refusal;
+use crate::problem::{Answer, Refusal};
 
 /// The process serves.
 pub(crate) fn health(_: &Face) -> Response {
@@ -25,14 +26,15 @@ pub(crate) fn ready(face: &Face) -> Response {
 }
 
 /// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for.
-pub(crate) fn metrics(face: &Face, headers: &HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
+    face.auth.access(parts, &face.config.cors).await?.metrics()?;
+    let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = if accept.contains("application/openmetrics-text") {
         Format::OpenMetrics
     } else {
         Format::Prometheus
     };
-    plain(face.metrics.text(&face.hub, format), format.media_type())
+    Ok(plain(face.metrics.text(&face.hub, format), format.media_type()))
 }
 
 /// What the hub offers, as OpenAPI describes it.

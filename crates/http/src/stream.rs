@@ -11,10 +11,11 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use tidings_hub::{PullLimits, Subscription};
 use tidings_protocol::{Cursor, limits};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use crate::accept::Form;
 use crate::frames::Frames;
+use crate::lease::Lease;
 use crate::metrics::{Counted, Deliveries, Transport};
 use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
 use crate::query::ReadOptions;
@@ -28,6 +29,7 @@ pub(crate) fn answer(
     subscription: Subscription,
     options: &ReadOptions,
     returning: bool,
+    lease: Option<Lease>,
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -62,6 +64,7 @@ pub(crate) fn answer(
             wait: Duration::ZERO,
             asked: None,
             template: None,
+            lease,
             line: None,
         }));
         return response;
@@ -76,6 +79,7 @@ pub(crate) fn answer(
         deliveries,
         face: face.clone(),
         subscription,
+        lease,
         state: State::Opening,
     };
     *response.body_mut() = Body::from_stream(stream::unfold(streaming, |mut streaming| async {
@@ -97,6 +101,7 @@ struct Streaming {
     live: bool,
     deliveries: Deliveries,
     _reader: Counted,
+    lease: Option<Lease>,
     state: State,
 }
 
@@ -130,11 +135,23 @@ impl Streaming {
             State::Open => {}
         }
         let draining = self.face.draining.clone();
+        let until = self.lease.as_ref().map(|lease| tokio::time::Instant::from_std(lease.until));
+        let over = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
         let pull = tokio::select! {
             biased;
             () = draining.cancelled() => {
                 self.state = State::Ended;
                 self.frames.farewell(defaults::DRAIN_RETRY, &mut out);
+                return (!out.is_empty()).then(|| Bytes::from(out));
+            }
+            () = over => {
+                self.state = State::Ended;
+                self.frames.farewell(self.face.config.retry, &mut out);
                 return (!out.is_empty()).then(|| Bytes::from(out));
             }
             pull = self.subscription.next(LIMITS) => pull,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tidings_client::{PublishError, SubscribeError};
 
+mod activation;
 mod bench;
 mod connection;
 mod failure;
@@ -17,6 +18,7 @@ mod serve;
 mod settings;
 mod subscribe;
 mod terminal;
+mod token;
 #[cfg(feature = "otlp")]
 mod traces;
 mod value;
@@ -37,6 +39,8 @@ enum Command {
     Publish(Box<publish::Arguments>),
     /// Print events as they come.
     Subscribe(Box<subscribe::Arguments>),
+    /// Make a token for a hub.
+    Token(Box<token::Arguments>),
     /// Put a hub under load, and see how it bears it.
     Bench(Box<bench::Arguments>),
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
+        Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {

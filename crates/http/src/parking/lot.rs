@@ -18,6 +18,7 @@ use super::shard::Shard;
 use super::template::Template;
 use crate::Face;
 use crate::access::Line;
+use crate::lease::Lease;
 use crate::permits::Permit;
 
 /// The threads that own the parked connections. They end when it is dropped.
@@ -51,6 +52,8 @@ pub(crate) struct Order {
     pub(crate) asked: Option<Cursor>,
     /// The request of a poll, to know the next one by.
     pub(crate) template: Option<Template>,
+    /// The terms of whoever showed a token.
+    pub(crate) lease: Option<Lease>,
     /// What is told when it is over, where somebody wants to know.
     pub(crate) line: Option<Box<Line>>,
 }

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
 use super::group::{Groups, Shape, narrow};
+use super::leases::Leases;
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
@@ -29,11 +30,11 @@ use super::parked::{Key, Parked, Pending, State};
 use super::ring::Ring;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
-use crate::Face;
 use crate::access::Line;
 use crate::limit::Limit;
 use crate::metrics::{Deliveries, Transport};
 use crate::permits::Permit;
+use crate::{Face, defaults};
 
 mod catch_up;
 mod delivery;
@@ -47,6 +48,8 @@ pub(super) struct Shard {
     returned: UnboundedSender<Returned>,
     epoll: OwnedFd,
     entries: Slab<Parked>,
+    /// The terms of those who showed a token, and when they end.
+    leases: Leases,
     /// The leave of each entry to be open, by its index.
     permits: Vec<Option<Permit>>,
     groups: Groups,
@@ -118,7 +121,7 @@ const TIMED: usize = 64;
 const CHUNKS: usize = 64;
 /// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
 /// that it was sent.
-const DISCARD_BYTES: usize = 16 << 10;
+pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 // === impl Shard ===
 
@@ -148,6 +151,7 @@ impl Shard {
             epoll,
             counts,
             entries: Slab::new(),
+            leases: Leases::default(),
             permits: Vec::new(),
             groups: Groups::default(),
             behind: false,
@@ -193,6 +197,9 @@ impl Shard {
             self.advance();
             self.take_turns();
             self.start_reads();
+            while let Some(key) = self.leases.take(self.now) {
+                self.end_lease(key);
+            }
             while let Some((tick, keys)) = self.wheel.take(self.now) {
                 for key in keys {
                     self.on_tick(tick, key);
@@ -211,7 +218,10 @@ impl Shard {
             // Whatever is left has its last writes under way, and a deadline.
             Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 })
         } else {
-            self.wheel.next(self.begun.elapsed()).map(|wait| Timespec {
+            let elapsed = self.begun.elapsed();
+            let lease = self.leases.next().map(|tick| Wheel::until(tick, elapsed));
+            let waits = [self.wheel.next(elapsed), lease];
+            waits.into_iter().flatten().min().map(|wait| Timespec {
                 tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(wait.subsec_nanos()),
             })
@@ -230,7 +240,7 @@ impl Shard {
                 self.draining = true;
                 let indices: Vec<_> = self.entries.iter().map(|(index, _)| narrow(index)).collect();
                 for index in indices {
-                    self.dismiss(index);
+                    self.dismiss(index, defaults::DRAIN_RETRY);
                 }
             }
             Message::Stop(by) => self.stop = Some(by),
@@ -264,6 +274,10 @@ impl Shard {
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();
         let template = order.template.map(|template| self.share(template));
+        if let Some(lease) = order.lease {
+            let left = lease.until.saturating_duration_since(Instant::now());
+            self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
+        }
         let (group, place) = self.groups.join(order.interest, index);
         self.entries.insert(Parked {
             socket,
@@ -293,9 +307,31 @@ impl Shard {
         }
         self.schedule(index);
         if self.draining {
-            self.dismiss(index);
+            self.dismiss(index, defaults::DRAIN_RETRY);
         } else {
             self.resume(index);
+        }
+    }
+
+    fn forget_template(&mut self, index: u32) {
+        if let Some(template) = self.entries[index as usize].template.take()
+            // This one, and the set's.
+            && Arc::strong_count(&template) <= 2
+        {
+            self.templates.remove(&template);
+        }
+    }
+
+    /// Ends an entry whose token has ended: a stream is told to come back with a new one, and the next request of a poll
+    /// is one like any other.
+    fn end_lease(&mut self, key: Key) {
+        let Some(entry) = self.find(key) else { return };
+        let idle = entry.state == State::Idle;
+        self.forget_template(key.index);
+        if idle {
+            self.give_back(key.index, &[]);
+        } else {
+            self.dismiss(key.index, self.face.config.retry);
         }
     }
 
@@ -455,14 +491,10 @@ impl Shard {
     fn remove(&mut self, index: u32) -> (Parked, Option<Permit>) {
         let permit = self.permits[index as usize].take();
         self.end_line(index);
-        let mut entry = self.entries.remove(index as usize);
+        self.leases.remove(self.key(index));
+        self.forget_template(index);
+        let entry = self.entries.remove(index as usize);
         self.mailbox.occupy(self.entries.len());
-        if let Some(template) = entry.template.take()
-            // This one, and the set's.
-            && Arc::strong_count(&template) <= 2
-        {
-            self.templates.remove(&template);
-        }
         let interest = &self.groups.get(entry.group).interest;
         if entry.state != State::Idle {
             self.mailbox.count(&interest.selection, false);

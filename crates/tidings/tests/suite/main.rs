@@ -3,10 +3,12 @@
 #![cfg(test)]
 
 mod access_log;
+mod activation;
 mod chaos;
 mod chromium;
 mod clients;
 mod curl;
+mod draining;
 mod eventsource;
 mod httpx_sse;
 mod memory;
@@ -15,3 +17,5 @@ mod otlp;
 mod program;
 mod proxies;
 mod support;
+mod tls;
+mod tokens;

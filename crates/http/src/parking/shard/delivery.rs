@@ -1,6 +1,7 @@
 //! New events, to the entries that are live.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,7 +9,6 @@ use tidings_hub::Recent;
 use tidings_protocol::{Cursor, Sequence};
 
 use super::{BATCH, Sent, Shard, TIMED, offer};
-use crate::defaults;
 use crate::parking::chunk::{Chunk, Cut};
 use crate::parking::group::{Shape, narrow};
 use crate::parking::page::PagePart;
@@ -225,9 +225,9 @@ impl Shard {
         self.resume(index);
     }
 
-    /// Ends an entry because the hub does: a poll is answered with what it has, and a stream is told when to
-    /// come back.
-    pub(super) fn dismiss(&mut self, index: u32) {
+    /// Ends an entry because the hub does, or its token: a poll is answered with what it has, and a stream is told when to
+    /// come back, at a random moment within `retry`.
+    pub(super) fn dismiss(&mut self, index: u32, retry: Duration) {
         let entry = &self.entries[index as usize];
         match entry.state {
             State::Ending => return,
@@ -244,7 +244,7 @@ impl Shard {
             Some(Pending::Bytes(bytes, sent)) => bytes[*sent..].to_vec(),
             Some(Pending::Frame(event, sent)) => event.frame(frames.framing())[*sent..].to_vec(),
         };
-        frames.farewell(defaults::DRAIN_RETRY, &mut bytes);
+        frames.farewell(retry, &mut bytes);
         self.entries[index as usize].state = State::Ending;
         self.say(index, bytes);
     }
