@@ -25,14 +25,14 @@ async fn the_site_for_nginx_holds_nothing_back() {
     let hub =
         Hub::in_memory(&["--trusted-proxies", "127.0.0.1", "--log-level", "tidings::access=debug"]).await;
     let address = hub.address();
-    let site = |place: &Place| {
+    let site = move |place: &Place| {
         let site = include_str!("../../../../../deploy/nginx/tidings.conf");
         let log = place.folder.join("tidings.log");
         let text = site.replace("server 127.0.0.1:8080;", &format!("server {address};"));
         let text = text.replace("listen 80;", &format!("listen {};", place.listen));
         text.replace("/var/log/nginx/tidings.log", &log.to_string_lossy())
     };
-    let Some(proxy) = Proxy::nginx(move |place| site(place)).await else { return };
+    let Some(proxy) = Proxy::nginx(site).await else { return };
     streams_pass(&hub, &proxy).await;
     long_polls_pass(&hub, &proxy).await;
     clients_are_told_apart(&hub, &proxy).await;
