@@ -60,6 +60,7 @@ mod streams;
 mod strict;
 mod tls;
 mod topics;
+mod trace;
 
 pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};

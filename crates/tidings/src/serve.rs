@@ -40,7 +40,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
     let settings = arguments.settings.or(file.unwrap_or_default());
-    logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
+    let endpoint = settings.otlp_endpoint.as_deref();
+    // Held until the end: what is left of traces is sent then.
+    let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
     allow_open_files();
     let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {

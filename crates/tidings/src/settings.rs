@@ -151,6 +151,12 @@ pub(crate) struct Settings {
     #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
 
+    /// A collector that takes traces over OTLP, like `http://127.0.0.1:4318`; for programs that are built with the
+    /// feature `otlp` [default: none]
+    #[arg(long, env = "TIDINGS_OTLP_ENDPOINT", value_name = "URL")]
+    #[serde(alias = "otlp_endpoint")]
+    pub(crate) otlp_endpoint: Option<String>,
+
     /// Addresses and networks of proxies that are believed where a request comes from, like `10.0.0.0/8`
     /// [default: none]
     #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
@@ -215,6 +221,7 @@ impl Settings {
             cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
