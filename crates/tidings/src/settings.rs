@@ -125,6 +125,17 @@ pub(crate) struct Settings {
     #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Whether the page that shows the hub at work is served at `/` [default: true]
+    #[arg(
+        long,
+        env = "TIDINGS_CONSOLE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) console: Option<bool>,
+
     /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
     #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
     #[serde(alias = "log_level")]
@@ -199,6 +210,7 @@ impl Settings {
             max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            console: self.console.or(other.console),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
@@ -330,7 +342,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 29);
+        assert_eq!(flags, 30);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
