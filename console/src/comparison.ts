@@ -8,12 +8,12 @@ import type { View } from "./view.ts";
 const TOPIC = "console/transports";
 const COLUMNS = [
   ["sse", "Server-Sent Events", "one answer that never ends"],
-  ["long-poll", "Long poll", "an answer held until there is an event"],
+  ["long-poll", "Long poll", "held until there is an event"],
   ["poll", "Short poll", "an answer at every interval"],
 ] as const;
 
 const ROWS: [name: string, value: (result: Result) => string, more: (result: Result) => string][] = [
-  ["Median delay", ({ delays }) => duration(quantile(delays, 0.5)), ({ delays }) => (delays.length ? `${duration(Math.max(...delays))} at most` : "")],
+  ["Median delay", ({ delays }) => duration(quantile(delays, 0.5)), ({ delays }) => (delays.length ? `${duration(Math.max(...delays))} max` : "")],
   ["Events", ({ delays, published }) => (published ? count(delays.length) : NONE), ({ published }) => (published ? `of ${count(published)}` : "")],
   ["Requests per event", ({ requests, delays }) => amount(requests / delays.length), ({ requests }) => (requests ? `${count(requests)} in all` : "")],
   ["Bytes per event", ({ bytes: all, delays }) => bytes(all / delays.length), ({ bytes: all }) => (all ? `${bytes(all)} in all` : "")],

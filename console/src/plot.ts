@@ -15,10 +15,11 @@ export interface Plot {
   draw(moments: readonly Moment[], span: number): void;
 }
 
-const HEIGHT = 156;
 const LEFT = 44;
 const TOP = 8;
 const BOTTOM = 20;
+/** Of the picture, by its width. */
+const tall = (width: number): number => (width > 420 ? 204 : 152);
 
 /** Lines over time, with what they are now beside their names, and under the pointer what they were. */
 export function plot(title: string, format: (value: number) => string, lines: Line[], { least = 1, filled = false } = {}): Plot {
@@ -26,8 +27,8 @@ export function plot(title: string, format: (value: number) => string, lines: Li
   const grid = s("g", { class: "grid" });
   const paths = lines.map(({ tone }) => s("path", { class: `line ${tone}`, fill: "none" }));
   const areas = lines.map(({ tone }) => s("path", { class: `area ${tone}` }));
-  const cross = s("line", { class: "cross", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
-  const picture = s("svg", { role: "img", height: HEIGHT, width: "100%", pointermove: point, pointerleave: leave }, grid, ...(filled ? areas : []), ...paths, cross);
+  const cross = s("line", { class: "cross", y1: TOP, visibility: "hidden" });
+  const picture = s("svg", { role: "img", width: "100%", pointermove: point, pointerleave: leave }, grid, ...(filled ? areas : []), ...paths, cross);
   const when = h("span", { class: "when" });
   const none = h("p", { class: "none", hidden: true }, "This hub does not tell it.");
   const element = h(
@@ -49,6 +50,9 @@ export function plot(title: string, format: (value: number) => string, lines: Li
   const x = (time: number) => LEFT + ((time - from) / (to - from)) * (width() - LEFT - 2);
 
   function draw(moments: readonly Moment[], span: number): void {
+    const height = tall(width());
+    picture.setAttribute("height", String(height));
+    cross.setAttribute("y2", String(height - BOTTOM));
     to = moments.at(-1)?.time ?? Date.now();
     from = to - span * 1_000;
     // One before the beginning, so that lines come from the edge.
@@ -57,7 +61,7 @@ export function plot(title: string, format: (value: number) => string, lines: Li
     const most = Math.max(least, ...shown.flatMap((moment) => lines.map(({ value }) => value(moment)).filter(Number.isFinite)));
     const step = nice(most / 3);
     const top = step * Math.max(2, Math.ceil((most * 1.04) / step));
-    const y = (value: number) => HEIGHT - BOTTOM - (value / top) * (HEIGHT - BOTTOM - TOP);
+    const y = (value: number) => height - BOTTOM - (value / top) * (height - BOTTOM - TOP);
     grid.replaceChildren();
     for (let value = 0; value <= top + step / 2; value += step) {
       grid.append(
@@ -67,9 +71,9 @@ export function plot(title: string, format: (value: number) => string, lines: Li
     }
     for (const share of [0, 0.5]) {
       const time = from + (to - from) * share;
-      grid.append(s("text", { x: x(time), y: HEIGHT - 4, "text-anchor": share ? "middle" : "start" }, `−${said(span * (1 - share))}`));
+      grid.append(s("text", { x: x(time), y: height - 4, "text-anchor": share ? "middle" : "start" }, `−${said(span * (1 - share))}`));
     }
-    grid.append(s("text", { x: width() - 2, y: HEIGHT - 4, "text-anchor": "end" }, "now"));
+    grid.append(s("text", { x: width() - 2, y: height - 4, "text-anchor": "end" }, "now"));
     paths.forEach((path, i) => path.setAttribute("d", trace(shown, lines[i]!.value, x, y)));
     if (filled) areas.forEach((area, i) => area.setAttribute("d", trace(shown, lines[i]!.value, x, y, y(0))));
     tell();
