@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::{Cors, TrustedProxies};
@@ -17,8 +18,17 @@ pub struct HttpConfig {
     pub max_batch_bytes: usize,
     /// The most connections at once (`max-connections`); more are taken when some have ended.
     pub max_connections: usize,
-    /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`).
-    pub max_connections_per_address: usize,
+    /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`). Where
+    /// it is `None`, [`defaults::MAX_CONNECTIONS_PER_ADDRESS`], and as many as they like from this machine.
+    pub max_connections_per_address: Option<usize>,
+    /// The most readers at once that wait with tokens of one subject (`max-connections-per-subject`).
+    pub max_connections_per_subject: usize,
+    /// How many times a second one address may publish; 0 for no limit (`publish-rate-per-address`).
+    pub publish_rate_per_address: u32,
+    /// How many times a second one subject of tokens may; 0 for no limit (`publish-rate-per-subject`).
+    pub publish_rate_per_subject: u32,
+    /// The most selectors that one request reads (`max-topics-per-request`).
+    pub max_topics_per_request: usize,
     /// The most requests at once on one HTTP/2 connection (`max-streams-per-connection`).
     pub max_streams_per_connection: u32,
     /// The largest head of a request, in bytes (`max-head-bytes`).
@@ -62,8 +72,12 @@ pub mod defaults {
     pub const MAX_BATCH_BYTES: usize = 16 << 20;
     /// The most connections at once, where the system allows so many open files.
     pub const MAX_CONNECTIONS: usize = 100_000;
-    /// The most connections at once from one address.
+    /// The most connections at once from one address of another machine.
     pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 10_000;
+    /// The most readers at once with tokens of one subject.
+    pub const MAX_CONNECTIONS_PER_SUBJECT: usize = 1_000;
+    /// After so many publications those are forgotten who may publish as often as anybody.
+    pub const RATE_TIDY: u32 = 10_000;
     /// The most requests at once on one HTTP/2 connection.
     pub const MAX_STREAMS_PER_CONNECTION: u32 = 250;
     /// The delay that streams ask clients to reconnect after.
@@ -74,6 +88,24 @@ pub mod defaults {
     pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
     /// The longest that they may be told to.
     pub const CORS_MAX_AGE_MOST: Duration = Duration::from_secs(86_400);
+    /// The longest token.
+    pub const TOKEN_BYTES: usize = 8 << 10;
+    /// How far the clocks of the hub and of whoever issues tokens may differ.
+    pub const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+    /// The shortest secret for HS256: as long as its hashes (RFC 7518 §3.2).
+    pub const SECRET_BYTES: usize = 32;
+    /// How long fetching a set of keys may take.
+    pub const JWKS_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The largest set of keys.
+    pub const JWKS_BYTES: usize = 1 << 20;
+    /// How many redirections lead to a set of keys at most.
+    pub const JWKS_REDIRECTS: usize = 3;
+    /// How old a set of keys grows before it is fetched again.
+    pub const JWKS_REFRESH: Duration = Duration::from_secs(600);
+    /// The least time between two fetches of a set of keys.
+    pub const JWKS_PAUSE: Duration = Duration::from_secs(60);
+    /// The same, while there are no keys at all.
+    pub const JWKS_RETRY: Duration = Duration::from_secs(5);
     /// How long a connection may take to agree on TLS.
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
     /// How often the files of the certificate are looked at.
@@ -127,6 +159,18 @@ pub mod defaults {
     pub const RETRY_AFTER_SECONDS: u64 = 2;
 }
 
+impl HttpConfig {
+    /// The most connections at once that an address may have.
+    pub(crate) fn max_connections_of(&self, address: IpAddr) -> usize {
+        match self.max_connections_per_address {
+            Some(most) => most,
+            // Whoever is here already needs no hub to do harm, and often is a proxy.
+            None if address.is_loopback() => usize::MAX,
+            None => defaults::MAX_CONNECTIONS_PER_ADDRESS,
+        }
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
@@ -136,7 +180,11 @@ impl Default for HttpConfig {
             max_event_bytes: defaults::MAX_EVENT_BYTES,
             max_batch_bytes: defaults::MAX_BATCH_BYTES,
             max_connections: defaults::MAX_CONNECTIONS,
-            max_connections_per_address: defaults::MAX_CONNECTIONS_PER_ADDRESS,
+            max_connections_per_address: None,
+            max_connections_per_subject: defaults::MAX_CONNECTIONS_PER_SUBJECT,
+            publish_rate_per_address: 0,
+            publish_rate_per_subject: 0,
+            max_topics_per_request: tidings_protocol::limits::SELECTORS,
             max_streams_per_connection: defaults::MAX_STREAMS_PER_CONNECTION,
             max_head_bytes: defaults::MAX_HEAD_BYTES,
             handshake_timeout: defaults::HANDSHAKE_TIMEOUT,

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use crate::access::Line;
 use crate::detect::{Protocol, Rewound, detect};
 use crate::limit::Limit;
 use crate::linger::Lingering;
@@ -23,7 +24,7 @@ use crate::permits::{Permit, Permits, Share};
 use crate::problem::Refusal;
 use crate::socket::{Progress, Watched};
 use crate::tls::Tls;
-use crate::{ClientAddress, Face, defaults};
+use crate::{ClientAddress, Face, access, defaults};
 
 /// What every connection of a server works with.
 #[derive(Debug)]
@@ -181,11 +182,18 @@ impl Host {
                 request.extensions_mut().insert(client);
                 share
             }
-            Err(refusal) => return (refusal.into_response(), None),
+            Err(refusal) => return (self.refuse(&request, peer, refusal), None),
         };
         // A router answers everything.
         let response = self.router.clone().oneshot(Lingering::wrap(request)).await;
         (response.unwrap_or_else(|never| match never {}), share)
+    }
+
+    /// Answers a request that does not come to the routes.
+    pub(crate) fn refuse(&self, request: &Request<Incoming>, peer: IpAddr, refusal: Refusal) -> Response {
+        let client = self.face.config.trusted_proxies.client(peer, request.headers());
+        let line = Line::of(request, Some(client));
+        access::tell(&self.face, line, refusal.into_response())
     }
 
     fn check_encryption<T: Wire>(&self, peer: IpAddr) -> Result<(), Refusal> {
@@ -223,7 +231,7 @@ impl Host {
         match self.permits.share(client) {
             Some(share) => Ok((client, Some(share))),
             None => {
-                let most = self.face.config.max_connections_per_address;
+                let most = self.face.config.max_connections_of(client.address());
                 let detail =
                     format!("this address has {most} requests under way, the most that one may have");
                 Err(Refusal::new(ProblemKind::TooManyRequests, detail))

@@ -49,7 +49,6 @@ impl Cors {
     }
 
     /// Whether pages of this origin may use the hub as whoever is logged in to it.
-    #[cfg(test)]
     pub(crate) fn trusts(&self, origin: &HeaderValue) -> bool {
         matches!(&self.origins, Origins::These(these) if these.contains(origin))
     }

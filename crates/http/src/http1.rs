@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT, HOST};
 use http::{HeaderValue, Request, Version};
@@ -18,10 +18,12 @@ use hyper_util::rt::TokioIo;
 
 use crate::connection::{Host, Parts, Peer, Wire};
 use crate::kept::keep;
+use crate::metrics::Speaks;
 use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
 use crate::problem::Refusal;
 use crate::socket::{HeadTimer, Progress};
+use crate::strict::Strict;
 use crate::{defaults, head};
 
 /// A response that is to be given in the lot.
@@ -36,7 +38,8 @@ struct Departure {
 type Leaving = Arc<Mutex<Option<Departure>>>;
 
 impl Host {
-    pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, peer: Peer) {
+    pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
+        peer.permit.speaks(Speaks { version: 1, tls: T::ENCRYPTED });
         let leaving = Leaving::default();
         let service = service_fn({
             let (host, leaving, progress) = (Arc::clone(&self), Arc::clone(&leaving), Arc::clone(&progress));
@@ -56,7 +59,7 @@ impl Host {
             .header_read_timeout(self.face.config.head_timeout)
             .max_headers(defaults::HEAD_FIELDS)
             .max_buf_size(self.face.config.max_head_bytes)
-            .serve_connection(TokioIo::new(io), service);
+            .serve_connection(TokioIo::new(Strict::new(io)), service);
 
         // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
         // apart as soon as what came before it has been written.
@@ -79,7 +82,7 @@ impl Host {
             Some(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
             None => {
                 let parts = connection.into_parts();
-                if let Ok(own) = parts.io.into_inner().into_parts() {
+                if let Ok(own) = parts.io.into_inner().into_inner().into_parts() {
                     self.park(own, &parts.read_buf, &leaving, peer);
                 }
             }
@@ -116,7 +119,7 @@ impl Host {
         leaving: Leaving,
     ) -> Response {
         if let Err(refusal) = check_host(&request) {
-            return closing(refusal.into_response());
+            return closing(self.refuse(&request, peer, refusal));
         }
         // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
         // for unless it is told (RFC 9110 §10.1.1).

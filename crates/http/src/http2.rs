@@ -14,11 +14,13 @@ use crate::connection::{Host, Peer, Wire};
 use crate::defaults;
 use crate::kept::keep;
 use crate::limit::Limit;
+use crate::metrics::Speaks;
 use crate::paced::pace;
 use crate::streams::Streams;
 
 impl Host {
-    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, peer: Peer) {
+    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, mut peer: Peer) {
+        peer.permit.speaks(Speaks { version: 2, tls: T::ENCRYPTED });
         let config = &self.face.config;
         // Dropping them ends every stream.
         let streams = Streams::new(&self.face);

@@ -19,6 +19,8 @@
 //! ```
 
 mod accept;
+mod access;
+mod auth;
 mod body;
 mod client;
 mod config;
@@ -33,6 +35,7 @@ mod head;
 mod http1;
 mod http2;
 mod kept;
+mod lease;
 mod limit;
 mod linger;
 mod listener;
@@ -44,15 +47,18 @@ mod poll;
 mod problem;
 mod publish;
 mod query;
+mod rate;
 mod read;
 mod server;
 mod socket;
 mod status;
 mod stream;
 mod streams;
+mod strict;
 mod tls;
 mod topics;
 
+pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, Key, Rights};
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
 pub use connection::Cleartext;

@@ -8,11 +8,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::defaults;
 
-/// The sockets that a server listens on: one or more.
+/// The sockets that a server listens on.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    first: TcpListener,
-    more: Vec<TcpListener>,
+    all: Vec<TcpListener>,
     /// Which of them is asked first, so that none has to wait for another.
     turn: AtomicUsize,
 }
@@ -20,30 +19,21 @@ pub(crate) struct Listeners {
 // === impl Listeners ===
 
 impl Listeners {
-    pub(crate) fn new(first: TcpListener) -> Self {
-        Self { first, more: Vec::new(), turn: AtomicUsize::new(0) }
-    }
-
-    pub(crate) fn add(&mut self, listener: TcpListener) {
-        self.more.push(listener);
+    pub(crate) fn new(all: impl IntoIterator<Item = TcpListener>) -> Self {
+        Self { all: all.into_iter().collect(), turn: AtomicUsize::new(0) }
     }
 
     /// The address of the first.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.first.local_addr()
+        self.all.first().ok_or(io::ErrorKind::NotConnected)?.local_addr()
     }
 
     /// The next connection to any of them. May be dropped at any point.
     pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        if self.more.is_empty() {
-            return self.first.accept().await;
-        }
-        let count = self.more.len() + 1;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         poll_fn(|cx| {
-            for number in 0..count {
-                let place = turn.wrapping_add(number) % count;
-                let listener = if place == 0 { &self.first } else { &self.more[place - 1] };
+            for place in 0..self.all.len() {
+                let listener = &self.all[turn.wrapping_add(place) % self.all.len()];
                 if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                     return Poll::Ready(accepted);
                 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::limit::Limit;
-use crate::metrics::Metrics;
-use crate::{ClientAddress, Face};
+use crate::metrics::{Counted, Metrics, Speaks};
+use crate::{ClientAddress, Face, HttpConfig};
 
 /// The connections that a server may have: so many in all, and so many from one address.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Permits(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     free: Semaphore,
-    per_address: usize,
+    config: Arc<HttpConfig>,
     /// Who has connections. As many as refer to an origin are open.
     origins: Mutex<HashMap<IpAddr, Weak<Origin>>>,
     metrics: Arc<Metrics>,
@@ -26,6 +26,8 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Permit {
     origin: Share,
+    /// What it is known to speak.
+    speaks: Option<Counted>,
 }
 
 /// What counts against the limit of an address for as long as it lives.
@@ -46,7 +48,7 @@ impl Permits {
         let most = face.config.max_connections.min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             free: Semaphore::new(most),
-            per_address: face.config.max_connections_per_address,
+            config: Arc::clone(&face.config),
             origins: Mutex::default(),
             metrics: Arc::clone(&face.metrics),
         }))
@@ -66,14 +68,14 @@ impl Permits {
         let origin = self.share(from)?;
         room.forget();
         self.0.metrics.connections.inc();
-        Some(Permit { origin })
+        Some(Permit { origin, speaks: None })
     }
 
     /// Gives a connection the room that there is for it. It counts for no address.
     pub(crate) fn admit_proxy(&self, room: SemaphorePermit<'_>) -> Permit {
         room.forget();
         self.0.metrics.connections.inc();
-        Permit { origin: self.uncounted() }
+        Permit { origin: self.uncounted(), speaks: None }
     }
 
     /// Counts one more for an address, unless it has as many as it may.
@@ -83,7 +85,7 @@ impl Permits {
         if let Some(origin) = origins.get(&network)
             && let Some(shared) = origin.upgrade()
         {
-            if origin.strong_count() <= self.0.per_address {
+            if origin.strong_count() <= self.0.config.max_connections_of(from.address()) {
                 return Some(Share(shared));
             }
             drop(origins);
@@ -106,6 +108,11 @@ impl Permit {
     /// The connection is now counted for whom it is used by.
     pub(crate) fn count_for(&mut self, share: Share) {
         self.origin = share;
+    }
+
+    /// The connection speaks a protocol.
+    pub(crate) fn speaks(&mut self, speaks: Speaks) {
+        self.speaks = Some(self.origin.0.permits.0.metrics.speaking(speaks));
     }
 
     /// The connection is a proxy's again, and counted for nobody.
@@ -138,11 +145,16 @@ impl Drop for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::defaults;
 
-    fn permits(per_address: usize) -> Permits {
+    fn permits(most: usize) -> Permits {
+        with(Some(most))
+    }
+
+    fn with(max_connections_per_address: Option<usize>) -> Permits {
         Permits(Arc::new(Shared {
             free: Semaphore::new(3),
-            per_address,
+            config: Arc::new(HttpConfig { max_connections_per_address, ..HttpConfig::default() }),
             origins: Mutex::default(),
             metrics: Arc::new(Metrics::new()),
         }))
@@ -164,6 +176,16 @@ mod tests {
         assert!(permits.share(address("192.0.2.1")).is_none());
         drop((second, third, other));
         assert!(permits.0.origins.lock().unwrap().is_empty(), "nobody is remembered who has none");
+    }
+
+    #[test]
+    fn by_default_this_machine_has_as_many_as_it_likes() {
+        let permits = with(None);
+        let most = defaults::MAX_CONNECTIONS_PER_ADDRESS;
+        let taken =
+            |from: &str| (0..most + 1).map_while(|_| permits.share(address(from))).collect::<Vec<_>>().len();
+        assert_eq!((taken("127.0.0.1"), taken("::1")), (most + 1, most + 1));
+        assert_eq!((taken("192.0.2.1"), taken("2001:db8::1")), (most, most));
     }
 
     #[test]

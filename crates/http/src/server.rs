@@ -35,17 +35,10 @@ struct Door {
 // === impl Server ===
 
 impl Server {
-    /// Takes a listening socket.
+    /// Takes listening sockets, usually one.
     #[must_use]
-    pub fn new(face: Face, listener: TcpListener) -> Self {
-        Self { face, listeners: Listeners::new(listener), tls: None, beside: Router::new() }
-    }
-
-    /// Takes one more listening socket.
-    #[must_use]
-    pub fn and_listener(mut self, listener: TcpListener) -> Self {
-        self.listeners.add(listener);
-        self
+    pub fn new(face: Face, listeners: impl IntoIterator<Item = TcpListener>) -> Self {
+        Self { face, listeners: Listeners::new(listeners), tls: None, beside: Router::new() }
     }
 
     /// Speaks TLS with a certificate, which is looked at every now and then, and taken anew when it has changed. Who
@@ -66,7 +59,7 @@ impl Server {
     /// The address that it listens on; the first, where there are several.
     ///
     /// # Errors
-    /// As the system says.
+    /// As the system says, or where there is none.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listeners.address()
     }

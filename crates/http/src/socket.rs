@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::Face;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
-use crate::parking::REQUEST_BYTES;
+use crate::parking::{DISCARD_BYTES, REQUEST_BYTES};
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.
@@ -157,7 +157,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+        // What was not read would have the close reset the connection, under the last bytes that it was sent.
+        let mut rest = [0; DISCARD_BYTES];
+        let _ = recv(&self.socket, &mut rest, RecvFlags::DONTWAIT);
+        Poll::Ready(Ok(()))
     }
 }
 

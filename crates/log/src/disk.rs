@@ -45,8 +45,8 @@ use self::queue::{Append, Request};
 use self::view::{Clock, Shared};
 use crate::idempotency::Fingerprint;
 use crate::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
-    ReadLimits, Retention, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
+    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
 };
 
 pub use self::error::OpenError;
@@ -300,6 +300,17 @@ impl Log for DiskLog {
 
     fn ready(&self) -> Result<(), LogUnavailable> {
         self.shared.ready()
+    }
+
+    fn stats(&self) -> LogStats {
+        let view = self.shared.view();
+        let bytes = view.segments.iter().map(|segment| segment.index().summary().end).sum();
+        LogStats {
+            entries: Some((view.latest + 1).saturating_sub(view.earliest)),
+            bytes: Some(bytes),
+            segments: Some(view.segments.len() as u64),
+            syncs: Some(Arc::clone(&self.shared.syncs)),
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {

@@ -40,6 +40,27 @@ pub enum ProblemKind {
 // === impl ProblemKind ===
 
 impl ProblemKind {
+    /// Every kind, in the order of the table of §4.
+    pub const ALL: [Self; 17] = [
+        Self::InvalidTopic,
+        Self::InvalidQuery,
+        Self::InvalidData,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::TopicClosed,
+        Self::EventTooLarge,
+        Self::UnsupportedMediaType,
+        Self::Misdirected,
+        Self::IdempotencyConflict,
+        Self::TooManyRequests,
+        Self::HeadTooLarge,
+        Self::Unavailable,
+        Self::LogFull,
+    ];
+
     /// The name in the table of §4, for example `invalid-topic`.
     #[must_use]
     pub fn name(self) -> &'static str {

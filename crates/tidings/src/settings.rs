@@ -4,6 +4,7 @@
 //! Settings that belong together are a section: `--cors-origins` is `origins` in `[cors]`. Keys are written with `-`
 //! or with `_`. The keys of `[limits]` are flags without a prefix.
 
+mod auth;
 mod cors;
 mod limits;
 mod tls;
@@ -19,6 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
+use self::auth::AuthSettings;
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -170,6 +172,10 @@ pub(crate) struct Settings {
     #[command(flatten)]
     #[serde(default)]
     pub(crate) tls: TlsSettings,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) auth: AuthSettings,
 }
 
 /// The configuration file is of no use.
@@ -192,6 +198,11 @@ impl Settings {
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text)
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
+    }
+
+    /// Nothing but where the secret is.
+    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
+        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
     }
 
     /// These settings, and for what they leave open, others.
@@ -217,6 +228,7 @@ impl Settings {
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
             tls: self.tls.or(other.tls),
+            auth: self.auth.or(other.auth),
         }
     }
 
@@ -342,7 +354,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 30);
+        assert_eq!(flags, 43);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
@@ -376,7 +388,7 @@ mod tests {
             Size(http.max_event_bytes as u64).to_string(),
             Size(http.max_batch_bytes as u64).to_string(),
             http.max_connections.to_string(),
-            http.max_connections_per_address.to_string(),
+            format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),
             Size(http.max_head_bytes as u64).to_string(),
             Span(http.handshake_timeout).to_string(),
@@ -425,6 +437,8 @@ mod tests {
             "max-wait = \"100000d\"",
             "[limits]\nmax-connections-per-address = 0",
             "[limits]\nmax-streams-per-connection = 0",
+            "[limits]\nmax-connections-per-subject = 0",
+            "[limits]\nmax-topics-per-request = 0",
             "[limits]\nmax-head-bytes = 100",
             "[limits]\nmax-head-bytes = \"1GiB\"",
             "[limits]\nhandshake-timeout = 0",

@@ -17,6 +17,8 @@ use super::mailbox::{Mailbox, Message};
 use super::shard::Shard;
 use super::template::Template;
 use crate::Face;
+use crate::access::Line;
+use crate::lease::Lease;
 use crate::permits::Permit;
 
 /// The threads that own the parked connections. They end when it is dropped.
@@ -50,6 +52,10 @@ pub(crate) struct Order {
     pub(crate) asked: Option<Cursor>,
     /// The request of a poll, to know the next one by.
     pub(crate) template: Option<Template>,
+    /// The terms of whoever showed a token.
+    pub(crate) lease: Option<Lease>,
+    /// What is told when it is over, where somebody wants to know.
+    pub(crate) line: Option<Box<Line>>,
 }
 
 /// A connection that is to be parked.
@@ -76,6 +82,14 @@ pub(crate) struct Returned {
 impl Slip {
     pub(crate) fn new(order: Order) -> Self {
         Self(Arc::new(Mutex::new(Some(order))))
+    }
+
+    /// Has the lot tell when the request is over.
+    pub(crate) fn attach(&self, mut line: Box<Line>) {
+        if let Some(order) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            line.came_with(order.asked);
+            order.line = Some(line);
+        }
     }
 
     pub(crate) fn take(&self) -> Option<Order> {

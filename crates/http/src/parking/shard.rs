@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::StatusCode;
+use prometheus_client::metrics::counter::Counter;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -20,6 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
 use super::group::{Groups, Shape, narrow};
+use super::leases::Leases;
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
@@ -27,10 +30,11 @@ use super::parked::{Key, Parked, Pending, State};
 use super::ring::Ring;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
-use crate::Face;
+use crate::access::Line;
 use crate::limit::Limit;
 use crate::metrics::{Deliveries, Transport};
 use crate::permits::Permit;
+use crate::{Face, defaults};
 
 mod catch_up;
 mod delivery;
@@ -44,6 +48,8 @@ pub(super) struct Shard {
     returned: UnboundedSender<Returned>,
     epoll: OwnedFd,
     entries: Slab<Parked>,
+    /// The terms of those who showed a token, and when they end.
+    leases: Leases,
     /// The leave of each entry to be open, by its index.
     permits: Vec<Option<Permit>>,
     groups: Groups,
@@ -67,6 +73,8 @@ pub(super) struct Shard {
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
     /// What was read of polls beyond their requests, which is rare.
     unread: HashMap<Key, Bytes>,
+    /// What is told of entries when they are over, where somebody wants to know.
+    lines: HashMap<Key, Box<Line>>,
     /// The requests that entries keep.
     templates: HashSet<Arc<Template>>,
     counts: Counts,
@@ -83,6 +91,8 @@ struct Counts {
     stream: Deliveries,
     lines: Deliveries,
     long_poll: Deliveries,
+    /// Answers with 200.
+    answers: Counter,
 }
 
 /// How a write went.
@@ -105,11 +115,13 @@ const CATCH_UP: PullLimits = PullLimits { events: 2_048, bytes: 128 << 10 };
 const TURNS: usize = 256;
 /// Pages that a shard reads from the log at once, and so the memory that readers far behind take together.
 const READS: usize = 4;
+/// Sends between two looks at the clock.
+const TIMED: usize = 64;
 /// Chunks that are kept to be shared; at most so many times [`CATCH_UP`] in bytes.
 const CHUNKS: usize = 64;
 /// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
 /// that it was sent.
-const DISCARD_BYTES: usize = 16 << 10;
+pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 // === impl Shard ===
 
@@ -127,6 +139,7 @@ impl Shard {
             stream: face.metrics.deliveries(Transport::Stream),
             lines: face.metrics.deliveries(Transport::Lines),
             long_poll: face.metrics.deliveries(Transport::LongPoll),
+            answers: face.metrics.responses(200),
         };
         Ok(Self {
             position: face.hub.latest(),
@@ -138,6 +151,7 @@ impl Shard {
             epoll,
             counts,
             entries: Slab::new(),
+            leases: Leases::default(),
             permits: Vec::new(),
             groups: Groups::default(),
             behind: false,
@@ -150,6 +164,7 @@ impl Shard {
             reading: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
+            lines: HashMap::new(),
             targets: Vec::new(),
             #[cfg(feature = "io-uring")]
             ring: Ring::new()
@@ -182,6 +197,9 @@ impl Shard {
             self.advance();
             self.take_turns();
             self.start_reads();
+            while let Some(key) = self.leases.take(self.now) {
+                self.end_lease(key);
+            }
             while let Some((tick, keys)) = self.wheel.take(self.now) {
                 for key in keys {
                     self.on_tick(tick, key);
@@ -200,7 +218,10 @@ impl Shard {
             // Whatever is left has its last writes under way, and a deadline.
             Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 })
         } else {
-            self.wheel.next(self.begun.elapsed()).map(|wait| Timespec {
+            let elapsed = self.begun.elapsed();
+            let lease = self.leases.next().map(|tick| Wheel::until(tick, elapsed));
+            let waits = [self.wheel.next(elapsed), lease];
+            waits.into_iter().flatten().min().map(|wait| Timespec {
                 tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(wait.subsec_nanos()),
             })
@@ -219,7 +240,7 @@ impl Shard {
                 self.draining = true;
                 let indices: Vec<_> = self.entries.iter().map(|(index, _)| narrow(index)).collect();
                 for index in indices {
-                    self.dismiss(index);
+                    self.dismiss(index, defaults::DRAIN_RETRY);
                 }
             }
             Message::Stop(by) => self.stop = Some(by),
@@ -253,6 +274,10 @@ impl Shard {
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();
         let template = order.template.map(|template| self.share(template));
+        if let Some(lease) = order.lease {
+            let left = lease.until.saturating_duration_since(Instant::now());
+            self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
+        }
         let (group, place) = self.groups.join(order.interest, index);
         self.entries.insert(Parked {
             socket,
@@ -277,11 +302,36 @@ impl Shard {
         if !unread.is_empty() {
             self.unread.insert(key, unread);
         }
+        if let Some(line) = order.line {
+            self.lines.insert(key, line);
+        }
         self.schedule(index);
         if self.draining {
-            self.dismiss(index);
+            self.dismiss(index, defaults::DRAIN_RETRY);
         } else {
             self.resume(index);
+        }
+    }
+
+    fn forget_template(&mut self, index: u32) {
+        if let Some(template) = self.entries[index as usize].template.take()
+            // This one, and the set's.
+            && Arc::strong_count(&template) <= 2
+        {
+            self.templates.remove(&template);
+        }
+    }
+
+    /// Ends an entry whose token has ended: a stream is told to come back with a new one, and the next request of a poll
+    /// is one like any other.
+    fn end_lease(&mut self, key: Key) {
+        let Some(entry) = self.find(key) else { return };
+        let idle = entry.state == State::Idle;
+        self.forget_template(key.index);
+        if idle {
+            self.give_back(key.index, &[]);
+        } else {
+            self.dismiss(key.index, self.face.config.retry);
         }
     }
 
@@ -419,16 +469,32 @@ impl Shard {
         drop(permit);
     }
 
+    /// Tells that a poll is answered.
+    fn told(&self, index: u32, status: StatusCode, bytes: usize) {
+        if let Some(line) = self.lines.get(&self.key(index)) {
+            line.end(Some(status), Some(bytes as u64));
+        }
+    }
+
+    /// Tells that a stream is over, or a poll that was not answered.
+    fn end_line(&mut self, index: u32) {
+        let key = self.key(index);
+        let Some(line) = self.lines.remove(&key) else { return };
+        let entry = &self.entries[index as usize];
+        match self.groups.get(entry.group).interest.shape {
+            Shape::Stream { .. } => line.end(Some(StatusCode::OK), None),
+            Shape::Poll { .. } if matches!(entry.state, State::Ending | State::Idle) => {}
+            Shape::Poll { .. } => line.end(None, None),
+        }
+    }
+
     fn remove(&mut self, index: u32) -> (Parked, Option<Permit>) {
         let permit = self.permits[index as usize].take();
-        let mut entry = self.entries.remove(index as usize);
+        self.end_line(index);
+        self.leases.remove(self.key(index));
+        self.forget_template(index);
+        let entry = self.entries.remove(index as usize);
         self.mailbox.occupy(self.entries.len());
-        if let Some(template) = entry.template.take()
-            // This one, and the set's.
-            && Arc::strong_count(&template) <= 2
-        {
-            self.templates.remove(&template);
-        }
         let interest = &self.groups.get(entry.group).interest;
         if entry.state != State::Idle {
             self.mailbox.count(&interest.selection, false);

@@ -304,7 +304,9 @@ impl Writer {
         }
         if self.shared.config.durability == Durability::Sync {
             let start = Instant::now();
-            if let Err(error) = self.active.file.sync() {
+            let synced = self.active.file.sync();
+            self.shared.syncs.record(start.elapsed(), 1);
+            if let Err(error) = synced {
                 return Err(self.poison("sync", &error).into());
             }
             self.pace.synced(start.elapsed());

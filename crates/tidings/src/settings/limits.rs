@@ -12,10 +12,30 @@ use crate::value::{Size, Span};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct LimitSettings {
     /// The most connections at once from one address, or one /64 of IPv6; those of trusted proxies are counted for
-    /// their clients [default: 10000]
+    /// their clients [default: 10000, and any number from this machine]
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     #[serde(alias = "max_connections_per_address")]
     max_connections_per_address: Option<usize>,
+
+    /// The most readers that wait at once with tokens of one subject [default: 1000]
+    #[arg(long, env = "TIDINGS_MAX_CONNECTIONS_PER_SUBJECT", value_name = "NUMBER")]
+    #[serde(alias = "max_connections_per_subject")]
+    max_connections_per_subject: Option<usize>,
+
+    /// How many times a second one address may publish; 0 for no limit [default: 0]
+    #[arg(long, env = "TIDINGS_PUBLISH_RATE_PER_ADDRESS", value_name = "NUMBER")]
+    #[serde(alias = "publish_rate_per_address")]
+    publish_rate_per_address: Option<u32>,
+
+    /// How many times a second one subject of tokens may publish; 0 for no limit [default: 0]
+    #[arg(long, env = "TIDINGS_PUBLISH_RATE_PER_SUBJECT", value_name = "NUMBER")]
+    #[serde(alias = "publish_rate_per_subject")]
+    publish_rate_per_subject: Option<u32>,
+
+    /// The most topics and patterns that one request reads [default: 100]
+    #[arg(long, env = "TIDINGS_MAX_TOPICS_PER_REQUEST", value_name = "NUMBER")]
+    #[serde(alias = "max_topics_per_request")]
+    max_topics_per_request: Option<usize>,
 
     /// The most requests at once on one HTTP/2 connection [default: 250]
     #[arg(long, env = "TIDINGS_MAX_STREAMS_PER_CONNECTION", value_name = "NUMBER")]
@@ -61,6 +81,12 @@ impl LimitSettings {
             max_connections_per_address: self
                 .max_connections_per_address
                 .or(other.max_connections_per_address),
+            max_connections_per_subject: self
+                .max_connections_per_subject
+                .or(other.max_connections_per_subject),
+            publish_rate_per_address: self.publish_rate_per_address.or(other.publish_rate_per_address),
+            publish_rate_per_subject: self.publish_rate_per_subject.or(other.publish_rate_per_subject),
+            max_topics_per_request: self.max_topics_per_request.or(other.max_topics_per_request),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
             max_head_bytes: self.max_head_bytes.or(other.max_head_bytes),
             handshake_timeout: self.handshake_timeout.or(other.handshake_timeout),
@@ -73,13 +99,21 @@ impl LimitSettings {
 
     /// What the face is allowed to allow.
     pub(crate) fn apply(&self, base: HttpConfig) -> Result<HttpConfig, ConfigError> {
-        let per_address = self.max_connections_per_address.unwrap_or(base.max_connections_per_address);
-        if per_address == 0 {
-            return Err(out_of_bounds("max-connections-per-address", per_address, "at least 1"));
+        let per_address = self.max_connections_per_address.or(base.max_connections_per_address);
+        if per_address == Some(0) {
+            return Err(out_of_bounds("max-connections-per-address", 0, "at least 1"));
         }
         let streams = self.max_streams_per_connection.unwrap_or(base.max_streams_per_connection);
         if streams == 0 {
             return Err(out_of_bounds("max-streams-per-connection", streams, "at least 1"));
+        }
+        let per_subject = self.max_connections_per_subject.unwrap_or(base.max_connections_per_subject);
+        if per_subject == 0 {
+            return Err(out_of_bounds("max-connections-per-subject", per_subject, "at least 1"));
+        }
+        let topics = self.max_topics_per_request.unwrap_or(base.max_topics_per_request);
+        if topics == 0 {
+            return Err(out_of_bounds("max-topics-per-request", topics, "at least 1"));
         }
         let head_bytes = bytes("max-head-bytes", self.max_head_bytes, base.max_head_bytes)?;
         let sizes = defaults::MIN_HEAD_BYTES..=defaults::MOST_HEAD_BYTES;
@@ -94,6 +128,10 @@ impl LimitSettings {
         };
         Ok(HttpConfig {
             max_connections_per_address: per_address,
+            max_connections_per_subject: per_subject,
+            publish_rate_per_address: self.publish_rate_per_address.unwrap_or(base.publish_rate_per_address),
+            publish_rate_per_subject: self.publish_rate_per_subject.unwrap_or(base.publish_rate_per_subject),
+            max_topics_per_request: topics,
             max_streams_per_connection: streams,
             max_head_bytes: head_bytes,
             handshake_timeout: time("handshake-timeout", self.handshake_timeout, base.handshake_timeout)?,

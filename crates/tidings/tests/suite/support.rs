@@ -1,5 +1,6 @@
 //! What the tests share: hubs as processes, a client that does only what it is told, and programs of others.
 
+pub(crate) mod certificates;
 pub(crate) mod connection;
 pub(crate) mod deadline;
 pub(crate) mod hub;
@@ -8,6 +9,7 @@ pub(crate) mod relay;
 pub(crate) mod script;
 pub(crate) mod tools;
 
+pub(crate) use certificates::Authority;
 pub(crate) use connection::{Answer, Connection, Version};
 pub(crate) use deadline::within;
 pub(crate) use hub::Hub;

@@ -6,7 +6,7 @@ use rustix::net::{RecvFlags, recv};
 use super::Shard;
 use crate::parking::group::Shape;
 use crate::parking::lot::Returned;
-use crate::parking::parked::State;
+use crate::parking::parked::{Key, State};
 use crate::parking::template::REQUEST_BYTES;
 use crate::parking::wheel::ticks;
 
@@ -62,7 +62,13 @@ impl Shard {
         // The present tick has begun already, and does not count.
         entry.since = self.now.saturating_add(template.wait).saturating_add(1);
         self.mailbox.count(&group.interest.selection, true);
-        self.counts.of(&group.interest.shape).arrive();
+        let counts = self.counts.of(&group.interest.shape);
+        counts.arrive();
+        counts.reconnect();
+        self.counts.answers.inc();
+        if let Some(line) = self.lines.get_mut(&Key { index, generation: entry.generation }) {
+            line.again(cursor);
+        }
         self.schedule_if_sooner(index);
         self.resume(index);
     }

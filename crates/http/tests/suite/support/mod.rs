@@ -8,6 +8,7 @@ mod h2;
 mod request;
 mod running;
 mod stream;
+pub(crate) mod tokens;
 mod wire;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tidings_http::{Cleartext, Face, HttpConfig, Server, Tls};
+use tidings_http::{Auth, Cleartext, Face, HttpConfig, Server, Tls};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
 use tidings_protocol::Page;
@@ -70,8 +70,14 @@ impl Setup {
 
     /// Serves a hub that exists.
     pub(crate) async fn start_over(self, hub: Hub) -> Running {
+        self.start_with(hub, Auth::open()).await
+    }
+
+    /// Serves a hub that exists to whoever may use it.
+    pub(crate) async fn start_with(self, hub: Hub, auth: Auth) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut server = Server::new(Face::new(hub.clone(), self.http), listener);
+        let face = Face::new(hub.clone(), self.http).with_auth(auth);
+        let mut server = Server::new(face, [listener]);
         if let Some((tls, cleartext)) = self.tls {
             server = server.tls(tls, cleartext);
         }

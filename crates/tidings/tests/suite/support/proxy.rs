@@ -1,6 +1,5 @@
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -90,14 +89,6 @@ impl Proxy {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.place.listen
-    }
-
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.place.listen)
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.place.folder
     }
 
     /// Has it read its configuration again, and waits until other workers serve.
@@ -233,8 +224,8 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
             // Not SIGKILL, which would leave the workers behind.
-            drop(kill_process(self.process(), Signal::TERM));
-            drop(self.0.wait());
+            let _ = kill_process(self.process(), Signal::TERM);
+            let _ = self.0.wait();
         }
     }
 }
