@@ -130,7 +130,7 @@ export class Run {
     const at = this.clock();
     this.published.push(at);
     for (const result of this.results) result.published++;
-    await publish(this.#url, { run: this.#name, number }, { ...withToken, event: "test", retryFor: 0, signal: this.#stop.signal });
+    await publish(this.#url, { run: this.#name, number }, { ...withToken, event: "test", retryFor: 0 });
     this.answered.push(this.clock() - at);
   }
 

@@ -1,21 +1,19 @@
+// What every test of a page needs, beside the hub and the browser that the client's tests have.
+
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
 
 const require = createRequire(import.meta.url);
-const paths = ["/usr/bin/chromium", "/usr/bin/chromium-browser"];
 
-export async function launch() {
-  const executablePath = process.env.CHROMIUM ?? paths.find((path) => existsSync(path));
-  assert.ok(executablePath, "there is no chromium here; ./test installs it");
-  const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  return chromium.launch({ executablePath, args: flags });
-}
-
-/** A page of its own, with all that went wrong in it. */
+/** Opens a page of its own, with all that goes wrong in it. */
 export async function open(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  return openIn(context, url);
+}
+
+/** Opens one more page, as another tab of the same browser. */
+export async function openIn(context, url) {
   const page = await context.newPage();
   page.wrong = [];
   page.on("pageerror", (error) => page.wrong.push(String(error)));
@@ -34,10 +32,13 @@ export async function accessible(page) {
 
 /** Fails where a page is wider than its window. */
 export async function fits(page) {
-  const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.ok(beyond <= 0, `${page.url()} is ${beyond} pixels wider than its window`);
+  for (const width of [360, 768, 1440]) {
+    await page.setViewportSize({ width, height: 800 });
+    const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(beyond <= 0, `${page.url()} is ${beyond} pixels wider than a window of ${width}`);
+  }
 }
 
 /** Waits until something in the page says this. */
 export const says = (page, selector, pattern) =>
-  page.waitForFunction(([selector, pattern]) => [...document.querySelectorAll(selector)].some((element) => new RegExp(pattern).test(element.textContent)), [selector, pattern.source]);
+  page.waitForFunction(([selector, pattern]) => [...document.querySelectorAll(selector)].some((element) => new RegExp(pattern, "m").test(element.textContent)), [selector, pattern.source]);

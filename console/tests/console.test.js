@@ -1,23 +1,31 @@
 // The console in a real browser, in front of a real hub.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { accessible, fits, launch, open, says } from "./support/browser.mjs";
-import { Hub } from "./support/hub.mjs";
+import { browser as launch } from "../../clients/typescript/tests/support/browser.js";
+import { Hub, program } from "../../clients/typescript/tests/support/hub.js";
+import { nginx } from "../../clients/typescript/tests/support/nginx.js";
+import { accessible, fits, open, says } from "./support/page.js";
 
+// What ends with this file, and not with one of its tests.
+const ends = [];
+const file = { after: (end) => ends.push(end) };
+after(async () => {
+  for (const end of ends.reverse()) await end();
+});
+const json = { method: "POST", headers: { "Content-Type": "application/json" } };
 let hub;
 let browser;
 before(async () => {
-  [hub, browser] = await Promise.all([Hub.start(), launch()]);
-  await hub.publish("orders/42?event=shipped", '{"carrier":"X"}', { "Content-Type": "application/json" });
+  [hub, browser] = await Promise.all([Hub.start(file), launch(file)]);
+  await fetch(`${hub.topic("orders/42")}?event=shipped`, { ...json, body: '{"carrier":"X"}' });
   await hub.publish("orders/43", "paid");
   await hub.publish("sensors/room", "20.5");
 });
 afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-after(async () => {
-  await browser?.close();
-  await hub?.end();
-});
 
 const visit = (view, options) => open(browser, `${hub.url}/#${view}`, options);
 
@@ -48,7 +56,7 @@ test("finds topics by a word and by a selector", async () => {
 });
 
 test("follows a topic: live, filtered, paused, as frames, to its end", async () => {
-  await hub.publish("follow/me?event=first", '{"n":1}', { "Content-Type": "application/json" });
+  await fetch(`${hub.topic("follow/me")}?event=first`, { ...json, body: '{"n":1}' });
   const page = await visit("topics");
   await page.click("text=follow/me");
   await says(page, ".event .data", /^\{"n":1\}$/);
@@ -75,19 +83,20 @@ test("follows a topic: live, filtered, paused, as frames, to its end", async () 
   await says(page, ".frames .asked", /^GET \/topics\/follow\/me\?/);
   await says(page, ".frames .body", /^id: .*\ndata: /m);
 
-  await hub.publish("follow/me?close=true", "the last one");
+  await hub.publish("follow/me", "the last one", "?close=true");
   await says(page, ".state", /^Ended/);
   assert.deepEqual(page.wrong, []);
 });
 
-test("shows that a reader was told of a gap", async () => {
-  const page = await visit("topics/gaps");
+test("shows that a reader was told of a gap", async (t) => {
+  const hub = await Hub.start(t);
+  const page = await open(browser, `${hub.url}/#topics/gaps`);
   await says(page, ".state", /^Live/);
-  // A hub that keeps its events in memory has another log after a restart.
-  await hub.end("SIGKILL");
+  await hub.kill();
   await says(page, ".pulse", /^away$/);
   await says(page, ".state", /^Waiting \d+ s: /);
-  hub = await Hub.start([], { listen: new URL(hub.url).host });
+  rmSync(join(hub.folder, "log"), { recursive: true });
+  await hub.resume();
   await says(page, ".gap", /the cursor is of another log/);
   await says(page, ".pulse", /^live$/);
   await hub.publish("gaps", "after it");
@@ -167,10 +176,7 @@ test("fits every window, and breaks no rule of accessibility", async () => {
     const page = await visit("overview", { colorScheme });
     for (const view of ["overview", "topics", "topics/orders%2F42", "transports"]) {
       await page.goto(`${hub.url}/#${view}`);
-      for (const width of [360, 768, 1440]) {
-        await page.setViewportSize({ width, height: 800 });
-        await fits(page);
-      }
+      await fits(page);
       await accessible(page);
     }
     await page.close();
@@ -191,12 +197,62 @@ test("can be used with the keyboard alone", async () => {
   await says(page, ".selector", /^any\/thing\/at\/all$/);
 });
 
-test("is not there where it is turned off", async () => {
-  for (const [flags, variables] of [[["--no-console"], {}], [[], { TIDINGS_CONSOLE: "false" }]]) {
-    const without = await Hub.start(flags, { variables });
-    const answer = await fetch(`${without.url}/`);
-    assert.equal(answer.status, 404);
-    assert.equal(answer.headers.get("content-type"), "application/problem+json");
-    await without.end();
-  }
+test("asks for a token, keeps it in the tab alone, and makes do with what it covers", async (t) => {
+  const guarded = await Hub.start(t);
+  await guarded.kill();
+  const secret = join(guarded.folder, "secret");
+  writeFileSync(secret, "a secret of thirty-two bytes, or a few more");
+  guarded.flags = ["--auth-hs256-secret-file", secret];
+  await guarded.resume();
+  const token = (...rights) => String(execFileSync(program(), ["token", "--auth-hs256-secret-file", secret, ...rights])).trim();
+  const page = await open(browser, guarded.url);
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor();
+  await accessible(page);
+  await page.getByLabel("Bearer token").fill("two words");
+  await page.keyboard.press("Enter");
+  await says(page, "dialog .problem", /one word/);
+
+  // A token that covers topics, and no metrics.
+  await page.getByLabel("Bearer token").fill(token("--subscribe", "**", "--publish", "allowed/*"));
+  await page.keyboard.press("Enter");
+  await says(page, ".notice", /cannot be read/);
+  await page.click("nav >> text=Topics");
+  await says(page, ".state", /^Live by Server-Sent Events$/);
+  await page.click("summary:has-text('Publish')");
+  await page.locator(".publisher").getByLabel("Topic", { exact: true }).fill("forbidden/a");
+  await page.click("button:text-is('Publish')");
+  await says(page, ".answer strong", /^403 /);
+  await page.locator(".publisher").getByLabel("Topic", { exact: true }).fill("allowed/a");
+  await page.click("button:text-is('Publish')");
+  await says(page, ".answer strong", /^201 published$/);
+  await says(page, ".event .topic", /^allowed\/a$/);
+
+  // One that covers both, given without being asked for.
+  await page.getByRole("button", { name: "Token set" }).click();
+  const everything = token("--subscribe", "**", "--metrics");
+  await page.getByLabel("Bearer token").fill(`Bearer ${everything}`);
+  await page.getByRole("button", { name: "Use this token" }).click();
+  await says(page, ".pulse", /^live$/);
+  assert.deepEqual(await page.evaluate(() => [Object.values(localStorage), Object.values(sessionStorage), document.cookie]), [[], [everything], ""]);
+  assert.ok(!page.url().includes(everything.slice(0, 8)));
+  const other = await open(browser, guarded.url);
+  await other.getByRole("dialog").waitFor();
+});
+
+test("works behind a proxy, under a prefix", async (t) => {
+  const proxy = await nginx(t, hub, `rewrite ^/push/(.*)$ /$1 break; if ($uri !~ ^/push/) { return 404; }`);
+  const page = await open(browser, `${proxy}/push/`);
+  await says(page, ".pulse", /^live$/);
+  await page.click("nav >> text=Topics");
+  await page.click("text=orders/43");
+  await says(page, ".event .data", /^paid$/);
+  assert.deepEqual(page.wrong, []);
+});
+
+test("is not there where it is turned off", async (t) => {
+  const without = await Hub.start(t, "--no-console");
+  const answer = await fetch(`${without.url}/`);
+  assert.equal(answer.status, 404);
+  assert.equal(answer.headers.get("content-type"), "application/problem+json");
 });
