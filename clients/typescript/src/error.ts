@@ -54,5 +54,5 @@ export class TidingsError extends Error {
 }
 
 /** What another one's error says; Node.js keeps what happened in the cause. */
-export const wordsOf = (error: any): string => error?.cause?.message || error?.message || String(error);
+export const wordsOf = (error: any): string => `${error?.cause ?? error}`;
 

@@ -61,45 +61,36 @@ export async function send(
   }
 }
 
-/** The pieces of a body, as text. The time in which they are dealt with is not the span's. */
-export async function* pieces(response: Response, span: Span): AsyncGenerator<string> {
+/** Reads a body to its end, as text, piece by piece. The time that a piece is dealt with is not the span's. */
+export async function read(response: Response, span: Span, piece: (text: string) => unknown): Promise<void> {
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
-  try {
-    for (;;) {
-      span.start();
-      const { value, done } = await reader.read();
-      span.stop();
-      if (done) return;
-      yield decoder.decode(value, { stream: true });
-    }
-  } catch (error) {
-    throw blame(span, "broken", error);
+  for (;;) {
+    span.start();
+    const { value, done } = await reader.read().catch((error) => {
+      throw blame(span, "broken", error);
+    });
+    span.stop();
+    if (done) return;
+    await piece(decoder.decode(value, { stream: true }));
   }
 }
 
 /** The whole body as JSON, up to `limit` characters. */
 export async function json(response: Response, span: Span, limit: number = ANSWER_SIZE): Promise<any> {
-  let text = "";
-  for await (const piece of pieces(response, span)) {
-    text += piece;
-    if (text.length > limit) throw malformed(TOO_LARGE);
-  }
-  return parse(text);
-}
-
-export function parse(text: string): any {
   try {
+    let text = "";
+    await read(response, span, (piece) => {
+      if ((text += piece).length > limit) throw Error(TOO_LARGE);
+    });
     return JSON.parse(text);
   } catch (error) {
-    throw malformed(wordsOf(error));
+    throw blame(span, "malformed", error);
   }
 }
 
-export const TOO_LARGE = "it is too large";
-
-export const malformed = (words: string): TidingsError => new TidingsError("malformed", words);
+export const TOO_LARGE = "too large";
 
 /** Another one's error, in the client's words. What was aborted failed for the reason that it was aborted for. */
-const blame = ({ signal }: Span, kind: ErrorKind, cause: any): unknown =>
+export const blame = ({ signal }: Span, kind: ErrorKind, cause: any): any =>
   signal.aborted ? signal.reason : cause instanceof TidingsError ? cause : new TidingsError(kind, wordsOf(cause), { cause });

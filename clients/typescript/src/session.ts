@@ -3,7 +3,7 @@ import { EMPTY_POLL_PAUSE } from "./defaults.ts";
 import { TidingsError } from "./error.ts";
 import type { Step } from "./event.ts";
 import { climb, type Transport } from "./ladder.ts";
-import { send } from "./request.ts";
+import { blame, send } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import { Span } from "./span.ts";
 import type { State } from "./state.ts";
@@ -85,37 +85,38 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     if (transport === "sse") await stream(attempt);
     // A hub that says that there is more and does not move is not asked without a rest.
     else if (!(await poll(attempt, held ? settings.wait : 0)) || cursor === before) {
-      if (transport === "poll") return settings.interval;
-      if (held && Date.now() - asked < EMPTY_POLL_PAUSE) return EMPTY_POLL_PAUSE;
+      return transport === "poll" ? settings.interval : held && Date.now() - asked < EMPTY_POLL_PAUSE ? EMPTY_POLL_PAUSE : 0;
     }
     return 0;
   }
 
-  function wake({ type, persisted }: Event & { persisted?: boolean }): void {
-    // After a change of network, or in a page that comes back out of the browser's cache, the connection may be
-    // dead without a sign. A new one costs little, and loses nothing.
-    if ((type.endsWith("line") || persisted) && !named && !paused) {
-      span.abort(new TidingsError("unreachable", "the network or the page was away"));
-    } else span.check();
+  function wake({ type }: Event): void {
+    // After a change of network the connection may be dead without a sign. A new one costs little, and loses nothing.
+    if (type.endsWith("line") && !named) span.abort(new TidingsError("unreachable", type));
+    else span.check();
   }
+
+  const listen = (how: "addEventListener" | "removeEventListener") =>
+    WAKING.forEach((event) => globalThis[how]?.(event, wake));
 
   function close(): void {
     over = true;
     span.abort();
-    for (const event of WAKING) globalThis.removeEventListener?.(event, wake);
+    listen("removeEventListener");
   }
 
   return {
     async run(from) {
       cursor = from;
-      for (const event of WAKING) globalThis.addEventListener?.(event, wake);
+      listen("addEventListener");
       while (!over) {
         let rest = Infinity;
         named = false;
         try {
           if (!paused) rest = await attempt(ladder.rung());
-        } catch (error: any) {
+        } catch (reason) {
           rest = 0;
+          const error = blame(span, "malformed", reason);
           // The answer may not have been read to its end.
           span.abort();
           // Without a reason it was paused, or closed.

@@ -68,8 +68,10 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   }
 
   function enter(entered: State): void {
+    // Nothing comes after the end.
+    if (over) return;
     state = entered;
-    if (entered.status === "ended" || entered.status === "closed" || entered.status === "failed") {
+    if (["ended", "closed", "failed"].includes(state.status)) {
       over = true;
       source.close();
     }
@@ -92,7 +94,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   /** Gives what came to the listeners, where there are any for events. */
   function deliver(): void {
     const heard = ({ event, gap }: Step) =>
-      (!event && !gap) || [...listeners].some(([type]) => type !== "gap" && type !== "state");
+      (!event && !gap) || [...listeners].some(([type]) => type !== "state" && (gap || type !== "gap"));
     while (queue[0] && !paused && !pulled && heard(queue[0])) take();
     if (!pulled) save();
     changed();
@@ -144,24 +146,22 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       return () => void listeners.delete(entry);
     },
     pause() {
-      if (over || paused) return;
       paused = true;
       source.pause(true);
       enter({ status: "paused" });
     },
     resume() {
-      if (over || !paused) return;
+      if (!paused || over) return;
       paused = false;
       source.pause(false);
       deliver();
     },
     close() {
-      if (over) return;
       queue = [];
       enter({ status: "closed" });
     },
     async *[Symbol.asyncIterator]() {
-      if (pulled) throw new TypeError("there is a loop already: connect again for another");
+      if (pulled) throw new TypeError("there can be one loop");
       pulled = true;
       try {
         for (;;) {

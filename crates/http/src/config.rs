@@ -48,6 +48,8 @@ pub struct HttpConfig {
     pub trusted_proxies: TrustedProxies,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
+    /// How long shared caches may keep a page that everybody may read; zero for not at all (`cache`).
+    pub cache: Duration,
     /// Pages of which other origins may use the hub (`[cors]`).
     pub cors: Cors,
 }
@@ -84,6 +86,10 @@ pub mod defaults {
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
     pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
+    /// The longest that shared caches may be told to keep a page.
+    pub const CACHE_MOST: Duration = Duration::from_secs(86_400);
+    /// How long they may keep one without events, in seconds: as long as it takes those who wait for it to fetch it.
+    pub const CACHE_EMPTY_SECONDS: u32 = 1;
     /// How long browsers remember the answer to a preflight request.
     pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
     /// The longest that they may be told to.
@@ -194,6 +200,7 @@ impl Default for HttpConfig {
             drain_timeout: defaults::DRAIN_TIMEOUT,
             trusted_proxies: TrustedProxies::default(),
             retry: defaults::RETRY,
+            cache: Duration::ZERO,
             cors: Cors::default(),
         }
     }

@@ -118,7 +118,7 @@ impl Host {
         match detected {
             // Boxed, so that a connection has room for them only when it has said something.
             Ok(Ok(Some((Protocol::Http1, io)))) => Box::pin(self.http1(io, progress, peer)).await,
-            Ok(Ok(Some((Protocol::Http2, io)))) => Box::pin(self.http2(io, peer)).await,
+            Ok(Ok(Some((Protocol::Http2, io)))) => Box::pin(self.http2(io, progress, peer)).await,
             Ok(Ok(Some((Protocol::Tls, io)))) => Box::pin(self.encrypted(io, progress, peer)).await,
             Ok(Ok(None)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "failed to read from a connection"),
@@ -149,7 +149,7 @@ impl Host {
         };
         match accepted {
             Ok(Ok(io)) if io.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(self.http2(io, peer)).await;
+                Box::pin(self.http2(io, progress, peer)).await;
             }
             Ok(Ok(io)) => Box::pin(self.http1(io, progress, peer)).await,
             Ok(Err(error)) => {

@@ -22,6 +22,7 @@ mod accept;
 mod access;
 mod auth;
 mod body;
+mod caching;
 mod client;
 mod config;
 mod connection;

@@ -138,6 +138,11 @@ pub(crate) struct Settings {
     )]
     pub(crate) console: Option<bool>,
 
+    /// How long shared caches may keep a page that everybody may read and that follows a cursor; 0 for not at all
+    /// [default: 0]
+    #[arg(long, env = "TIDINGS_CACHE", value_name = "DURATION")]
+    pub(crate) cache: Option<Span>,
+
     /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
     #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
     #[serde(alias = "log_level")]
@@ -222,6 +227,7 @@ impl Settings {
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
             max_connections: self.max_connections.or(other.max_connections),
             console: self.console.or(other.console),
+            cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
@@ -275,6 +281,8 @@ impl Settings {
         within("write-timeout", Span(write_timeout), &(MIN_WRITE_TIMEOUT..=LONGEST))?;
         let max_wait = self.max_wait.map_or(base.max_wait, |span| span.0);
         within("max-wait", Span(max_wait), &(Duration::ZERO..=LONGEST))?;
+        let cache = self.cache.map_or(base.cache, |span| span.0);
+        within("cache", Span(cache), &(Duration::ZERO..=defaults::CACHE_MOST))?;
         let max_event_bytes = bytes("max-event-bytes", self.max_event_bytes, base.max_event_bytes)?;
         let max_batch_bytes = bytes("max-batch-bytes", self.max_batch_bytes, base.max_batch_bytes)?;
         for (name, size) in [("max-event-bytes", max_event_bytes), ("max-batch-bytes", max_batch_bytes)] {
@@ -296,6 +304,7 @@ impl Settings {
             max_batch_bytes,
             max_connections,
             trusted_proxies,
+            cache,
             cors: self.cors.cors()?,
             ..base
         })
@@ -354,13 +363,14 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 43);
+        assert_eq!(flags, 45);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
     fn places(name: &str) -> impl Iterator<Item = String> {
         let cuts = name.match_indices(['-', '_']).map(|(at, _)| at);
-        let sections = cuts.map(|at| format!("[{}]\n{} = {{}}", &name[..at], &name[at + 1..]));
+        let section = |at: usize| name[..at].replace(['-', '_'], ".");
+        let sections = cuts.map(move |at| format!("[{}]\n{} = {{}}", section(at), &name[at + 1..]));
         [format!("{name} = {{}}"), format!("[limits]\n{name} = {{}}")].into_iter().chain(sections)
     }
 

@@ -1,7 +1,7 @@
 import { createParser } from "eventsource-parser";
 import { SETTLED, SILENT_HEARTBEATS } from "../defaults.ts";
 import { TidingsError } from "../error.ts";
-import { malformed, parse, pieces, TOO_LARGE } from "../request.ts";
+import { read, TOO_LARGE } from "../request.ts";
 import type { Attempt } from "./attempt.ts";
 
 /** Reads a stream until it ends, and so always throws, but where the topic has ended. */
@@ -29,15 +29,15 @@ export async function stream({ settings, span, ask, heard, tell, retry, room }: 
       if (event === "tidings.end") tell({ cursor: id, end: true });
       // One of the hub's own that is not known is of a later version; no published one has such a type.
       else if (event === "tidings.gap" || !event?.startsWith("tidings.")) {
-        const told = parse(data);
-        const cursor = event === "tidings.gap" ? told?.resumed : told?.id;
-        if (!cursor) throw malformed("it is no event");
+        const told = JSON.parse(data);
+        const cursor = event === "tidings.gap" ? told.resumed : told.id;
+        if (!cursor) throw Error("no cursor in " + data);
         tell(event === "tidings.gap" ? { cursor, gap: told } : { cursor, event: told, size: data.length });
         moved = "";
       }
     },
   });
-  for await (const piece of pieces(response, span)) {
+  await read(response, span, async (piece) => {
     span.patience = silence;
     span.kind = "silent";
     heard(Date.now() - opened > SETTLED);
@@ -46,8 +46,8 @@ export async function stream({ settings, span, ask, heard, tell, retry, room }: 
     if (moved) tell({ cursor: moved });
     moved = "";
     // This bounds what the parser keeps, and tells of a line without an end that it passes over.
-    if (unread > maxEventSize) throw malformed(TOO_LARGE);
+    if (unread > maxEventSize) throw Error(TOO_LARGE);
     await room();
-  }
-  throw new TidingsError("ended", "another attempt follows");
+  });
+  throw new TidingsError("ended", "by the hub");
 }

@@ -12,6 +12,7 @@ mod draining;
 mod eventsource;
 mod httpx_sse;
 mod memory;
+mod open_files;
 mod program;
 mod proxies;
 mod support;
