@@ -35,15 +35,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn publish(hub: &Hub) -> Result<(), Box<dyn Error>> {
     let topic = Topic::new("notices")?;
     let mut lines = BufReader::new(stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        if line.is_empty() {
-            continue;
-        }
+    let mut next = Some("each line that is typed in the terminal is a notice".to_owned());
+    while let Some(line) = next {
         let lower = line.to_lowercase();
         let kind = if ALARMING.iter().any(|word| lower.contains(word)) { "alert" } else { "notice" };
         let event =
             NewEvent { event_type: Some(EventType::new(kind)?), ..NewEvent::text(topic.clone(), line) };
         hub.publish(Batch::of(event)).await?;
+        next = lines.next_line().await?;
     }
     Ok(())
 }

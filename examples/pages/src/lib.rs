@@ -14,6 +14,7 @@ pub fn app(face: &Face, page: &'static str) -> Router {
     let text = |media_type, text: &'static str| get(async move || ([(CONTENT_TYPE, media_type)], text));
     Router::new()
         .route("/", get(async move || Html(page)))
+        .route("/icon.svg", text("image/svg+xml", include_str!("../icon.svg")))
         .route("/style.css", text("text/css; charset=utf-8", include_str!("../style.css")))
         // `console/build` makes it from clients/typescript.
         .route("/tidings.js", text("text/javascript; charset=utf-8", include_str!("../tidings.js")))
