@@ -159,6 +159,8 @@ pub mod defaults {
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
+    /// Connections at once while the log is not open yet.
+    pub const OPENING_CONNECTIONS: usize = 1_024;
     /// How long accepting pauses where the system has no more open files to give.
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// What `Retry-After` says, in seconds.

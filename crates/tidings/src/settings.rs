@@ -68,9 +68,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
 
-    /// Where the events are kept: `disk:FOLDER`, or `memory:` for as long as the process lives
+    /// Where the events are kept: `disk:FOLDER`, `memory:` for as long as the process lives, or an engine, which any
+    /// number of hubs may share: `nats://HOST:PORT/STREAM`, `redis://HOST:PORT/NAME` (see docs/engines.md)
     /// [default: disk:./tidings-data]
-    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG")]
+    // The address of an engine may hold a password.
+    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG", hide_env_values = true)]
     pub(crate) log: Option<LogPlace>,
 
     /// When a publication is acknowledged: `sync`, once it is on the disk, or `os`, once the system has it
@@ -418,7 +420,7 @@ mod tests {
             ("listen = \"x\"\nheartbeet = \"1s\"", "unknown field `heartbeet`, expected one of"),
             ("heartbeat = \"soon\"", "`soon`: a duration is a number of seconds"),
             ("retain-bytes = \"much\"", "`much`: a size is a number of bytes"),
-            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER` or `memory:`"),
+            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER`, `memory:`, or the address"),
             ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
             ("listen = ", "line 1"),
         ] {
