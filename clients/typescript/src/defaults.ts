@@ -36,9 +36,8 @@ export const RETRY_FLOOR = 100;
 /** The longest delay that a hub's `retry:` or `Retry-After` can ask for. */
 export const RETRY_CEILING = 3_600_000;
 
-/** How long the answer to a publish may take, and how many bytes in a millisecond an upload may be as slow as. */
-export const PUBLISH_TIMEOUT = 30_000;
-export const SLOWEST_UPLOAD = 32;
+/** How long the answer to a publish may take, the upload included. */
+export const PUBLISH_TIMEOUT = 60_000;
 /** How long a publish is tried again before it is given up. */
 export const PUBLISH_RETRY = 60_000;
 

@@ -256,6 +256,11 @@ impl Access {
         })
     }
 
+    /// Whether everybody may subscribe to all of these.
+    pub(crate) fn is_public(&self, selectors: &[Selector]) -> bool {
+        selectors.iter().all(|selector| self.auth.anonymous.may_subscribe(selector))
+    }
+
     pub(crate) fn publish(&self, topic: &Topic) -> Result<(), Refusal> {
         let allowed = self.allows(|rights| rights.may_publish(topic));
         self.require(allowed, || format!("publishing to `{topic}`"))

@@ -51,6 +51,8 @@ pub struct HttpConfig {
     pub trusted_proxies: TrustedProxies,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
+    /// How long shared caches may keep a page that everybody may read; zero for not at all (`cache`).
+    pub cache: Duration,
     /// Pages of which other origins may use the hub (`[cors]`).
     pub cors: Cors,
 }
@@ -87,6 +89,10 @@ pub mod defaults {
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
     pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
+    /// The longest that shared caches may be told to keep a page.
+    pub const CACHE_MOST: Duration = Duration::from_secs(86_400);
+    /// How long they may keep one without events, in seconds: as long as it takes those who wait for it to fetch it.
+    pub const CACHE_EMPTY_SECONDS: u32 = 1;
     /// How long browsers remember the answer to a preflight request.
     pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
     /// The longest that they may be told to.
@@ -162,6 +168,8 @@ pub mod defaults {
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
+    /// Connections at once while the log is not open yet.
+    pub const OPENING_CONNECTIONS: usize = 1_024;
     /// How long accepting pauses where the system has no more open files to give.
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// What `Retry-After` says, in seconds.
@@ -204,6 +212,7 @@ impl Default for HttpConfig {
             drain_timeout: defaults::DRAIN_TIMEOUT,
             trusted_proxies: TrustedProxies::default(),
             retry: defaults::RETRY,
+            cache: Duration::ZERO,
             cors: Cors::default(),
         }
     }

@@ -68,9 +68,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
 
-    /// Where the events are kept: `disk:FOLDER`, or `memory:` for as long as the process lives
+    /// Where the events are kept: `disk:FOLDER`, `memory:` for as long as the process lives, or an engine, which any
+    /// number of hubs may share: `nats://HOST:PORT/STREAM`, `redis://HOST:PORT/NAME` (see docs/engines.md)
     /// [default: disk:./tidings-data]
-    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG")]
+    // The address of an engine may hold a password.
+    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG", hide_env_values = true)]
     pub(crate) log: Option<LogPlace>,
 
     /// When a publication is acknowledged: `sync`, once it is on the disk, or `os`, once the system has it
@@ -126,6 +128,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
     #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
+
+    /// How long shared caches may keep a page that everybody may read and that follows a cursor; 0 for not at all
+    /// [default: 0]
+    #[arg(long, env = "TIDINGS_CACHE", value_name = "DURATION")]
+    pub(crate) cache: Option<Span>,
 
     /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
     #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
@@ -210,6 +217,7 @@ impl Settings {
             max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
@@ -263,6 +271,8 @@ impl Settings {
         within("write-timeout", Span(write_timeout), &(MIN_WRITE_TIMEOUT..=LONGEST))?;
         let max_wait = self.max_wait.map_or(base.max_wait, |span| span.0);
         within("max-wait", Span(max_wait), &(Duration::ZERO..=LONGEST))?;
+        let cache = self.cache.map_or(base.cache, |span| span.0);
+        within("cache", Span(cache), &(Duration::ZERO..=defaults::CACHE_MOST))?;
         let max_event_bytes = bytes("max-event-bytes", self.max_event_bytes, base.max_event_bytes)?;
         let max_batch_bytes = bytes("max-batch-bytes", self.max_batch_bytes, base.max_batch_bytes)?;
         for (name, size) in [("max-event-bytes", max_event_bytes), ("max-batch-bytes", max_batch_bytes)] {
@@ -284,6 +294,7 @@ impl Settings {
             max_batch_bytes,
             max_connections,
             trusted_proxies,
+            cache,
             cors: self.cors.cors()?,
             ..base
         })
@@ -342,13 +353,14 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 43);
+        assert_eq!(flags, 45);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
     fn places(name: &str) -> impl Iterator<Item = String> {
         let cuts = name.match_indices(['-', '_']).map(|(at, _)| at);
-        let sections = cuts.map(|at| format!("[{}]\n{} = {{}}", &name[..at], &name[at + 1..]));
+        let section = |at: usize| name[..at].replace(['-', '_'], ".");
+        let sections = cuts.map(move |at| format!("[{}]\n{} = {{}}", section(at), &name[at + 1..]));
         [format!("{name} = {{}}"), format!("[limits]\n{name} = {{}}")].into_iter().chain(sections)
     }
 
@@ -397,7 +409,7 @@ mod tests {
             ("listen = \"x\"\nheartbeet = \"1s\"", "unknown field `heartbeet`, expected one of"),
             ("heartbeat = \"soon\"", "`soon`: a duration is a number of seconds"),
             ("retain-bytes = \"much\"", "`much`: a size is a number of bytes"),
-            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER` or `memory:`"),
+            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER`, `memory:`, or the address"),
             ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
             ("listen = ", "line 1"),
         ] {

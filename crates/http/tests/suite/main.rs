@@ -5,6 +5,7 @@
 mod allowances;
 mod auth;
 mod batches;
+mod caching;
 mod closing;
 mod connections;
 mod cors;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::limits;
+use crate::append::Numbered;
 use crate::idempotency::Fingerprint;
-use crate::{AppendError, Appended, Batch, LogUnavailable};
+use crate::{AppendError, Batch, LogUnavailable};
 
 /// Something for the writer to do.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Append {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// Its share of the queue.
     pub(crate) bytes: usize,
-    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(crate) answer: oneshot::Sender<Result<Numbered, AppendError>>,
 }
 
 /// What waits for the writer.

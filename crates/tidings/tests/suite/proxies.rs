@@ -1,5 +1,6 @@
 //! Behind the proxies that people have, as their packages configure them.
 
+mod cache;
 mod haproxy;
 mod nginx;
 

@@ -12,13 +12,14 @@ use tokio::sync::oneshot;
 use super::super::queue::Append;
 use super::super::{limits, record};
 use super::{Handle, Writer};
-use crate::{AppendError, Appended, Batch, LogUnavailable};
+use crate::append::Numbered;
+use crate::{AppendError, Batch, LogUnavailable};
 
 const NO_ANSWER: &str = "its writer gave no answer";
 
 impl Handle {
     /// Appends a batch here and now; gives it back where it should wait for the thread instead.
-    pub(crate) fn append(&self, batch: Batch, bytes: usize) -> Result<Result<Appended, AppendError>, Batch> {
+    pub(crate) fn append(&self, batch: Batch, bytes: usize) -> Result<Result<Numbered, AppendError>, Batch> {
         // The keys of the past may have to be read from the disk first.
         if batch.idempotency.is_some() || bytes > limits::DIRECT_BYTES {
             return Err(batch);
@@ -40,7 +41,7 @@ impl Writer {
         self.pace.is_alone() && end <= self.active.header.capacity && self.shared.queue.is_empty()
     }
 
-    fn append(&mut self, batch: Batch) -> Result<Appended, AppendError> {
+    fn append(&mut self, batch: Batch) -> Result<Numbered, AppendError> {
         let (answer, mut answered) = oneshot::channel();
         self.stage(Append { batch, fingerprint: None, bytes: 0, answer });
         // The failure is in the answer already.

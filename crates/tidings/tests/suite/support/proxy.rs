@@ -179,6 +179,8 @@ fn nginx_with(folder: &Path, site: &str) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     defaults
         .replace("user www-data;", user)
+        // Room for a crowd.
+        .replace("worker_connections 768;", "worker_connections 16384;")
         .replace("/run/nginx.pid", &format!("{folder_name}/nginx.pid"))
         .replace("/var/log/nginx/error.log", "stderr")
         .replace("/var/log/nginx/access.log", &format!("{folder_name}/access.log"))
@@ -224,8 +226,8 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
             // Not SIGKILL, which would leave the workers behind.
-            let _ = kill_process(self.process(), Signal::TERM);
-            let _ = self.0.wait();
+            _ = kill_process(self.process(), Signal::TERM);
+            drop(self.0.wait());
         }
     }
 }
