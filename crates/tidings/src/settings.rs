@@ -367,7 +367,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 45);
+        assert_eq!(flags, 46);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
