@@ -11,6 +11,7 @@ use tidings_protocol::ProblemKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::Subjects;
+use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
@@ -26,6 +27,10 @@ pub struct Face {
     pub(crate) auth: Auth,
     pub(crate) subjects: Subjects,
     pub(crate) rates: Arc<Rates>,
+    /// The memory for bodies of requests that are under way.
+    pub(crate) bodies: Budget,
+    /// The memory for large answers that are under way.
+    pub(crate) answers: Budget,
 }
 
 // === impl Face ===
@@ -34,11 +39,14 @@ impl Face {
     /// Gives a hub its face. Everybody may do everything, until [`with_auth`](Self::with_auth) says otherwise.
     #[must_use]
     pub fn new(hub: Hub, config: HttpConfig) -> Self {
+        let metrics = Arc::new(Metrics::new());
         Self {
             hub,
             rates: Arc::new(Rates::new(&config)),
+            bodies: Budget::new(config.max_buffered_bytes, &metrics),
+            answers: Budget::new(config.max_buffered_bytes, &metrics),
             config: Arc::new(config),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             draining: CancellationToken::new(),
             auth: Auth::open(),
             subjects: Subjects::default(),

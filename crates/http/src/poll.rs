@@ -123,7 +123,7 @@ fn park(
     // The connection fills in the head, when everyone who has a say in it has had it.
     let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close, caching };
     let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
-    let cursor = subscription.cursor().sequence;
+    let cursor = subscription.cursor();
     let asked = match options.start {
         Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
         _ => None,

@@ -88,7 +88,7 @@ impl From<AppendError> for Refusal {
             AppendError::TopicClosed { .. } => ProblemKind::TopicClosed,
             AppendError::KeyConflict { .. } => ProblemKind::IdempotencyConflict,
             AppendError::Full { .. } => ProblemKind::LogFull,
-            AppendError::TooLarge { .. } => ProblemKind::EventTooLarge,
+            AppendError::TooLarge { .. } | AppendError::TooMany { .. } => ProblemKind::EventTooLarge,
             AppendError::Unavailable(_) => ProblemKind::Unavailable,
         };
         Self::new(kind, error.to_string())

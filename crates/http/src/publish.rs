@@ -62,7 +62,9 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     face.rates.check(face, &parts, &access)?;
 
     let content = Content::of(&parts.headers);
-    let bytes = body::read(face, &parts.headers, body, content.limit(face)).await?;
+    // The memory is kept until the events are appended.
+    let body::Whole { bytes, memory: _memory } =
+        body::read(face, &parts.headers, body, content.limit(face)).await?;
     let query = Query::new(parts.uri.query());
     let event_type = query.get("event")?.map(event_type).transpose()?;
     let close = query.flag("close")?;
@@ -97,7 +99,8 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
         let detail = "send an array as application/json, or lines as application/x-ndjson";
         return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let bytes = body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
+    let body::Whole { bytes, memory: _memory } =
+        body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
     let read = |item: Item<'_>| {
         let text = item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;

@@ -11,6 +11,10 @@ use crate::problem::{Answer, Refusal};
 
 /// The process serves.
 pub(crate) fn health(_: &Face) -> Response {
+    alive()
+}
+
+pub(crate) fn alive() -> Response {
     plain("ok\n".into(), "text/plain; charset=utf-8")
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn answer(
         }
         let shape = Shape::Stream { frames, transport, heartbeat: ticks(heartbeat) };
         let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
-        let cursor = subscription.cursor().sequence;
+        let cursor = subscription.cursor();
         response.extensions_mut().insert(Slip::new(Order {
             interest,
             cursor,

@@ -3,7 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{JoinHandle, Thread};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
     ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Cursor, Epoch, Event, Gap, GapReason, Selection, Sequence, Start, Topic};
@@ -50,9 +50,7 @@ pub struct Hub {
 /// What became of a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
-    /// The log that it is in.
-    pub epoch: Epoch,
-    /// Where it is in that log, and whether it was known before.
+    /// Where it is in which log, and whether it was known before.
     pub appended: Appended,
 }
 
@@ -73,7 +71,6 @@ pub struct HubStats {
 
 /// What the log's writer and the readers share. It does not hold the log, which holds it.
 pub(crate) struct Shared {
-    epoch: Epoch,
     tail: RwLock<Tail>,
     audiences: RwLock<Vec<Arc<dyn Audience>>>,
     pub(crate) waiting: Arc<Waiting>,
@@ -116,7 +113,7 @@ impl Default for HubConfig {
 impl Published {
     /// The ids of the events, in order.
     pub fn ids(&self) -> impl Iterator<Item = Cursor> + use<> {
-        let epoch = self.epoch;
+        let epoch = self.appended.epoch;
         self.appended.sequences().map(move |sequence| Cursor::new(epoch, sequence))
     }
 }
@@ -129,16 +126,17 @@ impl Hub {
     pub fn new(log: Arc<dyn Log>, config: HubConfig) -> Self {
         let waiting = Arc::new(Waiting::default());
         let shared = Arc::new(Shared {
-            epoch: log.bounds().epoch,
-            tail: RwLock::new(Tail::new(0, config.tail_bytes)),
+            tail: RwLock::new(Tail::new(log.bounds().epoch, 0, config.tail_bytes)),
             audiences: RwLock::default(),
             waiting: Arc::clone(&waiting),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         });
         // Entries may be pushed before the tail knows where it begins: they all come after that place.
-        let after = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
-        shared.tail.write().unwrap_or_else(PoisonError::into_inner).begin(after);
+        while {
+            let after = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
+            !shared.tail.write().unwrap_or_else(PoisonError::into_inner).begin(after)
+        } {}
         let tasks = Arc::new(TaskWaker::start(&shared));
         let hub = Self { log, shared, tasks };
         hub.attach(Arc::clone(&hub.tasks.state) as Arc<dyn Audience>);
@@ -152,10 +150,8 @@ impl Hub {
     /// [`ReadError`] where the log cannot be read.
     pub async fn warm(&self) -> Result<(), ReadError> {
         let all = Selection::all();
-        let (upto, room) = {
-            let tail = self.shared.tail.read().unwrap_or_else(PoisonError::into_inner);
-            (tail.after(), tail.room() / WARM_ENTRY_BYTES)
-        };
+        let (epoch, upto, room) =
+            self.shared.with_tail(|tail| (tail.epoch(), tail.after(), tail.room() / WARM_ENTRY_BYTES));
         let start = self.log.locate(Place::Last(room), &all).await?;
         let (mut after, mut entries) = (start, Vec::new());
         while after < upto {
@@ -165,10 +161,16 @@ impl Hub {
             }
             after = chunk.next;
             let wanted = chunk.entries.into_iter().filter(|event| event.sequence <= upto);
-            entries.extend(wanted.map(|event| self.entry(event)));
+            entries.extend(wanted.map(|event| Arc::new(Entry::new(event, epoch))));
+        }
+        // The log calls the hub with its own lock held, so it is never asked under the tail's.
+        if self.log.bounds().epoch != epoch {
+            return Ok(());
         }
         let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
-        tail.extend_back(start.min(upto), entries, upto);
+        if tail.epoch() == epoch {
+            tail.extend_back(start.min(upto), entries, upto);
+        }
         drop(tail);
         // Retention may have moved on meanwhile.
         let earliest = self.log.bounds().earliest;
@@ -181,8 +183,7 @@ impl Hub {
     /// # Errors
     /// [`AppendError`], as the log has it.
     pub async fn publish(&self, batch: Batch) -> Result<Published, AppendError> {
-        let appended = self.log.append(batch).await?;
-        Ok(Published { epoch: self.shared.epoch, appended })
+        Ok(Published { appended: self.log.append(batch).await? })
     }
 
     /// Opens a subscription at a place in the log. It reads nothing yet and keeps nothing waiting.
@@ -217,13 +218,14 @@ impl Hub {
     }
 
     /// Every entry after a place, of any topic, up to `limits`; `None` where memory does not reach back so far.
+    /// What is found is of [`Recent::epoch`], whichever the place was of.
     #[must_use]
     pub fn recent(&self, after: Sequence, limits: PullLimits) -> Option<Recent> {
         self.shared.with_tail(|tail| tail.all(after, limits))
     }
 
     /// Entries after a place that [concern](Selection::concerns) a selection, from memory; `None` where memory
-    /// does not reach back so far.
+    /// does not reach back so far. What is found is of [`Recent::epoch`], whichever the place was of.
     #[must_use]
     pub fn recent_of(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Option<Recent> {
         let recent = self.shared.with_tail(|tail| tail.read(after, selection, limits));
@@ -234,45 +236,59 @@ impl Hub {
     }
 
     /// Entries after a place that [concern](Selection::concerns) a selection, from memory where it reaches back
-    /// so far, and else from the log.
+    /// so far, and else from the log. Where [`Recent::epoch`] is not the one that the place belongs to, there are
+    /// none.
     ///
     /// # Errors
     /// [`ReadError`] where the log cannot be read, or no longer has all that followed.
     pub async fn read(
         &self,
-        after: Sequence,
+        after: Cursor,
         selection: &Selection,
         limits: PullLimits,
     ) -> Result<Recent, ReadError> {
+        let (epoch, after) = (after.epoch, after.sequence);
+        let other = |epoch| Recent { epoch, entries: Vec::new(), next: after };
         if let Some(recent) = self.recent_of(after, selection, limits) {
-            return Ok(recent);
+            return Ok(if recent.epoch == epoch { recent } else { other(recent.epoch) });
         }
         self.shared.misses.fetch_add(1, Ordering::Relaxed);
         let limits = ReadLimits { entries: limits.events, bytes: limits.bytes };
-        let chunk = self.log.read(after, selection, limits).await?;
-        let entries = chunk.entries.into_iter().map(|event| self.entry(event)).collect();
-        Ok(Recent { entries, next: chunk.next })
+        let chunk = self.log.read(after, selection, limits).await;
+        let now = self.epoch();
+        if now != epoch || self.log.bounds().epoch != epoch {
+            return Ok(other(now));
+        }
+        let Chunk { entries, next } = chunk?;
+        let entries = entries.into_iter().map(|event| Arc::new(Entry::new(event, epoch)));
+        Ok(Recent { epoch, entries: entries.collect(), next })
     }
 
     /// The gap that a reader at `since` is told of, and the place that it goes on from: before the earliest
     /// entry that is kept (§3.4).
     #[must_use]
-    pub fn gap(&self, reason: GapReason, since: String) -> (Gap, Sequence) {
+    pub fn gap(&self, reason: GapReason, since: String) -> (Gap, Cursor) {
         let bounds = self.bounds();
-        let sequence = bounds.earliest.saturating_sub(1);
-        (Gap { reason, since, resumed: Cursor::new(bounds.epoch, sequence).to_string() }, sequence)
+        let resumed = Cursor::new(bounds.epoch, bounds.earliest.saturating_sub(1));
+        (Gap { reason, since, resumed: resumed.to_string() }, resumed)
     }
 
     /// The last entry that readers can see.
     #[must_use]
     pub fn latest(&self) -> Sequence {
-        self.shared.tail.read().unwrap_or_else(PoisonError::into_inner).latest()
+        self.end().sequence
     }
 
-    /// Which log this is.
+    /// The place after the last entry that readers can see.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        self.shared.with_tail(Tail::end)
+    }
+
+    /// Which log this is. It may change while the hub runs, where others keep the log and have lost some of it.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.shared.epoch
+        self.end().epoch
     }
 
     /// Which log this is, and what it holds.
@@ -317,10 +333,6 @@ impl Hub {
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
-
-    pub(crate) fn entry(&self, event: Arc<Event>) -> Arc<Entry> {
-        Arc::new(Entry::new(event, self.shared.epoch))
-    }
 }
 
 /// What a recent entry takes in memory at the least; there is no use in reading more of them than have room.
@@ -334,34 +346,40 @@ impl Shared {
         look(&self.tail.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn recent(&self, after: Sequence) -> Option<Recent> {
-        self.with_tail(|tail| tail.all(after, WAKE_LIMITS))
+    fn wake(&self) {
+        for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            audience.wake();
+        }
     }
 }
 
 impl Follower for Shared {
     fn appended(&self, entries: &[Arc<Event>]) {
+        let epoch = self.with_tail(Tail::epoch);
         // What memory has to be asked for is asked for before the lock is taken.
         let entries: Vec<_> =
-            entries.iter().map(|event| Arc::new(Entry::new(Arc::clone(event), self.epoch))).collect();
+            entries.iter().map(|event| Arc::new(Entry::new(Arc::clone(event), epoch))).collect();
         let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
             tail.push(entry);
         }
         drop(tail);
-        for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            audience.wake();
-        }
+        self.wake();
     }
 
     fn trimmed(&self, earliest: Sequence) {
         self.tail.write().unwrap_or_else(PoisonError::into_inner).trim(earliest);
     }
+
+    fn renewed(&self, bounds: Bounds) {
+        self.tail.write().unwrap_or_else(PoisonError::into_inner).renew(bounds.epoch, bounds.latest);
+        self.wake();
+    }
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Shared").field("end", &self.with_tail(Tail::end)).finish_non_exhaustive()
     }
 }
 
@@ -376,7 +394,7 @@ impl TaskWaker {
         });
         let (own, shared) = (Arc::clone(&state), Arc::clone(shared));
         // Not when the thread gets to run: what was published by then would wake nobody.
-        let after = shared.with_tail(Tail::latest);
+        let after = shared.with_tail(Tail::end);
         let run = move || own.run(&shared, after);
         let thread = std::thread::Builder::new().name("tidings-wake".into()).spawn(run);
         if let Err(error) = &thread {
@@ -401,19 +419,20 @@ impl Drop for TaskWaker {
 }
 
 impl TaskWakerState {
-    fn run(&self, shared: &Shared, mut after: Sequence) {
+    fn run(&self, shared: &Shared, mut after: Cursor) {
         while !self.ended.load(Ordering::Acquire) {
-            match shared.recent(after) {
+            let recent = shared.with_tail(|tail| tail.all(after.sequence, WAKE_LIMITS));
+            match recent.filter(|recent| recent.epoch == after.epoch) {
                 Some(recent) if recent.entries.is_empty() => std::thread::park(),
                 Some(recent) => {
                     for entry in &recent.entries {
                         self.waiting.wake(entry.event());
                     }
-                    after = recent.next;
+                    after.sequence = recent.next;
                 }
-                // The tail ran ahead of this thread: everyone may have something to read.
+                // The tail ran ahead of this thread, or is of another log: everyone may have something to read.
                 None => {
-                    after = shared.with_tail(Tail::latest);
+                    after = shared.with_tail(Tail::end);
                     self.waiting.wake_all();
                 }
             }

@@ -15,7 +15,7 @@ use crate::{Entry, Hub};
 pub struct Subscription {
     hub: Hub,
     selection: Arc<Selection>,
-    cursor: Sequence,
+    cursor: Cursor,
     gap: Option<Gap>,
     /// The entry that ends the only topic of the selection, where that is known.
     end: Option<Sequence>,
@@ -77,26 +77,28 @@ impl Pull {
 impl Subscription {
     pub(crate) async fn open(hub: Hub, selection: Selection, start: Start) -> Result<Self, ReadError> {
         let mut gap = None;
+        let end = hub.end();
+        let at = |sequence| Cursor::new(end.epoch, sequence);
         let cursor = match start {
-            Start::Earliest => hub.bounds().earliest.saturating_sub(1),
-            Start::Latest => hub.latest(),
-            Start::Last(count) => hub.log().locate(LogPlace::Last(count), &selection).await?,
-            Start::Time(time) => hub.log().locate(LogPlace::Time(time), &selection).await?,
+            Start::Earliest => at(hub.bounds().earliest.saturating_sub(1)),
+            Start::Latest => end,
+            Start::Last(count) => at(hub.log().locate(LogPlace::Last(count), &selection).await?),
+            Start::Time(time) => at(hub.log().locate(LogPlace::Time(time), &selection).await?),
             Start::Age(age) => {
                 let time = Timestamp::now().before(age);
-                hub.log().locate(LogPlace::Time(time), &selection).await?
+                at(hub.log().locate(LogPlace::Time(time), &selection).await?)
             }
             Start::Foreign(text) => {
-                let (found, sequence) = hub.gap(GapReason::Unknown, text);
+                let (found, cursor) = hub.gap(GapReason::Unknown, text);
                 gap = Some(found);
-                sequence
+                cursor
             }
             Start::Cursor(cursor) => match why_not(&hub, cursor) {
-                None => cursor.sequence,
+                None => cursor,
                 Some(reason) => {
-                    let (found, sequence) = hub.gap(reason, cursor.to_string());
+                    let (found, cursor) = hub.gap(reason, cursor.to_string());
                     gap = Some(found);
-                    sequence
+                    cursor
                 }
             },
         };
@@ -111,7 +113,7 @@ impl Subscription {
     /// Everything up to and including this is seen.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        Cursor::new(self.hub.epoch(), self.cursor)
+        self.cursor
     }
 
     /// What it asks for.
@@ -123,7 +125,7 @@ impl Subscription {
     /// Whether the only topic of the subscription has ended and everything of it is seen, with no gap to tell.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.gap.is_none() && self.end.is_some_and(|end| self.cursor >= end)
+        self.gap.is_none() && self.end.is_some_and(|end| self.cursor.sequence >= end)
     }
 
     /// The gap that the next pull will carry.
@@ -177,29 +179,34 @@ impl Subscription {
         let mut bytes = 0;
         for _ in 0..LOOKS {
             let full = pull.entries.len() >= limits.events || bytes >= limits.bytes;
-            pull.more = end.is_none_or(|end| cursor < end) && cursor < self.hub.latest();
+            let latest = self.hub.end();
+            let renewed = latest.epoch != cursor.epoch;
+            pull.more =
+                renewed || (end.is_none_or(|end| cursor.sequence < end) && cursor.sequence < latest.sequence);
             if full || !pull.more {
                 break;
             }
             let left = PullLimits { events: limits.events - pull.entries.len(), bytes: limits.bytes - bytes };
             let recent = match self.hub.read(cursor, &self.selection, left).await {
-                Ok(recent) => recent,
-                Err(ReadError::Expired { .. }) if pull.entries.is_empty() => {
+                Ok(recent) if recent.epoch == cursor.epoch => recent,
+                // The gap belongs after the entries, so it is for the next pull to find.
+                Ok(_) | Err(ReadError::Expired { .. }) if !pull.entries.is_empty() => break,
+                lost @ (Ok(_) | Err(ReadError::Expired { .. })) => {
+                    let reason = if lost.is_ok() { GapReason::Unknown } else { GapReason::Expired };
                     // Where a gap is to be told already, its reason was the first.
-                    let (reason, since) = gap.map_or_else(
-                        || (GapReason::Expired, self.at(cursor).to_string()),
-                        |gap| (gap.reason, gap.since),
-                    );
-                    let (found, sequence) = self.hub.gap(reason, since);
+                    let (reason, since) =
+                        gap.map_or_else(|| (reason, cursor.to_string()), |gap| (gap.reason, gap.since));
+                    let (found, resumed) = self.hub.gap(reason, since);
                     gap = Some(found);
-                    cursor = sequence;
+                    if resumed.epoch != cursor.epoch {
+                        end = None;
+                    }
+                    cursor = resumed;
                     continue;
                 }
-                // The gap belongs after the entries, so it is for the next pull to find.
-                Err(ReadError::Expired { .. }) => break,
                 Err(error) => return Err(error),
             };
-            cursor = recent.next;
+            cursor.sequence = recent.next;
             for entry in recent.entries {
                 if entry.event().closes() && self.selection.single_topic().is_some() {
                     end = Some(entry.event().sequence);
@@ -210,7 +217,7 @@ impl Subscription {
                 }
             }
         }
-        pull.ended = end.is_some_and(|end| cursor >= end);
+        pull.ended = end.is_some_and(|end| cursor.sequence >= end);
         pull.gap = gap;
         (self.cursor, self.end, self.gap) = (cursor, end, None);
         Ok(pull)
@@ -222,7 +229,11 @@ impl Subscription {
     /// [`ReadError`] where the log cannot be read.
     pub async fn has_more(&mut self) -> Result<bool, ReadError> {
         for _ in 0..LOOKS {
-            if self.cursor >= self.hub.latest() || self.has_ended() {
+            let latest = self.hub.end();
+            if latest.epoch != self.cursor.epoch {
+                return Ok(true);
+            }
+            if self.cursor.sequence >= latest.sequence || self.has_ended() {
                 return Ok(false);
             }
             let recent =
@@ -231,18 +242,17 @@ impl Subscription {
                     Err(ReadError::Expired { .. }) => return Ok(true),
                     Err(error) => return Err(error),
                 };
+            if recent.epoch != self.cursor.epoch {
+                return Ok(true);
+            }
             let ends = self.selection.single_topic().is_some();
             let tells = |event: &Event| (ends && event.closes()) || self.selection.matches(event);
             if recent.entries.iter().any(|entry| tells(entry.event())) {
                 return Ok(true);
             }
-            self.cursor = recent.next;
+            self.cursor.sequence = recent.next;
         }
         Ok(true)
-    }
-
-    fn at(&self, sequence: Sequence) -> Cursor {
-        Cursor::new(self.hub.epoch(), sequence)
     }
 }
 

@@ -1,13 +1,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use tidings_protocol::{Selection, Sequence, Topic};
+use tidings_protocol::{Cursor, Epoch, Selection, Sequence, Topic};
 
 use crate::{Entry, PullLimits};
 
 /// The newest entries of a log, without a hole between the first and the last of them.
 #[derive(Debug)]
 pub(crate) struct Tail {
+    /// Which log the entries are of.
+    epoch: Epoch,
     entries: VecDeque<Arc<Entry>>,
     /// Everything after this is here.
     after: Sequence,
@@ -21,6 +23,8 @@ pub(crate) struct Tail {
 /// Entries from the recent tail, in order.
 #[derive(Debug, Clone)]
 pub struct Recent {
+    /// Which log the entries and the place are of.
+    pub epoch: Epoch,
     /// The entries that [concern](Selection::concerns) the reader.
     pub entries: Vec<Arc<Entry>>,
     /// Everything up to and including this is seen.
@@ -33,18 +37,34 @@ const SCAN_ENTRIES: usize = 4_096;
 // === impl Tail ===
 
 impl Tail {
-    pub(crate) fn new(after: Sequence, max_bytes: usize) -> Self {
-        Self { entries: VecDeque::new(), after, latest: after, bytes: 0, max_bytes, by_topic: HashMap::new() }
+    pub(crate) fn new(epoch: Epoch, after: Sequence, max_bytes: usize) -> Self {
+        let (entries, by_topic) = (VecDeque::new(), HashMap::new());
+        Self { epoch, entries, after, latest: after, bytes: 0, max_bytes, by_topic }
     }
 
-    /// Sets the place that everything in the tail comes after, once it is known.
-    pub(crate) fn begin(&mut self, after: Sequence) {
-        self.after = self.after.max(after);
-        self.latest = self.latest.max(after);
+    /// Sets the place that everything in the tail comes after, once it is known. `false` where that is a place in
+    /// another log than the tail was of, so that it has to be asked for again.
+    pub(crate) fn begin(&mut self, after: Cursor) -> bool {
+        let same = after.epoch == self.epoch;
+        if !same {
+            self.renew(after.epoch, after.sequence);
+        }
+        self.after = self.after.max(after.sequence);
+        self.latest = self.latest.max(after.sequence);
+        same
     }
 
-    pub(crate) fn latest(&self) -> Sequence {
-        self.latest
+    /// Forgets everything, and goes on in another log.
+    pub(crate) fn renew(&mut self, epoch: Epoch, after: Sequence) {
+        *self = Self::new(epoch, after, self.max_bytes);
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) fn end(&self) -> Cursor {
+        Cursor::new(self.epoch, self.latest)
     }
 
     /// Everything after this is in the tail.
@@ -122,7 +142,7 @@ impl Tail {
         if after < self.after {
             return None;
         }
-        let mut recent = Recent { entries: Vec::new(), next: after };
+        let mut recent = Recent { epoch: self.epoch, entries: Vec::new(), next: after };
         let mut bytes = 0;
         for entry in self.entries.iter().skip(self.index_after(after)).take(limits.events) {
             bytes += entry.event().data.len();
@@ -141,7 +161,7 @@ impl Tail {
             return None;
         }
         if after >= self.latest {
-            return Some(Recent { entries: Vec::new(), next: after });
+            return Some(Recent { epoch: self.epoch, entries: Vec::new(), next: after });
         }
         if selection.patterns().is_empty() {
             Some(self.read_topics(after, selection, limits))
@@ -150,7 +170,7 @@ impl Tail {
             let scanned = self.entries.iter().skip(from).take(SCAN_ENTRIES);
             let end = self.entries.get((from + SCAN_ENTRIES).saturating_sub(1));
             let end = end.map_or(self.latest, |entry| entry.event().sequence);
-            Some(take(scanned, selection, limits, after, end))
+            Some(self.take(scanned, selection, limits, after, end))
         }
     }
 
@@ -168,7 +188,7 @@ impl Tail {
         found.sort_unstable();
         let entries = found.iter().filter(|&&sequence| sequence <= end);
         let entries = entries.filter_map(|&sequence| self.entries.get(self.index_after(sequence - 1)));
-        take(entries, selection, limits, after, end)
+        self.take(entries, selection, limits, after, end)
     }
 
     /// The index of the first entry after a place. Where no number is left out, which is the rule, that is a
@@ -181,31 +201,32 @@ impl Tail {
             _ => self.entries.partition_point(|entry| entry.event().sequence <= after),
         }
     }
-}
 
-/// Takes what concerns the selection, up to the limits. `end` is seen where everything was taken.
-fn take<'a>(
-    entries: impl Iterator<Item = &'a Arc<Entry>>,
-    selection: &Selection,
-    limits: PullLimits,
-    after: Sequence,
-    end: Sequence,
-) -> Recent {
-    let mut recent = Recent { entries: Vec::new(), next: after };
-    let mut bytes = 0;
-    for entry in entries {
-        if selection.concerns(entry.event()) {
-            let full = recent.entries.len() >= limits.events || bytes >= limits.bytes;
-            if full && !recent.entries.is_empty() {
-                return recent;
+    /// Takes what concerns the selection, up to the limits. `end` is seen where everything was taken.
+    fn take<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+        selection: &Selection,
+        limits: PullLimits,
+        after: Sequence,
+        end: Sequence,
+    ) -> Recent {
+        let mut recent = Recent { epoch: self.epoch, entries: Vec::new(), next: after };
+        let mut bytes = 0;
+        for entry in entries {
+            if selection.concerns(entry.event()) {
+                let full = recent.entries.len() >= limits.events || bytes >= limits.bytes;
+                if full && !recent.entries.is_empty() {
+                    return recent;
+                }
+                bytes += entry.event().data.len() + entry.event().topic.as_str().len();
+                recent.entries.push(Arc::clone(entry));
             }
-            bytes += entry.event().data.len() + entry.event().topic.as_str().len();
-            recent.entries.push(Arc::clone(entry));
+            recent.next = entry.event().sequence;
         }
-        recent.next = entry.event().sequence;
+        recent.next = end;
+        recent
     }
-    recent.next = end;
-    recent
 }
 
 #[cfg(test)]
@@ -213,7 +234,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use proptest::prelude::*;
-    use tidings_protocol::{Closing, Epoch, Event, Format, Selector, Timestamp};
+    use tidings_protocol::{Closing, Event, Format, Selector, Timestamp};
 
     fn entry(sequence: Sequence, topic: &str) -> Arc<Entry> {
         let event = Event {
@@ -240,7 +261,7 @@ mod tests {
 
     #[test]
     fn older_entries_join_only_without_a_hole() {
-        let mut tail = Tail::new(10, 1 << 20);
+        let mut tail = Tail::new(Epoch::from_random(0), 10, 1 << 20);
         tail.push(entry(11, "a"));
         tail.extend_back(0, vec![entry(8, "a")], 9);
         assert_eq!(tail.after(), 10);
@@ -252,11 +273,11 @@ mod tests {
 
     #[test]
     fn the_tail_is_bounded_in_bytes() {
-        let mut tail = Tail::new(0, 10 * entry(1, "a").bytes());
+        let mut tail = Tail::new(Epoch::from_random(0), 0, 10 * entry(1, "a").bytes());
         for sequence in 1..=100 {
             tail.push(entry(sequence, "a"));
         }
-        assert_eq!((tail.after(), tail.latest()), (90, 100));
+        assert_eq!((tail.after(), tail.latest), (90, 100));
         assert_eq!(tail.by_topic["a"].len(), 10);
         tail.trim(96);
         assert_eq!((tail.after(), tail.by_topic["a"].len()), (95, 5));
@@ -274,7 +295,7 @@ mod tests {
             patterns: bool,
         ) {
             let names = ["a/x", "a/y", "b/x", "c"];
-            let mut tail = Tail::new(0, 1 << 20);
+            let mut tail = Tail::new(Epoch::from_random(0), 0, 1 << 20);
             let mut sequence = 0;
             let mut expected = Vec::new();
             let selection = if patterns { select(&["a/*", "c"]) } else { select(&["a/x", "a/y", "c"]) };
@@ -297,7 +318,7 @@ mod tests {
                 after = page.next;
             }
             prop_assert_eq!(seen, expected);
-            prop_assert_eq!(after, tail.latest());
+            prop_assert_eq!(after, tail.latest);
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tidings_protocol::{Closing, Event, NewEvent, Sequence, Timestamp, Topic};
+use tidings_protocol::{Closing, Epoch, Event, NewEvent, Sequence, Timestamp, Topic};
 
 use crate::AppendError;
 
@@ -29,6 +29,8 @@ pub struct Idempotency {
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
+    /// The log that it is in.
+    pub epoch: Epoch,
     /// The sequence number of the first entry.
     pub first: Sequence,
     /// How many entries: the events, and the end of the topic where that is an entry of its own.
@@ -38,6 +40,15 @@ pub struct Appended {
     /// Whether the batch was known by its idempotency key: nothing was appended now, and the rest says what
     /// was appended the first time.
     pub duplicate: bool,
+}
+
+/// What became of a batch, for a log that is one and the same for as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) first: Sequence,
+    pub(crate) count: u32,
+    pub(crate) time: Timestamp,
+    pub(crate) duplicate: bool,
 }
 
 // === impl Batch ===
@@ -54,6 +65,33 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         self.events.iter().map(|event| event.data.len() + event.topic.as_str().len() + 128).sum::<usize>()
             + 128
+    }
+
+    /// What the log gets, in order: the events, and the end of the topic where none of them is its last one.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<(NewEvent, Closing)> {
+        let last = self.events.iter().rposition(|event| Some(&event.topic) == self.close.as_ref());
+        let closing = |place| if Some(place) == last { Closing::After } else { Closing::No };
+        let places = self.events.into_iter().enumerate();
+        let mut entries: Vec<_> = places.map(|(place, event)| (event, closing(place))).collect();
+        if let (Some(topic), None) = (self.close, last) {
+            entries.push((NewEvent::text(topic, ""), Closing::Only));
+        }
+        entries
+    }
+
+    /// The topics that the batch appends to or ends.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.events.iter().map(|event| &event.topic).chain(&self.close)
+    }
+}
+
+// === impl Numbered ===
+
+impl Numbered {
+    pub(crate) fn of(self, epoch: Epoch) -> Appended {
+        let Self { first, count, time, duplicate } = self;
+        Appended { epoch, first, count, time, duplicate }
     }
 }
 
@@ -79,24 +117,9 @@ pub(crate) fn number(
     time: Timestamp,
     is_closed: impl Fn(&Topic) -> bool,
 ) -> Result<Vec<Arc<Event>>, AppendError> {
-    for topic in batch.events.iter().map(|event| &event.topic).chain(&batch.close) {
-        if is_closed(topic) {
-            return Err(AppendError::TopicClosed { topic: topic.clone() });
-        }
+    if let Some(topic) = batch.topics().find(|topic| is_closed(topic)) {
+        return Err(AppendError::TopicClosed { topic: topic.clone() });
     }
-    let last = batch.events.iter().rposition(|event| Some(&event.topic) == batch.close.as_ref());
-    let mut entries = Vec::with_capacity(batch.events.len() + 1);
-    for (place, event) in batch.events.into_iter().enumerate() {
-        let closing = if Some(place) == last { Closing::After } else { Closing::No };
-        entries.push(entry(event, first + place as u64, time, closing));
-    }
-    if let (Some(topic), None) = (batch.close, last) {
-        entries.push(entry(NewEvent::text(topic, ""), first + entries.len() as u64, time, Closing::Only));
-    }
-    Ok(entries)
-}
-
-fn entry(event: NewEvent, sequence: Sequence, time: Timestamp, closing: Closing) -> Arc<Event> {
-    let NewEvent { topic, event_type, format, data } = event;
-    Arc::new(Event { sequence, time, topic, event_type, format, data, closing })
+    let entries = (first..).zip(batch.into_entries());
+    Ok(entries.map(|(sequence, (event, closing))| Arc::new(event.at(sequence, time, closing))).collect())
 }

@@ -25,13 +25,16 @@
 
 mod appends;
 mod reads;
+mod shared;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidings_protocol::{Event, NewEvent, Selection, Selector, Sequence, Timestamp, Topic};
 
-use crate::{AppendError, Batch, BoxFuture, Follower, Idempotency, Log, Place, ReadError, ReadLimits};
+use crate::{
+    AppendError, Batch, Bounds, BoxFuture, Follower, Idempotency, Log, Place, ReadError, ReadLimits,
+};
 
 /// The window for idempotency keys that subjects are opened with.
 pub const WINDOW: Duration = Duration::from_secs(3_600);
@@ -48,6 +51,12 @@ pub trait Subject: Sync {
             drop(closed);
             None
         })
+    }
+
+    /// Another log over the same place as the one that was opened last, which stays open: as another hub has it.
+    /// `None`, where a place is one hub's.
+    fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Log>>> {
+        Box::pin(async { None })
     }
 }
 
@@ -71,6 +80,7 @@ pub async fn run(subject: &dyn Subject) {
     appends::appends_at_the_same_time_have_one_order(&subject.open().await).await;
     a_closed_log_refuses(&*subject.open().await).await;
     everything_survives_a_restart(subject).await;
+    shared::run(subject).await;
 }
 
 /// Limits that no test reaches by accident.
@@ -140,6 +150,8 @@ impl Follower for Recorder {
     }
 
     fn trimmed(&self, _: Sequence) {}
+
+    fn renewed(&self, _: Bounds) {}
 }
 
 async fn followers_get_everything_once(log: &Arc<dyn Log>) {
@@ -160,7 +172,7 @@ async fn followers_get_everything_once(log: &Arc<dyn Log>) {
         std::thread::yield_now();
     }
     let recorder = Arc::new(Recorder::default());
-    let from = log.follow(Arc::clone(&recorder) as Arc<dyn Follower>);
+    let from = log.follow(Arc::clone(&recorder) as Arc<dyn Follower>).sequence;
     let last = publish(&**log, "b", "after").await;
     let known = sequences(&recorder.0.lock().unwrap());
     assert!(known.contains(&last), "the follower hears of an entry before its publisher");
@@ -200,7 +212,8 @@ async fn everything_survives_a_restart(subject: &dyn Subject) {
     assert!(matches!(log.append(Batch::of(event("b", ""))).await, Err(AppendError::TopicClosed { .. })));
     let again = log.append(batch).await.unwrap();
     assert_eq!((again.first, again.count, again.time, again.duplicate), (first.first, 2, first.time, true));
-    assert_eq!(publish(&*log, "a", "after").await, bounds.latest + 1);
+    // An engine may leave numbers out.
+    assert!(publish(&*log, "a", "after").await > bounds.latest);
     let expired = log.read(0, &Selection::all(), WIDE).await;
     assert!(!matches!(expired, Err(ReadError::Expired { .. })));
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{Selection, Sequence, Timestamp, Topic};
+use tidings_protocol::{Cursor, Selection, Sequence, Timestamp, Topic};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -171,7 +171,7 @@ impl DiskLog {
             return Err(AppendError::TooLarge { bytes, limit: limits::BATCH_BYTES });
         }
         let batch = match self.writer.append(batch, bytes) {
-            Ok(appended) => return appended,
+            Ok(numbered) => return Ok(numbered?.of(self.shared.epoch)),
             Err(batch) => batch,
         };
         let fingerprint = Fingerprint::of(&batch, self.shared.secret);
@@ -182,7 +182,8 @@ impl DiskLog {
             queue.release(bytes);
             return Err(reason.into());
         }
-        answered.await.unwrap_or_else(|_| Err(self.ended().into()))
+        let numbered = answered.await.unwrap_or_else(|_| Err(self.ended().into()))?;
+        Ok(numbered.of(self.shared.epoch))
     }
 
     fn ended(&self) -> LogUnavailable {
@@ -293,10 +294,10 @@ impl Log for DiskLog {
         Bounds { epoch: self.shared.epoch, earliest, latest }
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
         let mut slot = self.shared.follower();
         *slot = Some(follower);
-        self.shared.range().1
+        Cursor::new(self.shared.epoch, self.shared.range().1)
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

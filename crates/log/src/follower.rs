@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use tidings_protocol::{Event, Sequence};
 
+use crate::Bounds;
+
 /// What wants every new entry of a log: the hub's recent tail.
 ///
 /// A log has one follower, and calls it from its writer, so a follower does little and never waits.
@@ -12,4 +14,8 @@ pub trait Follower: Send + Sync + 'static {
 
     /// Retention has discarded everything before `earliest`.
     fn trimmed(&self, earliest: Sequence);
+
+    /// The log may have lost entries that it had acknowledged, so it goes on in another epoch, as another log.
+    /// What is appended from now on comes after `bounds.latest`.
+    fn renewed(&self, bounds: Bounds);
 }

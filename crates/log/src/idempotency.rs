@@ -5,23 +5,24 @@ use std::time::Duration;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use tidings_protocol::{EventType, Format, Timestamp, Topic};
 
-use crate::{AppendError, Appended, Batch};
+use crate::append::Numbered;
+use crate::{AppendError, Batch};
 
 /// A key of an idempotent batch and what the batch was, both as keyed hashes of 128 bits: the size of an entry
 /// does not depend on what publishers send, and without the log's secret nobody can make two batches meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
+pub struct Fingerprint {
     /// Of the scope and the key.
-    pub(crate) key: u128,
+    pub key: u128,
     /// Of the events and the end.
-    pub(crate) content: u128,
+    pub content: u128,
 }
 
 /// What was answered to an idempotent batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) content: u128,
-    pub(crate) appended: Appended,
+    pub(crate) appended: Numbered,
 }
 
 /// The idempotent batches of the recent past, in memory.
@@ -34,7 +35,9 @@ pub(crate) struct Answers {
 // === impl Fingerprint ===
 
 impl Fingerprint {
-    pub(crate) fn of(batch: &Batch, secret: [u8; 16]) -> Option<Self> {
+    /// The fingerprint of a batch that has a key. Who shares a log shares its `secret`.
+    #[must_use]
+    pub fn of(batch: &Batch, secret: [u8; 16]) -> Option<Self> {
         let idempotency = batch.idempotency.as_ref()?;
         let mut key = SipHasher24::new_with_key(&secret);
         idempotency.scope.as_ref().map(Topic::as_str).hash(&mut key);
@@ -59,9 +62,9 @@ impl Fingerprint {
 
 impl Answer {
     /// The answer to a repetition: the first answer, or a refusal where the repetition is none.
-    pub(crate) fn repeat(&self, batch: &Batch, content: u128) -> Result<Appended, AppendError> {
+    pub(crate) fn repeat(&self, batch: &Batch, content: u128) -> Result<Numbered, AppendError> {
         if self.content == content {
-            return Ok(Appended { duplicate: true, ..self.appended });
+            return Ok(Numbered { duplicate: true, ..self.appended });
         }
         let key = batch.idempotency.as_ref().map(|idempotency| idempotency.key.clone()).unwrap_or_default();
         Err(AppendError::KeyConflict { key })
@@ -80,7 +83,7 @@ impl Answers {
         (answer.appended.time.until(now) < self.window).then_some(*answer)
     }
 
-    pub(crate) fn insert(&mut self, fingerprint: Fingerprint, appended: Appended) {
+    pub(crate) fn insert(&mut self, fingerprint: Fingerprint, appended: Numbered) {
         self.by_key.insert(fingerprint.key, Answer { content: fingerprint.content, appended });
     }
 

@@ -27,6 +27,7 @@ pub use disk::{DiskConfig, DiskLog, Durability, OpenError};
 pub use error::{AppendError, LogUnavailable, ReadError};
 pub use follower::Follower;
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use idempotency::Fingerprint;
 pub use log::{BoxFuture, Log};
 pub use memory::MemoryLog;
 pub use read::{Bounds, Chunk, Place, ReadLimits, TopicQuery};

@@ -2,7 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tidings_protocol::{Selection, Sequence, Topic};
+use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 
 use crate::{
     AppendError, Appended, Batch, Bounds, Chunk, Follower, LogStats, LogUnavailable, Place, ReadError,
@@ -60,11 +60,14 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>>;
 
     /// Which log this is, and what it holds now.
+    ///
+    /// The epoch of a log that others keep may change while it is open ([`Follower::renewed`]). It changes here
+    /// before a read finds anything of the new one.
     fn bounds(&self) -> Bounds;
 
-    /// Gives every entry after the returned sequence number to `follower`, until the log is closed. A log has
-    /// one follower; a second one replaces the first.
-    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence;
+    /// Gives every entry after the returned place to `follower`, until the log is closed. A log has one
+    /// follower; a second one replaces the first.
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor;
 
     /// Whether the log takes writes.
     ///

@@ -3,9 +3,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidings_protocol::{Epoch, Event, Selection, Sequence, Timestamp, Topic};
+use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Timestamp, Topic};
 
-use crate::append::number;
+use crate::append::{Numbered, number};
 use crate::idempotency::{Answers, Fingerprint};
 use crate::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
@@ -73,7 +73,7 @@ impl MemoryLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn append_now(&self, batch: Batch) -> Result<Appended, AppendError> {
+    fn append_now(&self, batch: Batch) -> Result<Numbered, AppendError> {
         let fingerprint = Fingerprint::of(&batch, self.secret);
         let mut state = self.state();
         if state.closed {
@@ -89,7 +89,7 @@ impl MemoryLog {
         state.time = time;
         let first = state.next();
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        let appended = Appended { first, count, time, duplicate: false };
+        let appended = Numbered { first, count, time, duplicate: false };
         if let Some(fingerprint) = fingerprint
             && count > 0
         {
@@ -188,7 +188,7 @@ impl fmt::Debug for MemoryLog {
 
 impl Log for MemoryLog {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        Box::pin(async move { self.append_now(batch) })
+        Box::pin(async move { self.append_now(batch).map(|numbered| numbered.of(self.epoch)) })
     }
 
     fn read<'a>(
@@ -224,10 +224,10 @@ impl Log for MemoryLog {
         Bounds { epoch: self.epoch, earliest: state.earliest, latest: state.next() - 1 }
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
         let mut state = self.state();
         state.follower = Some(follower);
-        state.next() - 1
+        Cursor::new(self.epoch, state.next() - 1)
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

@@ -35,11 +35,13 @@ struct State {
 // === impl TopicTable ===
 
 impl TopicTable {
-    /// Takes note of an entry, which is later than all before it.
+    /// Takes note of an entry, where it is later than what is known of its topic.
     pub fn note(&mut self, entry: &Event) {
         let state = State { latest: entry.sequence, time: entry.time, closed: entry.closes() };
         if let Some(known) = self.topics.get_mut(entry.topic.as_str()) {
-            *known = state;
+            if known.latest < state.latest {
+                *known = state;
+            }
         } else {
             self.topics.insert(entry.topic.clone(), state);
         }
@@ -59,6 +61,11 @@ impl TopicTable {
         if self.topics.get(topic).is_some_and(|state| state.latest < earliest) {
             self.topics.remove(topic);
         }
+    }
+
+    /// Forgets every topic whose latest entry is before `earliest`.
+    pub fn forget_before(&mut self, earliest: Sequence) {
+        self.topics.retain(|_, state| state.latest >= earliest);
     }
 
     /// Whether the topic has ended.

@@ -100,6 +100,13 @@ impl NewEvent {
         Self { topic, event_type: None, format: Format::Text, data: Bytes::from(data.into()) }
     }
 
+    /// The entry that a log makes of it.
+    #[must_use]
+    pub fn at(self, sequence: Sequence, time: Timestamp, closing: Closing) -> Event {
+        let Self { topic, event_type, format, data } = self;
+        Event { sequence, time, topic, event_type, format, data, closing }
+    }
+
     /// Checks that the data is what the format says.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tidings_client::{PublishError, SubscribeError};
 mod activation;
 mod bench;
 mod connection;
+mod engine;
 mod failure;
 mod heap;
 mod lines;

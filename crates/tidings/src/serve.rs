@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tidings_engine::EngineConfig;
 use tidings_http::{Face, Server, Tls};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::activation;
+use crate::engine;
 use crate::heap;
 use crate::logging;
 use crate::settings::Settings;
@@ -71,7 +74,12 @@ async fn serve(
         tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
     }
 
-    let log = open(&settings)?;
+    let (waiting, reason) = watch::channel(String::new());
+    let log = tokio::select! {
+        log = open(&settings, waiting) => log?,
+        () = tidings_http::answer_while_opening(&listeners, reason) => return Ok(()),
+        () = told_to_end(&mut ends) => return Ok(()),
+    };
     let bounds = log.bounds();
     tracing::info!(
         log = %settings.log(),
@@ -101,15 +109,7 @@ async fn serve(
     announce(&format!("tidings listening on {}", urls.join(" ")))?;
     activation::notify("READY=1");
 
-    let shutdown = async {
-        let [terminate, interrupt] = &mut ends;
-        tokio::select! {
-            () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
-            () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
-        }
-        activation::notify("STOPPING=1");
-    };
-    server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
+    server.serve(told_to_end(&mut ends)).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
@@ -136,7 +136,11 @@ async fn listen(
     Ok(listeners.collect::<Result<_, _>>()?)
 }
 
-fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
+/// Opens the log. An engine may be long in coming.
+async fn open(
+    settings: &Settings,
+    waiting: watch::Sender<String>,
+) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
     let (retention, window) = (settings.retention()?, settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
@@ -147,6 +151,11 @@ fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync
             let log = DiskLog::open(&folder, config)
                 .map_err(|error| format!("failed to open the log in {}: {error}", folder.display()))?;
             Ok(Arc::new(log))
+        }
+        LogPlace::Engine(url) => {
+            let config = EngineConfig { retention, idempotency_window: window };
+            let engine = url.engine(config).map_err(|error| format!("failed to set `log`: {error}"))?;
+            engine::open(engine, config, waiting).await
         }
     }
 }
@@ -170,6 +179,15 @@ async fn renew(tls: Tls, mut hangup: std::io::Result<Signal>) {
             Err(_) => return,
         }
     }
+}
+
+async fn told_to_end(ends: &mut [std::io::Result<Signal>; 2]) {
+    let [terminate, interrupt] = ends;
+    tokio::select! {
+        () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
+        () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
+    }
+    activation::notify("STOPPING=1");
 }
 
 async fn next(signal: &mut std::io::Result<Signal>) {

@@ -20,7 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
-use self::auth::AuthSettings;
+pub(crate) use self::auth::AuthSettings;
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -68,9 +68,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
 
-    /// Where the events are kept: `disk:FOLDER`, or `memory:` for as long as the process lives
+    /// Where the events are kept: `disk:FOLDER`, `memory:` for as long as the process lives, or an engine, which any
+    /// number of hubs may share: `nats://HOST:PORT/STREAM`, `redis://HOST:PORT/NAME` (see docs/engines.md)
     /// [default: disk:./tidings-data]
-    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG")]
+    // The address of an engine may hold a password.
+    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG", hide_env_values = true)]
     pub(crate) log: Option<LogPlace>,
 
     /// When a publication is acknowledged: `sync`, once it is on the disk, or `os`, once the system has it
@@ -198,11 +200,6 @@ impl Settings {
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text)
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
-    }
-
-    /// Nothing but where the secret is.
-    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
-        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
     }
 
     /// These settings, and for what they leave open, others.
@@ -395,6 +392,7 @@ mod tests {
             http.max_connections.to_string(),
             format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),
+            Size(http.max_buffered_bytes as u64).to_string(),
             Size(http.max_head_bytes as u64).to_string(),
             Span(http.handshake_timeout).to_string(),
             Span(http.head_timeout).to_string(),
@@ -413,7 +411,7 @@ mod tests {
             ("listen = \"x\"\nheartbeet = \"1s\"", "unknown field `heartbeet`, expected one of"),
             ("heartbeat = \"soon\"", "`soon`: a duration is a number of seconds"),
             ("retain-bytes = \"much\"", "`much`: a size is a number of bytes"),
-            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER` or `memory:`"),
+            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER`, `memory:`, or the address"),
             ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
             ("listen = ", "line 1"),
         ] {
@@ -444,6 +442,7 @@ mod tests {
             "[limits]\nmax-streams-per-connection = 0",
             "[limits]\nmax-connections-per-subject = 0",
             "[limits]\nmax-topics-per-request = 0",
+            "[limits]\nmax-buffered-bytes = \"1MiB\"",
             "[limits]\nmax-head-bytes = 100",
             "[limits]\nmax-head-bytes = \"1GiB\"",
             "[limits]\nhandshake-timeout = 0",

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tidings_hub::{Entry, Recent};
-use tidings_protocol::{Cursor, Epoch, Selection, Sequence, Timestamp};
+use tidings_protocol::{Selection, Sequence, Timestamp};
 
 use crate::frames::Frames;
 
@@ -32,7 +32,7 @@ pub(super) enum Cut {
 
 impl Chunk {
     /// Frames the events of `recent` that belong to the selection.
-    pub(super) fn new(recent: &Recent, selection: &Selection, frames: Frames, epoch: Epoch) -> Self {
+    pub(super) fn new(recent: &Recent, selection: &Selection, frames: Frames) -> Self {
         let mut chunk = Self { bytes: Vec::new(), marks: Vec::new(), next: recent.next, ended: false };
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
@@ -41,7 +41,7 @@ impl Chunk {
             }
             if entry.event().closes() && selection.single_topic().is_some() {
                 chunk.ended = true;
-                frames.end(Cursor::new(epoch, entry.event().sequence), &mut chunk.bytes);
+                frames.end(entry.cursor(), &mut chunk.bytes);
                 break;
             }
         }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::accept::Form;
     use bytes::Bytes;
-    use tidings_protocol::{Closing, Event, Format, Topic};
+    use tidings_protocol::{Closing, Epoch, Event, Format, Topic};
 
     fn recent(count: u64, closing: Closing) -> Recent {
         let entries = (11..11 + count).map(|sequence| {
@@ -99,7 +99,7 @@ mod tests {
             };
             Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
         });
-        Recent { entries: entries.collect(), next: 20 }
+        Recent { epoch: Epoch::from_random(0), entries: entries.collect(), next: 20 }
     }
 
     /// However few bytes a socket takes, what was sent and what the cut says is left make up the chunk.
@@ -109,7 +109,7 @@ mod tests {
         let frames = Frames::new(Form::Stream, false, false);
         for closing in [Closing::No, Closing::After, Closing::Only] {
             let recent = recent(3, closing);
-            let chunk = Chunk::new(&recent, &selection, frames, Epoch::from_random(0));
+            let chunk = Chunk::new(&recent, &selection, frames);
             assert_eq!(chunk.ended, closing != Closing::No);
             for sent in 0..chunk.bytes.len() {
                 let mut whole = chunk.bytes[..sent].to_vec();
@@ -126,8 +126,8 @@ mod tests {
                     }
                 };
                 let entries = recent.entries.iter().filter(|entry| entry.event().sequence > after);
-                let rest = Recent { entries: entries.cloned().collect(), next: 20 };
-                let rest = Chunk::new(&rest, &selection, frames, Epoch::from_random(0));
+                let rest = Recent { epoch: recent.epoch, entries: entries.cloned().collect(), next: 20 };
+                let rest = Chunk::new(&rest, &selection, frames);
                 whole.extend_from_slice(&rest.bytes);
                 assert_eq!(whole, chunk.bytes, "cut after {sent}");
             }

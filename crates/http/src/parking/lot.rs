@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_hub::Audience;
-use tidings_protocol::{Cursor, Sequence};
+use tidings_protocol::Cursor;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -43,7 +43,7 @@ pub(crate) struct Slip(Arc<Mutex<Option<Order>>>);
 pub(crate) struct Order {
     pub(crate) interest: Interest,
     /// Everything up to and including this is seen.
-    pub(crate) cursor: Sequence,
+    pub(crate) cursor: Cursor,
     /// What the reader of a stream gets first, after the head.
     pub(crate) opening: Vec<u8>,
     /// How long a poll is held.

@@ -10,6 +10,7 @@ use crate::poll::Page;
 pub(super) struct PagePart {
     pub(super) pull: Pull,
     pub(super) next: Sequence,
+    epoch: Epoch,
 }
 
 // === impl PagePart ===
@@ -17,7 +18,7 @@ pub(super) struct PagePart {
 impl PagePart {
     /// Takes up to `limit` events of `recent`.
     pub(super) fn new(recent: &Recent, selection: &Selection, limit: usize) -> Self {
-        let mut part = Self { pull: Pull::default(), next: recent.next };
+        let mut part = Self { pull: Pull::default(), next: recent.next, epoch: recent.epoch };
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
                 if part.pull.entries.len() == limit {
@@ -35,8 +36,8 @@ impl PagePart {
     }
 
     /// The whole response: `head`, what depends on the page, and the page.
-    pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool, epoch: Epoch) -> Vec<u8> {
-        let next = Cursor::new(epoch, self.next);
+    pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool) -> Vec<u8> {
+        let next = Cursor::new(self.epoch, self.next);
         let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended, caching };
         let body = page.body();
         let mut response = head.to_vec();

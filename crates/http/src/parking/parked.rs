@@ -6,6 +6,7 @@ use tidings_hub::Entry;
 use tidings_protocol::Sequence;
 
 use super::template::Template;
+use crate::frames::Frames;
 
 /// A connection that waits. All that it costs beside its socket is this, its number in its group, and a record
 /// in the wheel; a test holds its size.
@@ -66,6 +67,19 @@ pub(super) enum Pending {
 pub(super) struct Key {
     pub(super) index: u32,
     pub(super) generation: u32,
+}
+
+// === impl Parked ===
+
+impl Parked {
+    /// What is left of what has to be sent before anything else.
+    pub(super) fn unsent(&self, frames: Frames) -> Vec<u8> {
+        match self.pending.as_deref() {
+            None => Vec::new(),
+            Some(Pending::Bytes(bytes, sent)) => bytes[*sent..].to_vec(),
+            Some(Pending::Frame(event, sent)) => event.frame(frames.framing())[*sent..].to_vec(),
+        }
+    }
 }
 
 // === impl Pending ===

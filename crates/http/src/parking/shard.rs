@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use slab::Slab;
 use tidings_hub::PullLimits;
-use tidings_protocol::Sequence;
+use tidings_protocol::{Epoch, GapReason, Sequence};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -53,6 +53,8 @@ pub(super) struct Shard {
     /// The leave of each entry to be open, by its index.
     permits: Vec<Option<Permit>>,
     groups: Groups,
+    /// Which log the entries' places are in.
+    epoch: Epoch,
     /// Everything up to and including this has been given to the entries that are live.
     position: Sequence,
     /// Whether there is more after `position`.
@@ -141,8 +143,10 @@ impl Shard {
             long_poll: face.metrics.deliveries(Transport::LongPoll),
             answers: face.metrics.responses(200),
         };
+        let end = face.hub.end();
         Ok(Self {
-            position: face.hub.latest(),
+            epoch: end.epoch,
+            position: end.sequence,
             write_timeout: ticks(face.config.write_timeout),
             face,
             mailbox,
@@ -252,7 +256,10 @@ impl Shard {
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
-            self.position = self.face.hub.latest();
+            let end = self.face.hub.end();
+            (self.epoch, self.position) = (end.epoch, end.sequence);
+        } else if order.cursor.epoch != self.epoch {
+            self.renew();
         }
         let index = narrow(self.entries.vacant_key());
         self.generation = self.generation.wrapping_add(1);
@@ -284,8 +291,8 @@ impl Shard {
             generation: key.generation,
             group,
             place,
-            cursor: order.cursor,
-            told: order.cursor,
+            cursor: order.cursor.sequence,
+            told: order.cursor.sequence,
             pending: (!order.opening.is_empty())
                 .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
             template,
@@ -306,10 +313,13 @@ impl Shard {
             self.lines.insert(key, line);
         }
         self.schedule(index);
-        if self.draining {
-            self.dismiss(index, defaults::DRAIN_RETRY);
-        } else {
+        if order.cursor.epoch != self.epoch {
+            self.tell_gap(index, GapReason::Unknown, order.cursor);
+        } else if !self.draining {
             self.resume(index);
+        }
+        if self.draining && self.find(key).is_some() {
+            self.dismiss(index, defaults::DRAIN_RETRY);
         }
     }
 

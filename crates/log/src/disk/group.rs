@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 
 use super::limits;
 use super::record::{self, Role, Stamp};
+use crate::AppendError;
+use crate::append::Numbered;
 use crate::idempotency::{Answer, Fingerprint};
-use crate::{AppendError, Appended};
 
-type Sender = oneshot::Sender<Result<Appended, AppendError>>;
+type Sender = oneshot::Sender<Result<Numbered, AppendError>>;
 
 /// Batches that are numbered and encoded, and not yet on the disk.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 struct Waiting {
     to: Sender,
-    answer: Result<Appended, AppendError>,
+    answer: Result<Numbered, AppendError>,
     /// Whether the answer is only right where the group is written.
     depends: bool,
 }
@@ -55,12 +56,12 @@ impl Group {
     }
 
     /// Adds an answer that is right whatever becomes of the group.
-    pub(crate) fn answer(&mut self, to: Sender, answer: Result<Appended, AppendError>) {
+    pub(crate) fn answer(&mut self, to: Sender, answer: Result<Numbered, AppendError>) {
         self.waiting.push(Waiting { to, answer, depends: false });
     }
 
     /// Adds an answer that was given for the sake of something that is perhaps in the group.
-    pub(crate) fn answer_after(&mut self, to: Sender, answer: Result<Appended, AppendError>) {
+    pub(crate) fn answer_after(&mut self, to: Sender, answer: Result<Numbered, AppendError>) {
         self.waiting.push(Waiting { to, answer, depends: true });
     }
 
@@ -95,7 +96,7 @@ impl Group {
             }
         }
         let appended =
-            Appended { first, count: u32::try_from(count).unwrap_or(u32::MAX), time, duplicate: false };
+            Numbered { first, count: u32::try_from(count).unwrap_or(u32::MAX), time, duplicate: false };
         if let Some(Fingerprint { key, content }) = fingerprint
             && count > 0
         {

@@ -11,7 +11,7 @@ use super::bytes::{u32_at, u64_at, u128_at};
 use super::handles::{Handles, Kind};
 use super::limits;
 use super::table::{self, Filter, TableError};
-use crate::Appended;
+use crate::append::Numbered;
 use crate::idempotency::{Answer, Fingerprint};
 
 const MAGIC: &[u8; 8] = b"TIDINGSK";
@@ -36,7 +36,7 @@ enum Contents {
 /// The answers of the segment that is written to.
 pub(crate) type Fresh = HashMap<u128, Answer>;
 
-pub(crate) fn note(fresh: &mut Fresh, fingerprint: Fingerprint, appended: Appended) {
+pub(crate) fn note(fresh: &mut Fresh, fingerprint: Fingerprint, appended: Numbered) {
     fresh.insert(fingerprint.key, Answer { content: fingerprint.content, appended });
 }
 
@@ -139,7 +139,7 @@ impl Keys {
                 let entry = table::search::<ENTRY>(&*file, *start, *count, key)?;
                 Ok(entry.map(|entry| Answer {
                     content: u128_at(&entry, 16),
-                    appended: Appended {
+                    appended: Numbered {
                         first: u64_at(&entry, 32),
                         time: Timestamp::from_millis(u64_at(&entry, 40)),
                         count: u32_at(&entry, 48),

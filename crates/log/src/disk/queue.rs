@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::limits;
+use crate::append::Numbered;
 use crate::idempotency::Fingerprint;
-use crate::{AppendError, Appended, Batch, LogUnavailable};
+use crate::{AppendError, Batch, LogUnavailable};
 
 /// Something for the writer to do.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Append {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// Its share of the queue.
     pub(crate) bytes: usize,
-    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(crate) answer: oneshot::Sender<Result<Numbered, AppendError>>,
 }
 
 /// What waits for the writer.
@@ -108,6 +109,12 @@ impl Queue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().requests.is_empty()
+    }
+
+    /// Whether the writer waits for something to do, so that nobody is overtaken, and everything is still taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.sleeping && inner.requests.is_empty() && inner.refused.is_none()
     }
 
     /// From now on refuses everything. The first reason stays. What waits already is left to the writer.

@@ -10,7 +10,7 @@ use super::index::{MemoryIndex, Noted};
 use super::keys::{self, Fresh};
 use super::record::{ALIGN, Flaw, HEADER, Record, Stamp};
 use super::segment::{self, Header};
-use crate::Appended;
+use crate::append::Numbered;
 use crate::idempotency::Fingerprint;
 
 /// A window that moves over a segment.
@@ -181,7 +181,7 @@ pub(crate) fn contents(scanner: &mut Scanner, header: &Header, chunk: usize) -> 
         let noted = Noted { keyed, ..Noted::of(&record, offset) };
         index.push(noted, || Topic::new(record.topic).ok());
         if let Some(fingerprint) = fingerprint.take() {
-            let appended = Appended { first, count, time: record.time, duplicate: false };
+            let appended = Numbered { first, count, time: record.time, duplicate: false };
             keys::note(&mut answers, fingerprint, appended);
         }
         offset += record.length;

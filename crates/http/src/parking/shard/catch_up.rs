@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
-use tidings_protocol::{Cursor, GapReason, Sequence, limits};
+use tidings_protocol::{Cursor, GapReason, limits};
 
 use super::{CATCH_UP, CHUNKS, READS, Sent, Shard, TURNS, offer};
 use crate::parking::chunk::Chunk;
-use crate::parking::group::Shape;
+use crate::parking::group::{Shape, narrow};
 use crate::parking::mailbox::Message;
 use crate::parking::page::PagePart;
 use crate::parking::parked::{Key, Pending, State};
@@ -104,8 +104,11 @@ impl Shard {
                         else {
                             return self.read_later(index);
                         };
-                        let epoch = self.face.hub.epoch();
-                        let chunk = Arc::new(Chunk::new(&recent, &interest.selection, frames, epoch));
+                        if recent.epoch != self.epoch {
+                            self.behind = true;
+                            return;
+                        }
+                        let chunk = Arc::new(Chunk::new(&recent, &interest.selection, frames));
                         if self.chunks.len() >= CHUNKS {
                             self.chunks.clear();
                         }
@@ -118,6 +121,7 @@ impl Shard {
             Shape::Poll { limit, .. } => {
                 let limits = PullLimits { events: limit.saturating_add(1), bytes: limits::PAGE_BYTES };
                 match self.face.hub.recent_of(after, &interest.selection, limits) {
+                    Some(recent) if recent.epoch != self.epoch => self.behind = true,
                     Some(recent) => self.give_page(index, &recent),
                     None => self.read_later(index),
                 }
@@ -157,8 +161,7 @@ impl Shard {
         }
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
-        let response =
-            Bytes::from(page.response(head, caching, close || self.draining, self.face.hub.epoch()));
+        let response = Bytes::from(page.response(head, caching, close || self.draining));
         self.counts.long_poll.count(page.pull.entries.len(), response.len());
         self.answer(index, &page, &response);
     }
@@ -184,7 +187,8 @@ impl Shard {
             let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { continue };
             let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
             let interest = &self.groups.get(entry.group).interest;
-            let (after, selection) = (entry.cursor, Arc::clone(&interest.selection));
+            let after = Cursor::new(self.epoch, entry.cursor);
+            let selection = Arc::clone(&interest.selection);
             let limits = match interest.shape {
                 Shape::Stream { .. } => CATCH_UP,
                 Shape::Poll { limit, .. } => PullLimits { events: limit.saturating_add(1), ..CATCH_UP },
@@ -200,21 +204,25 @@ impl Shard {
     pub(super) fn on_read(&mut self, key: Key, result: Result<Recent, ReadError>) {
         self.reading -= 1;
         let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { return };
-        let (group, cursor) = (entry.group, entry.cursor);
+        let (group, cursor) = (entry.group, Cursor::new(self.epoch, entry.cursor));
+        if result.as_ref().is_ok_and(|recent| recent.epoch != self.epoch) {
+            // It was asked for before the log was renewed, or the shard has yet to hear of that.
+            self.behind = true;
+            return;
+        }
         self.entries[key.index as usize].state = State::Lagging;
         match result {
             Ok(recent) => {
                 let interest = &self.groups.get(group).interest;
                 match interest.shape {
                     Shape::Stream { frames, .. } => {
-                        let epoch = self.face.hub.epoch();
-                        let chunk = Chunk::new(&recent, &interest.selection, frames, epoch);
+                        let chunk = Chunk::new(&recent, &interest.selection, frames);
                         self.give(key.index, &chunk);
                     }
                     Shape::Poll { .. } => self.give_page(key.index, &recent),
                 }
             }
-            Err(ReadError::Expired { .. }) => self.tell_gap(key.index, cursor),
+            Err(ReadError::Expired { .. }) => self.tell_gap(key.index, GapReason::Expired, cursor),
             Err(error) => {
                 tracing::error!(%error, "failed to read the log for a parked connection");
                 self.close(key.index);
@@ -222,28 +230,56 @@ impl Shard {
         }
     }
 
-    /// Retention has overtaken an entry: it is told, and goes on from the earliest event.
-    fn tell_gap(&mut self, index: u32, cursor: Sequence) {
-        let since = Cursor::new(self.face.hub.epoch(), cursor).to_string();
-        let (gap, resumed) = self.face.hub.gap(GapReason::Expired, since);
+    /// Goes over to the log that the hub is over now: what was acknowledged after an entry's place may be lost, so
+    /// all of them are told.
+    pub(super) fn renew(&mut self) {
+        let (lost, position) = (self.epoch, self.position);
+        let end = self.face.hub.end();
+        if end.epoch == lost {
+            return;
+        }
+        (self.epoch, self.position) = (end.epoch, end.sequence);
+        self.behind = true;
+        self.chunks.clear();
+        let keys: Vec<_> = self.entries.iter().map(|(index, _)| self.key(narrow(index))).collect();
+        for key in keys {
+            let Some(entry) = self.find(key) else { continue };
+            let cursor = match entry.state {
+                State::Live => entry.cursor.max(position),
+                State::Lagging | State::Reading => entry.cursor,
+                State::Ending => continue,
+                State::Idle => {
+                    self.entries[key.index as usize].told = 0;
+                    continue;
+                }
+            };
+            self.tell_gap(key.index, GapReason::Unknown, Cursor::new(lost, cursor));
+        }
+    }
+
+    /// Something after an entry's place may be missing: it is told, and goes on from the earliest event.
+    pub(super) fn tell_gap(&mut self, index: u32, reason: GapReason, since: Cursor) {
+        let (gap, resumed) = self.face.hub.gap(reason, since.to_string());
         self.face.metrics.count_gap(gap.reason);
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        entry.cursor = resumed;
+        entry.cursor = resumed.sequence;
         match interest.shape {
             Shape::Stream { frames, .. } => {
-                entry.told = resumed;
-                let mut bytes = Vec::new();
+                entry.told = entry.cursor;
+                entry.state = State::Lagging;
+                // What was begun is finished first, so that the gap falls between two events.
+                let mut bytes = entry.unsent(frames);
                 frames.gap(&gap, &mut bytes);
                 entry.pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
                 self.resume(index);
             }
             Shape::Poll { ref head, close, caching, .. } => {
-                let none = Recent { entries: Vec::new(), next: resumed };
+                let none = Recent { epoch: resumed.epoch, entries: Vec::new(), next: resumed.sequence };
                 let mut page = PagePart::new(&none, &interest.selection, 1);
                 page.pull.gap = Some(gap);
-                page.pull.more = resumed < self.position;
-                let response = page.response(head, caching, close || self.draining, self.face.hub.epoch());
+                page.pull.more = resumed.sequence < self.position;
+                let response = page.response(head, caching, close || self.draining);
                 self.answer(index, &page, &Bytes::from(response));
             }
         }

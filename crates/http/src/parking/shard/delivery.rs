@@ -18,9 +18,14 @@ impl Shard {
     /// Passes on what the hub has after the shard's position, some at a time.
     pub(super) fn advance(&mut self) {
         let start = self.position;
-        let Some(recent) = self.face.hub.recent(start, BATCH) else {
+        let recent = self.face.hub.recent(start, BATCH);
+        let end = self.face.hub.end();
+        if recent.as_ref().map_or(end.epoch, |recent| recent.epoch) != self.epoch {
+            return self.renew();
+        }
+        let Some(recent) = recent else {
             // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
-            self.position = self.face.hub.latest();
+            self.position = end.sequence;
             let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
             for (index, entry) in live {
                 entry.state = State::Lagging;
@@ -51,10 +56,10 @@ impl Shard {
             let matched = std::mem::take(&mut group.matched);
             let interest = group.interest.clone();
             let entries = matched.iter().map(|place| Arc::clone(&recent.entries[*place as usize]));
-            let part = Recent { entries: entries.collect(), next: recent.next };
+            let part = Recent { epoch: recent.epoch, entries: entries.collect(), next: recent.next };
             match interest.shape {
                 Shape::Stream { frames, .. } => {
-                    let chunk = Chunk::new(&part, &interest.selection, frames, self.face.hub.epoch());
+                    let chunk = Chunk::new(&part, &interest.selection, frames);
                     if !chunk.bytes.is_empty() {
                         let served = self.deliver_chunk(number, start, &chunk, &interest.shape);
                         // What a slow socket left is counted with it.
@@ -65,8 +70,7 @@ impl Shard {
                 Shape::Poll { limit, ref head, close, caching } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
                     if !page.pull.is_empty() {
-                        let response =
-                            page.response(head, caching, close || self.draining, self.face.hub.epoch());
+                        let response = page.response(head, caching, close || self.draining);
                         self.deliver_page(number, start, &page, &Bytes::from(response));
                     }
                 }
@@ -197,10 +201,9 @@ impl Shard {
         let next = if entry.state == State::Live { entry.cursor.max(self.position) } else { entry.cursor };
         let interest = &self.groups.get(entry.group).interest;
         let Shape::Poll { head, close, caching, .. } = &interest.shape else { return };
-        let none = Recent { entries: Vec::new(), next };
+        let none = Recent { epoch: self.epoch, entries: Vec::new(), next };
         let page = PagePart::new(&none, &interest.selection, 1);
-        let response =
-            Bytes::from(page.response(head, *caching, *close || self.draining, self.face.hub.epoch()));
+        let response = Bytes::from(page.response(head, *caching, *close || self.draining));
         self.counts.long_poll.count(0, response.len());
         self.answer(index, &page, &response);
     }
@@ -210,7 +213,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
         entry.cursor = entry.cursor.max(self.position);
-        let cursor = Cursor::new(self.face.hub.epoch(), entry.cursor);
+        let cursor = Cursor::new(self.epoch, entry.cursor);
         let mut bytes = Vec::new();
         frames.heartbeat((entry.cursor != entry.told).then_some(cursor), &mut bytes);
         entry.told = entry.cursor;
@@ -241,11 +244,7 @@ impl Shard {
             Shape::Stream { frames, .. } => frames,
         };
         // What was begun is finished first, so that the end falls between two events.
-        let mut bytes = match entry.pending.as_deref() {
-            None => Vec::new(),
-            Some(Pending::Bytes(bytes, sent)) => bytes[*sent..].to_vec(),
-            Some(Pending::Frame(event, sent)) => event.frame(frames.framing())[*sent..].to_vec(),
-        };
+        let mut bytes = entry.unsent(frames);
         frames.farewell(retry, &mut bytes);
         self.entries[index as usize].state = State::Ending;
         self.say(index, bytes);

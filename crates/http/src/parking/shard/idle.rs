@@ -55,7 +55,7 @@ impl Shard {
         // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
         // topic, or of the log. The routes know.
         let cursor = template.cursor(request);
-        let known = cursor.filter(|own| own.epoch == self.face.hub.epoch() && own.sequence <= entry.told);
+        let known = cursor.filter(|own| own.epoch == self.epoch && own.sequence <= entry.told);
         let Some(cursor) = known else { return self.give_back(index, request) };
         entry.cursor = cursor.sequence;
         entry.state = State::Lagging;

@@ -4,7 +4,7 @@ use tidings_log::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
     ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Selection, Sequence, Topic};
+use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 
 /// A log that fails when it is told to.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Log for FaultyLog {
         self.log.bounds()
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Sequence {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
         self.log.follow(follower)
     }
 

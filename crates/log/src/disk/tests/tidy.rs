@@ -1,5 +1,5 @@
 use super::*;
-use crate::Follower;
+use crate::{Bounds, Follower};
 
 fn tidy(log: &DiskLog) {
     runtime().block_on(log.tidy());
@@ -14,6 +14,8 @@ impl Follower for Trims {
     fn trimmed(&self, earliest: Sequence) {
         assert!(self.0.swap(earliest, Ordering::Relaxed) < earliest);
     }
+
+    fn renewed(&self, _: Bounds) {}
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! Every time-out and bound of the logs over engines.
+
+use std::time::Duration;
+
+use tidings_log::ReadLimits;
+
+/// How long an engine may take over anything before it is taken to be away.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest batch, in bytes of memory. Engines may take less.
+pub const BATCH_BYTES: usize = 32 << 20;
+
+/// The first pause before an engine that is away is tried again, and the longest.
+pub(crate) const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How often what an engine holds is asked for: sixteen times within the age that is kept, but no more and no less
+/// often than this.
+pub(crate) const HOUSEKEEPING: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// How long closing waits for the appends that were accepted.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Batches that wait to be written or answered, in bytes of memory; more publishers wait outside.
+pub(crate) const QUEUE_BYTES: usize = 64 << 20;
+/// What is written as one group.
+pub(crate) const GROUP_BYTES: usize = 1 << 20;
+/// See [`GROUP_BYTES`].
+pub(crate) const GROUP_BATCHES: usize = 1_024;
+
+/// What is read from an engine at once.
+pub(crate) const BLOCK: ReadLimits = ReadLimits { entries: 8_192, bytes: 1 << 20 };
+/// How many blocks are read at once.
+pub(crate) const READERS: usize = 4;
+/// Memory for blocks that are kept for other readers, in bytes.
+pub(crate) const REPLAY_BYTES: usize = 32 << 20;
+/// What an entry takes in memory beside its data and topic.
+pub(crate) const ENTRY_BYTES: usize = 160;
+/// The first step back from the end of the log when the last events of a selection are looked for, in entries, and
+/// the longest.
+pub(crate) const STEP: (usize, usize) = (1_024, 65_536);

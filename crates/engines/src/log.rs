@@ -1,0 +1,221 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidings_log::{
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
+    ReadLimits, TopicInfo, TopicQuery,
+};
+use tidings_protocol::{Cursor, Selection, Sequence, Topic};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::awaiting::Publisher;
+use crate::backoff::Backoff;
+use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES};
+use crate::shared::Shared;
+use crate::writing::Append;
+use crate::{Block, Engine, EngineConfig, EngineError, following, locate, writing};
+
+/// A log that an [`Engine`] keeps.
+///
+/// A batch is acknowledged when the engine has it, as durably as it promises, and this hub's follower has seen it,
+/// so that whoever was told finds the event. While the engine is away, appends are refused at once, and readers
+/// wait. Dropping it ends its tasks.
+pub struct EngineLog {
+    shared: Arc<Shared>,
+    queue: Mutex<Option<UnboundedSender<Append>>>,
+    room: Arc<Semaphore>,
+    tasks: Mutex<Option<(JoinHandle<()>, JoinHandle<()>)>>,
+}
+
+// === impl EngineLog ===
+
+impl EngineLog {
+    /// Opens the log that an engine keeps, or begins one. Waits for an engine that is away, and says each time what
+    /// it waits for.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`], where waiting would be of no use.
+    pub async fn open(
+        engine: Arc<dyn Engine>,
+        config: EngineConfig,
+        mut waiting: impl FnMut(&EngineError),
+    ) -> Result<Self, EngineError> {
+        let mut backoff = Backoff::new();
+        loop {
+            match engine.attach(None).await {
+                Ok(attached) => {
+                    let shared = Arc::new(Shared::new(engine, config, &attached));
+                    let (queue, batches) = unbounded_channel();
+                    let follows = tokio::spawn(following::run(Arc::clone(&shared), attached));
+                    let writes = tokio::spawn(writing::run(Arc::clone(&shared), batches));
+                    return Ok(Self {
+                        shared,
+                        queue: Mutex::new(Some(queue)),
+                        room: Arc::new(Semaphore::new(QUEUE_BYTES)),
+                        tasks: Mutex::new(Some((follows, writes))),
+                    });
+                }
+                Err(error @ EngineError::Refused { .. }) => return Err(error),
+                Err(error) => waiting(&error),
+            }
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    async fn append_now(&self, batch: Batch) -> Result<Appended, AppendError> {
+        let bytes = batch.bytes();
+        if bytes > BATCH_BYTES {
+            return Err(AppendError::TooLarge { bytes, limit: BATCH_BYTES });
+        }
+        self.shared.ready()?;
+        let share = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.room).acquire_many_owned(share).await;
+        let share = share.map_err(|_| self.shared.unavailable())?;
+        let (answer, answered) = oneshot::channel();
+        let append = Append { batch, publisher: Publisher { answer, share } };
+        let sent = match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(queue) => queue.send(append).is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(LogUnavailable { reason: "it was closed".into() }.into());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.shared.unavailable().into()))
+    }
+
+    async fn read_now(
+        &self,
+        after: Sequence,
+        selection: &Selection,
+        limits: ReadLimits,
+    ) -> Result<Chunk, ReadError> {
+        let Bounds { epoch, earliest, latest } = self.shared.bounds();
+        if after.saturating_add(1) < earliest {
+            return Err(ReadError::Expired { after, earliest });
+        }
+        if after >= latest {
+            return Ok(Chunk { entries: Vec::new(), next: after });
+        }
+        if !self.shared.may_concern(after, selection) {
+            return Ok(Chunk { entries: Vec::new(), next: latest });
+        }
+        let block = self.shared.replay.block(epoch, after).await;
+        let block = block.map_err(|error| self.shared.unreadable(&error))?;
+        // What was discarded before the read is not in it, and what was discarded since does no harm.
+        let earliest = self.shared.bounds().earliest;
+        if after.saturating_add(1) < earliest {
+            return Err(ReadError::Expired { after, earliest });
+        }
+        Ok(pick(&block, after, latest, selection, limits))
+    }
+
+    async fn finish(&self) -> Result<(), LogUnavailable> {
+        self.shared.shut();
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((follows, writes)) = tasks else { return Ok(()) };
+        let finished = async {
+            drop(writes.await);
+            loop {
+                let told = self.shared.told.notified();
+                if self.shared.is_idle() {
+                    return;
+                }
+                told.await;
+            }
+        };
+        let in_time = timeout(CLOSE_TIMEOUT, finished).await;
+        self.shared.ended.cancel();
+        drop(follows.await);
+        in_time
+            .map_err(|_| LogUnavailable { reason: "it did not finish in time what it had accepted".into() })
+    }
+}
+
+/// What of a block concerns a reader.
+fn pick(
+    block: &Block,
+    after: Sequence,
+    latest: Sequence,
+    selection: &Selection,
+    limits: ReadLimits,
+) -> Chunk {
+    let mut chunk = Chunk { entries: Vec::new(), next: after };
+    let mut bytes = 0;
+    let from = block.entries.partition_point(|entry| entry.sequence <= after);
+    for entry in block.entries.iter().skip(from).take_while(|entry| entry.sequence <= latest) {
+        if selection.concerns(entry) {
+            bytes += entry.data.len() + entry.topic.as_str().len();
+            let full = chunk.entries.len() >= limits.entries || bytes > limits.bytes;
+            if full && !chunk.entries.is_empty() {
+                return chunk;
+            }
+            chunk.entries.push(Arc::clone(entry));
+        }
+        chunk.next = entry.sequence;
+    }
+    chunk.next = block.next.min(latest).max(chunk.next);
+    chunk
+}
+
+impl fmt::Debug for EngineLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EngineLog").field(&self.shared).finish()
+    }
+}
+
+impl Drop for EngineLog {
+    fn drop(&mut self) {
+        self.shared.ended.cancel();
+    }
+}
+
+impl Log for EngineLog {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(self.append_now(batch))
+    }
+
+    fn read<'a>(
+        &'a self,
+        after: Sequence,
+        selection: &'a Selection,
+        limits: ReadLimits,
+    ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
+        Box::pin(self.read_now(after, selection, limits))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        place: Place,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
+        Box::pin(locate::locate(&self.shared, place, selection))
+    }
+
+    fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>> {
+        Box::pin(async move { Ok(self.shared.topic(topic)) })
+    }
+
+    fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
+        Box::pin(async move { Ok(self.shared.topics(&query)) })
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.shared.bounds()
+    }
+
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+        self.shared.follow(follower)
+    }
+
+    fn ready(&self) -> Result<(), LogUnavailable> {
+        self.shared.ready()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        Box::pin(self.finish())
+    }
+}

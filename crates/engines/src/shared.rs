@@ -1,0 +1,257 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_log::{
+    AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicQuery, TopicTable,
+};
+use tidings_protocol::{Cursor, Event, Selection, Sequence, Topic};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::awaiting::{Awaiting, Publisher};
+use crate::limits::PATIENCE;
+use crate::replay::Replay;
+use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
+
+/// What the log and its tasks share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) config: EngineConfig,
+    pub(crate) replay: Replay,
+    /// Ends the tasks.
+    pub(crate) ended: CancellationToken,
+    /// Asks for the engine to be attached to anew: something else than the feed found it away.
+    pub(crate) doubted: Notify,
+    /// Rung whenever publishers have been told.
+    pub(crate) told: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    bounds: Bounds,
+    /// The last entry that was followed.
+    last: Option<Arc<Event>>,
+    topics: TopicTable,
+    follower: Option<Arc<dyn Follower>>,
+    awaiting: Awaiting,
+    away: bool,
+    closed: bool,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn new(engine: Arc<dyn Engine>, config: EngineConfig, attached: &Attached) -> Self {
+        let state = State {
+            bounds: attached.bounds,
+            last: None,
+            topics: table(&attached.topics),
+            follower: None,
+            awaiting: Awaiting::default(),
+            away: false,
+            closed: false,
+        };
+        Self {
+            replay: Replay::new(Arc::clone(&engine)),
+            engine,
+            config,
+            ended: CancellationToken::new(),
+            doubted: Notify::new(),
+            told: Notify::new(),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.state().bounds
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let state = self.state();
+        Seen { cursor: Cursor::new(state.bounds.epoch, state.bounds.latest), entry: state.last.clone() }
+    }
+
+    pub(crate) fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+        let mut state = self.state();
+        state.follower = Some(follower);
+        Cursor::new(state.bounds.epoch, state.bounds.latest)
+    }
+
+    /// Takes new entries, gives them to the follower, and then tells the publishers who wait for them. The lock is
+    /// held meanwhile, so that whoever begins to follow gets each entry once.
+    pub(crate) fn fed(&self, fed: &Fed) {
+        let mut state = self.state();
+        for entry in &fed.entries {
+            state.topics.note(entry);
+        }
+        state.bounds.latest = state.bounds.latest.max(fed.next);
+        if let Some(last) = fed.entries.last() {
+            state.last = Some(Arc::clone(last));
+            if let Some(follower) = &state.follower {
+                follower.appended(&fed.entries);
+            }
+        }
+        let latest = state.bounds.latest;
+        let reached = state.awaiting.reached(latest);
+        drop(state);
+        self.tell(reached.map(|(publisher, appended)| (publisher, Ok(appended))));
+    }
+
+    /// Takes what the engine holds, where it is still the log that is followed.
+    pub(crate) fn trimmed(&self, earliest: Sequence) {
+        let mut state = self.state();
+        // Where all is discarded, the first that is kept is still to come.
+        let earliest = earliest.min(state.bounds.latest + 1);
+        if earliest > state.bounds.earliest {
+            state.bounds.earliest = earliest;
+            state.topics.forget_before(earliest);
+            if let Some(follower) = &state.follower {
+                follower.trimmed(earliest);
+            }
+        }
+    }
+
+    /// The engine is there again. Where it keeps another log than before, everybody is told.
+    pub(crate) fn attached(&self, attached: &Attached) {
+        let mut state = self.state();
+        state.away = false;
+        if attached.bounds.epoch == state.bounds.epoch {
+            drop(state);
+            return self.trimmed(attached.bounds.earliest);
+        }
+        tracing::error!(
+            engine = self.engine.name(),
+            lost = %state.bounds.epoch,
+            epoch = %attached.bounds.epoch,
+            "the engine has lost events that it had acknowledged: the log has a new epoch, and readers are told of a gap"
+        );
+        state.bounds = attached.bounds;
+        state.last = None;
+        state.topics = table(&attached.topics);
+        self.replay.clear();
+        if let Some(follower) = &state.follower {
+            follower.renewed(attached.bounds);
+        }
+        let lost = state.awaiting.lost(attached.bounds.epoch, PATIENCE);
+        drop(state);
+        self.fail(lost);
+    }
+
+    /// The engine is away, until it is attached to again.
+    pub(crate) fn away(&self, error: &EngineError) {
+        if !std::mem::replace(&mut self.state().away, true) {
+            tracing::warn!(engine = self.engine.name(), %error, "the engine is away");
+        }
+    }
+
+    /// Adds a publisher whose batch is in the log.
+    pub(crate) fn written(&self, appended: Appended, publisher: Publisher) {
+        let mut state = self.state();
+        if appended.epoch != state.bounds.epoch {
+            drop(state);
+            // The task that follows has not heard of it yet.
+            self.doubted.notify_one();
+            return self.fail([publisher]);
+        }
+        if appended.last() > state.bounds.latest {
+            return state.awaiting.add(appended, publisher);
+        }
+        drop(state);
+        self.tell([(publisher, Ok(appended))]);
+    }
+
+    /// Gives up the publishers whose entries do not come.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.state();
+        let epoch = state.bounds.epoch;
+        let lost = state.awaiting.lost(epoch, PATIENCE);
+        drop(state);
+        self.fail(lost);
+    }
+
+    fn fail(&self, publishers: impl IntoIterator<Item = Publisher>) {
+        let unavailable = self.unavailable();
+        self.tell(publishers.into_iter().map(|publisher| (publisher, Err(unavailable.clone().into()))));
+    }
+
+    pub(crate) fn tell(&self, answers: impl IntoIterator<Item = (Publisher, Result<Appended, AppendError>)>) {
+        for (publisher, answer) in answers {
+            publisher.tell(answer);
+        }
+        self.told.notify_waiters();
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().awaiting.is_empty()
+    }
+
+    pub(crate) fn ready(&self) -> Result<(), LogUnavailable> {
+        if self.state().closed {
+            return Err(LogUnavailable { reason: "it was closed".into() });
+        }
+        self.present()
+    }
+
+    /// Whether the engine is there.
+    pub(crate) fn present(&self) -> Result<(), LogUnavailable> {
+        if self.state().away { Err(self.unavailable()) } else { Ok(()) }
+    }
+
+    /// Why a publication is refused. It goes out to publishers, so it names no host.
+    pub(crate) fn unavailable(&self) -> LogUnavailable {
+        LogUnavailable {
+            reason: format!("{} does not answer as it should; try again later", self.engine.name()),
+        }
+    }
+
+    pub(crate) fn unreadable(&self, error: &EngineError) -> ReadError {
+        ReadError::Unavailable { reason: format!("{}: {error}", self.engine.name()) }
+    }
+
+    pub(crate) fn shut(&self) {
+        self.state().closed = true;
+    }
+
+    pub(crate) fn topic(&self, topic: &Topic) -> Option<TopicInfo> {
+        let state = self.state();
+        state.topics.get(topic.as_str()).filter(|info| info.latest >= state.bounds.earliest)
+    }
+
+    pub(crate) fn topics(&self, query: &TopicQuery<'_>) -> Vec<TopicInfo> {
+        let state = self.state();
+        let mut infos = state.topics.list(query);
+        infos.retain(|info| info.latest >= state.bounds.earliest);
+        infos
+    }
+
+    /// Whether there can be entries after a place that concern the selection, as far as its topics tell.
+    pub(crate) fn may_concern(&self, after: Sequence, selection: &Selection) -> bool {
+        if !selection.patterns().is_empty() {
+            return true;
+        }
+        let state = self.state();
+        let latest = |topic: &Topic| state.topics.get(topic.as_str()).map_or(0, |info| info.latest);
+        selection.topics().iter().any(|topic| latest(topic) > after)
+    }
+}
+
+fn table(infos: &[TopicInfo]) -> TopicTable {
+    let mut table = TopicTable::default();
+    infos.iter().for_each(|info| table.note_info(info));
+    table
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Shared")
+            .field("engine", &self.engine)
+            .field("bounds", &state.bounds)
+            .field("away", &state.away)
+            .finish_non_exhaustive()
+    }
+}

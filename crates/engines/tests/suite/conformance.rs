@@ -1,0 +1,38 @@
+use std::sync::{Arc, Mutex};
+
+use tidings_engine::EngineLog;
+use tidings_log::conformance::{self, Subject};
+use tidings_log::{BoxFuture, Log};
+
+use crate::shelf::{Shelf, config};
+
+/// Logs on shelves; the last shelf is kept, to be opened again.
+struct Shelves(Mutex<Shelf>);
+
+pub(crate) async fn open(shelf: &Shelf) -> Arc<dyn Log> {
+    let engine = Arc::new(shelf.clone());
+    Arc::new(EngineLog::open(engine, config(), |error| unreachable!("{error}")).await.unwrap())
+}
+
+impl Subject for Shelves {
+    fn open(&self) -> BoxFuture<'_, Arc<dyn Log>> {
+        let shelf = Shelf::new();
+        *self.0.lock().unwrap() = shelf.clone();
+        Box::pin(async move { open(&shelf).await })
+    }
+
+    fn reopen(&self, closed: Arc<dyn Log>) -> BoxFuture<'_, Option<Arc<dyn Log>>> {
+        drop(closed);
+        self.beside()
+    }
+
+    fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Log>>> {
+        let shelf = self.0.lock().unwrap().clone();
+        Box::pin(async move { Some(open(&shelf).await) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_over_an_engine_conforms() {
+    conformance::run(&Shelves(Mutex::new(Shelf::new()))).await;
+}

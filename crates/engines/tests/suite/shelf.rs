@@ -1,0 +1,180 @@
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidings_engine::{Attached, BatchResult, Block, Engine, EngineConfig, EngineError, Fed, Feed, Seen};
+use tidings_log::{
+    Batch, BoxFuture, Log, MemoryLog, ReadError, ReadLimits, Retention, TopicQuery, conformance,
+};
+use tidings_protocol::{Epoch, Selection, Selector, Sequence};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// An engine in memory.
+#[derive(Clone)]
+pub(crate) struct Shelf(Arc<State>);
+
+struct State {
+    log: Mutex<Arc<MemoryLog>>,
+    /// Changes whenever something is written.
+    written: watch::Sender<()>,
+    away: AtomicBool,
+    reads: AtomicUsize,
+}
+
+struct ShelfFeed {
+    shelf: Shelf,
+    written: watch::Receiver<()>,
+    epoch: Epoch,
+    after: Sequence,
+}
+
+pub(crate) fn config() -> EngineConfig {
+    EngineConfig { retention: Retention::default(), idempotency_window: conformance::WINDOW }
+}
+
+fn empty() -> Arc<MemoryLog> {
+    Arc::new(MemoryLog::new(config().retention, config().idempotency_window))
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(State {
+            log: Mutex::new(empty()),
+            written: watch::Sender::new(()),
+            away: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
+        }))
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.0.away.store(away, Ordering::SeqCst);
+        self.0.written.send_replace(());
+    }
+
+    /// Forgets everything but the first `kept` entries, as a replica does that was behind when it took over.
+    pub(crate) async fn lose_all_but(&self, kept: usize) {
+        let old = self.log();
+        let new = empty();
+        let limits = ReadLimits { entries: kept.max(1), bytes: usize::MAX };
+        for event in old.read(0, &Selection::all(), limits).await.unwrap().entries.iter().take(kept) {
+            let event = tidings_protocol::NewEvent {
+                topic: event.topic.clone(),
+                event_type: event.event_type.clone(),
+                format: event.format,
+                data: event.data.clone(),
+            };
+            new.append(Batch::of(event)).await.unwrap();
+        }
+        *self.0.log.lock().unwrap() = new;
+    }
+
+    /// How many reads there have been.
+    pub(crate) fn reads(&self) -> usize {
+        self.0.reads.load(Ordering::SeqCst)
+    }
+
+    fn log(&self) -> Arc<MemoryLog> {
+        Arc::clone(&self.0.log.lock().unwrap())
+    }
+
+    fn present(&self) -> Result<(), EngineError> {
+        if self.0.away.load(Ordering::SeqCst) { Err(EngineError::away("switched off")) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf").finish_non_exhaustive()
+    }
+}
+
+impl Engine for Shelf {
+    fn name(&self) -> &'static str {
+        "The shelf"
+    }
+
+    fn attach<'a>(&'a self, seen: Option<&'a Seen>) -> BoxFuture<'a, Result<Attached, EngineError>> {
+        Box::pin(async move {
+            self.present()?;
+            let log = self.log();
+            let bounds = log.bounds();
+            let same = seen.filter(|seen| seen.cursor.epoch == bounds.epoch);
+            let query = TopicQuery { selector: &Selector::all(), after: None, limit: usize::MAX };
+            let topics = if same.is_some() { Vec::new() } else { log.topics(query).await.unwrap() };
+            let feed = ShelfFeed {
+                shelf: self.clone(),
+                written: self.0.written.subscribe(),
+                epoch: bounds.epoch,
+                after: same.map_or(bounds.latest, |seen| seen.cursor.sequence),
+            };
+            Ok(Attached { bounds, topics, feed: Box::new(feed) })
+        })
+    }
+
+    fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(async move {
+            self.present()?;
+            let log = self.log();
+            let mut results = Vec::new();
+            for batch in batches {
+                results.push(log.append(batch).await);
+            }
+            self.0.written.send_replace(());
+            Ok(results)
+        })
+    }
+
+    fn writes(&self) -> usize {
+        3
+    }
+
+    fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
+        Box::pin(async move {
+            self.present()?;
+            self.0.reads.fetch_add(1, Ordering::SeqCst);
+            let log = self.log();
+            let epoch = log.bounds().epoch;
+            match log.read(after, &Selection::all(), limits).await {
+                Ok(chunk) => Ok(Block { epoch, entries: chunk.entries, next: chunk.next }),
+                Err(ReadError::Expired { earliest, .. }) => self.read(earliest - 1, limits).await,
+                Err(error) => Err(EngineError::away(error)),
+            }
+        })
+    }
+
+    fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {
+        Box::pin(async move {
+            self.present()?;
+            let bounds = self.log().bounds();
+            Ok((bounds.epoch, bounds.earliest))
+        })
+    }
+}
+
+impl Feed for ShelfFeed {
+    fn next(&mut self) -> BoxFuture<'_, Result<Fed, EngineError>> {
+        Box::pin(async move {
+            let log = self.shelf.log();
+            loop {
+                self.shelf.present()?;
+                self.written.borrow_and_update();
+                let all = Selection::all();
+                let limits = ReadLimits { entries: 100, bytes: 1 << 20 };
+                let chunk = log.read(self.after, &all, limits).await.map_err(EngineError::away)?;
+                if log.bounds().epoch != self.epoch {
+                    return Err(EngineError::Renewed);
+                }
+                let idle = chunk.entries.is_empty()
+                    && timeout(Duration::from_secs(1), self.written.changed()).await.is_ok();
+                if !idle {
+                    self.after = chunk.next;
+                    return Ok(Fed { entries: chunk.entries, next: chunk.next });
+                }
+            }
+        })
+    }
+}
