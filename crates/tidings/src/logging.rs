@@ -9,9 +9,10 @@ use tracing_subscriber::filter::LevelFilter;
 /// What has to be kept for as long as something is told.
 #[cfg(feature = "otlp")]
 pub(crate) type Kept = Option<crate::traces::Traces>;
-/// See the other one.
+/// Nothing.
 #[cfg(not(feature = "otlp"))]
-pub(crate) type Kept = ();
+#[derive(Debug)]
+pub(crate) struct Kept;
 
 /// Writes the log to standard error: for people, with colours only on a terminal, or as lines of JSON. Traces go to the
 /// collector at `otlp`, where there is one.
@@ -42,7 +43,7 @@ fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<
     } else {
         subscriber.with_ansi(stderr().is_terminal()).with_target(false).init();
     }
-    Ok(())
+    Ok(Kept)
 }
 
 #[cfg(feature = "otlp")]
