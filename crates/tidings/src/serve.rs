@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use tidings_engine::EngineConfig;
-use tidings_http::{Face, Server};
+use tidings_http::{Face, Server, Tls};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::activation;
 use crate::engine;
 use crate::heap;
 use crate::logging;
@@ -40,29 +42,40 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let settings = arguments.settings.or(file.unwrap_or_default());
     logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
     allow_open_files();
+    let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // On a worker: from outside of them, every connection would be handed over to one.
-        let served = tokio::spawn(serve(settings)).await?;
+        let served = tokio::spawn(serve(settings, sockets)).await?;
         served.map_err(|error| error as Box<dyn Error>)
     })
 }
 
-async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(
+    settings: Settings,
+    sockets: Vec<std::net::TcpListener>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
+    let tls = settings.tls.open()?;
+    let auth = settings.auth.auth()?;
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    let listen = settings.listen();
-    let listener = tidings_http::listen(listen).await.map_err(|error| {
-        format!("failed to listen on {listen}: {error}; an address is like `127.0.0.1:8080`")
-    })?;
-    let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "everyone who reaches this address may publish and read");
+    let listeners = listen(&settings, sockets).await?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    if auth.is_none() {
+        if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+            return Err(format!(
+                "failed to listen on {address}: nothing says who may publish and read there; name a key that tokens are \
+                 signed with (`--auth-hs256-secret-file FILE`, `--auth-public-key-file FILE` or `--auth-jwks-url URL`), or \
+                 what needs no token (`--auth-anonymous-publish '**' --auth-anonymous-subscribe '**'` is everything)"
+            )
+            .into());
+        }
+        tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
     }
 
     let (waiting, reason) = watch::channel(String::new());
     let log = tokio::select! {
         log = open(&settings, waiting) => log?,
-        () = tidings_http::answer_while_opening(&listener, reason) => return Ok(()),
+        () = tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason) => return Ok(()),
         () = told_to_end(&mut ends) => return Ok(()),
     };
     let bounds = log.bounds();
@@ -74,19 +87,55 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
         "opened the log"
     );
     let hub = Hub::new(log, hub_config);
-    let face = Face::new(hub.clone(), http_config);
+    let mut face = Face::new(hub.clone(), http_config);
     // Both end with this function.
     let mut chores = JoinSet::new();
+    if let Some(auth) = auth {
+        face = face.with_auth(auth.clone());
+        chores.spawn(async move { auth.warm().await });
+    }
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(face.clone()));
-    let server = Server::new(face, listener);
-    announce(&format!("tidings listening on http://{address}"))?;
+    let mut server = Server::new(face, listeners);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        // Only here: without a certificate a hangup ends the hub, as it ends other programs.
+        chores.spawn(renew(tls.clone(), signal(SignalKind::hangup())));
+        server = server.tls(tls, settings.tls.cleartext());
+    }
+    let urls: Vec<_> = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
+    announce(&format!("tidings listening on {}", urls.join(" ")))?;
+    activation::notify("READY=1");
 
-    server.serve(told_to_end(&mut ends)).await.map_err(|error| format!("failed to serve: {error}"))?;
+    let shutdown = async {
+        told_to_end(&mut ends).await;
+        activation::notify("STOPPING=1");
+    };
+    server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
     Ok(())
+}
+
+/// The sockets to listen on: those that were handed over, or else one of its own.
+async fn listen(
+    settings: &Settings,
+    sockets: Vec<std::net::TcpListener>,
+) -> Result<Vec<TcpListener>, Box<dyn Error + Send + Sync>> {
+    if sockets.is_empty() {
+        let listen = settings.listen();
+        let listener = tidings_http::listen(listen).await.map_err(|error| {
+            format!("failed to listen on {listen}: {error}; an address is like `127.0.0.1:8080`")
+        })?;
+        return Ok(vec![listener]);
+    }
+    tracing::info!(sockets = sockets.len(), "listening on what the service manager handed over");
+    let listeners = sockets.into_iter().map(|socket| {
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket)
+    });
+    Ok(listeners.collect::<Result<_, _>>()?)
 }
 
 /// Opens the log. An engine may be long in coming.
@@ -116,6 +165,21 @@ async fn open(
 async fn warm(hub: Hub) {
     if let Err(error) = hub.warm().await {
         tracing::warn!(%error, "failed to read the newest events into memory");
+    }
+}
+
+/// Reads the certificate again whenever it is asked to.
+async fn renew(tls: Tls, mut hangup: std::io::Result<Signal>) {
+    loop {
+        next(&mut hangup).await;
+        let own = tls.clone();
+        match tokio::task::spawn_blocking(move || own.reload()).await {
+            Ok(Ok(())) => tracing::info!("read the certificate again on SIGHUP"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "kept the certificate on SIGHUP, as the new one is of no use");
+            }
+            Err(_) => return,
+        }
     }
 }
 
