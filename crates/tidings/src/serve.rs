@@ -84,7 +84,7 @@ async fn serve(
     let (waiting, reason) = watch::channel(String::new());
     let log = tokio::select! {
         log = open(&settings, waiting) => log?,
-        () = tidings_http::answer_while_opening(&listeners, reason) => return Ok(()),
+        () = tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason) => return Ok(()),
         () = told_to_end(&mut ends) => return Ok(()),
     };
     let bounds = log.bounds();
