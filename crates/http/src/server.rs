@@ -83,8 +83,9 @@ impl Server {
         let watch = async {
             match tls {
                 Some(tls) => tls.watch().await,
-                None => pending().await,
+                None => {}
             }
+            pending::<()>().await;
         };
         tokio::pin!(shutdown, watch);
         loop {
