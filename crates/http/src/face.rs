@@ -8,13 +8,14 @@ use axum::routing::any;
 use http::Method;
 use tidings_hub::Hub;
 use tidings_protocol::ProblemKind;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::Subjects;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
-use crate::{Auth, HttpConfig, access, publish, query, read, status, topics};
+use crate::{Auth, HttpConfig, access, defaults, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Face {
     pub(crate) auth: Auth,
     pub(crate) subjects: Subjects,
     pub(crate) rates: Arc<Rates>,
+    /// Turns to list the topics.
+    pub(crate) listings: Arc<Semaphore>,
 }
 
 // === impl Face ===
@@ -42,6 +45,7 @@ impl Face {
             draining: CancellationToken::new(),
             auth: Auth::open(),
             subjects: Subjects::default(),
+            listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
         }
     }
 
