@@ -92,8 +92,9 @@ impl Server {
         let watch = async {
             match tls {
                 Some(tls) => tls.watch().await,
-                None => pending().await,
+                None => {}
             }
+            pending::<()>().await;
         };
         tokio::pin!(shutdown, watch);
         loop {
