@@ -154,3 +154,81 @@ test("tabs of different users share nothing, and the key shows no token", async 
   assert.equal(await streams(hub), 3);
   for (const name of held) assert.match(name, /^tidings:[\w+/=]{44}$/);
 });
+
+test("a tab that is not where its leader is takes nothing twice and passes nothing over", async (t) => {
+  const hub = await Hub.start(t);
+  const context = await (await browser(t)).newContext();
+  // A page that leads by the rules, but says what this test wants: tabs that are out of step are rare otherwise.
+  const leader = await page(context, hub.url);
+  await leader.evaluate(async () => {
+    const key = await keyOf(new URL("/topics/a", location.href));
+    globalThis.channel = new BroadcastChannel(key);
+    await new Promise((held) => {
+      // In the end it is taken away.
+      navigator.locks.request(key, () => (held(), new Promise(() => {}))).catch(() => {});
+    });
+  });
+  const say = (message) => leader.evaluate((message) => channel.postMessage(message), message);
+  const publishAll = async (...data) => {
+    const steps = [];
+    for (const one of data) {
+      const { id, topic, time } = await publish(hub.topic("a"), one);
+      steps.push({ cursor: id, event: { id, topic, time, data: one }, size: 10 });
+    }
+    return steps;
+  };
+  const first = await publishAll(1, 2, 3);
+  const tab = await page(context, hub.url);
+  await tab.evaluate(() => void follow(share("/topics/a", { share: true, since: "earliest", heartbeat: 1_000 })));
+  assert.deepEqual(await seen(tab, 3), [1, 2, 3]);
+
+  // The leader is behind, and tells again what the tab has.
+  const second = await publishAll(4);
+  await say({ from: first[0].cursor, steps: [...first.slice(1), ...second] });
+  assert.deepEqual(await seen(tab, 4), [1, 2, 3, 4]);
+
+  // The leader is ahead: what it told before is read from the hub.
+  const [, , third] = await publishAll(5, 6, 7);
+  await say({ from: "ahead", steps: [] });
+  assert.deepEqual(await seen(tab, 7), [1, 2, 3, 4, 5, 6, 7]);
+  const [, fourth] = await publishAll(8, 9);
+  await say({ from: third.cursor.replace(/-.*/, "-8"), steps: [fourth] });
+  assert.deepEqual(await seen(tab, 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+
+  // The leader is in a log that the hub does not have.
+  const stray = { cursor: "another1-7", event: { id: "another1-7", topic: "a", time: "", data: "stray" }, size: 10 };
+  await say({ from: "another1-6", steps: [stray] });
+  const [fifth] = await publishAll(10);
+  await say({ from: fourth.cursor, steps: [fifth] });
+  assert.deepEqual(await seen(tab, 10), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+
+  // The leader says nothing any more, and keeps its lock.
+  await told(tab, { status: "open" });
+  await publishAll(11);
+  assert.deepEqual(await seen(tab, 11), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  assert.equal(await leaderOf([tab, leader]), tab);
+});
+
+test("a tab whose loop is slow holds up nobody, and has every event in the end", async (t) => {
+  const hub = await Hub.start(t);
+  const all = await tabs(t, hub, 1);
+  const slow = await page(all[0].context(), hub.url);
+  await slow.evaluate(() => {
+    globalThis.pulled = [];
+    globalThis.events = share("/topics/a", { share: true, buffer: 3 });
+    events.on("state", (state) => states.push(state));
+    (async () => {
+      for await (const { data } of events) {
+        pulled.push(data);
+        if (pulled.length === 1) await new Promise((resolve) => (globalThis.goOn = resolve));
+      }
+    })();
+  });
+  await told(slow, { status: "open" });
+  await load(hub, 0, 100);
+  assert.deepEqual(await seen(all[0], 100), numbers(100));
+  assert.deepEqual(await slow.evaluate(() => pulled), [0]);
+  await slow.evaluate(() => goOn());
+  await slow.waitForFunction(() => pulled.length >= 100);
+  assert.deepEqual(await slow.evaluate(() => pulled), numbers(100));
+});
