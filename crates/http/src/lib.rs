@@ -60,8 +60,9 @@ mod streams;
 mod strict;
 mod tls;
 mod topics;
+mod trace;
 
-pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, Key, Rights};
+pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
 pub use connection::Cleartext;

@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 use tidings_hub::Published;
 use tidings_log::{Batch, Idempotency};
 use tidings_protocol::{EventType, Format, NewEvent, ProblemKind, Topic, limits};
+use tracing::Instrument as _;
 
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, path_topic, shown};
-use crate::{Face, body};
+use crate::{Face, body, trace};
 
 /// What the content type of a publication says (§2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +133,7 @@ async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
     let (events, bytes) =
         (batch.events.len(), batch.events.iter().map(|event| event.data.len()).sum::<usize>());
     let began = Instant::now();
-    let published = face.hub.publish(batch).await?;
+    let published = face.hub.publish(batch).instrument(trace::of_append(events)).await?;
     face.metrics.publish_time().record(began.elapsed(), 1);
     if !published.appended.duplicate {
         face.metrics.published.inc_by(events as u64);

@@ -24,6 +24,7 @@ mod writer;
 
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, reason = "tests use the rest"))]
+#[allow(clippy::unwrap_used, reason = "only tests and fuzz targets come here")]
 mod faults;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

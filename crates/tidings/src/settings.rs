@@ -20,7 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
-use self::auth::AuthSettings;
+pub(crate) use self::auth::AuthSettings;
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -129,6 +129,17 @@ pub(crate) struct Settings {
     #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Whether the page that shows the hub at work is served at `/` [default: true]
+    #[arg(
+        long,
+        env = "TIDINGS_CONSOLE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) console: Option<bool>,
+
     /// How long shared caches may keep a page that everybody may read and that follows a cursor; 0 for not at all
     /// [default: 0]
     #[arg(long, env = "TIDINGS_CACHE", value_name = "DURATION")]
@@ -150,6 +161,12 @@ pub(crate) struct Settings {
     )]
     #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
+
+    /// A collector that takes traces over OTLP, like `http://127.0.0.1:4318`; for programs that are built with the
+    /// feature `otlp` [default: none]
+    #[arg(long, env = "TIDINGS_OTLP_ENDPOINT", value_name = "URL")]
+    #[serde(alias = "otlp_endpoint")]
+    pub(crate) otlp_endpoint: Option<String>,
 
     /// Addresses and networks of proxies that are believed where a request comes from, like `10.0.0.0/8`
     /// [default: none]
@@ -196,11 +213,6 @@ impl Settings {
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
     }
 
-    /// Nothing but where the secret is.
-    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
-        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
-    }
-
     /// These settings, and for what they leave open, others.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
@@ -217,9 +229,11 @@ impl Settings {
             max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            console: self.console.or(other.console),
             cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
@@ -353,7 +367,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 44);
+        assert_eq!(flags, 46);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
