@@ -14,8 +14,6 @@ export const STREAM_FAILURES = 3;
 export const POLL_FAILURES = 2;
 /** How long after it was given up the first transport is tried again. */
 export const CLIMB_AFTER = 300_000;
-/** A stream that is still heard of after this time counts as a success; one that delivers an event does at once. */
-export const SETTLED = 5_000;
 
 /** How long a long poll asks the hub to wait. Below the 30 s after which common proxies give up. */
 export const LONG_POLL_WAIT = 25_000;

@@ -23,7 +23,7 @@ export async function send(
   { token, ...options }: RequestOptions,
   span: Span,
   type: string,
-  { headers, ...init }: RequestInit,
+  init: RequestInit,
 ): Promise<Response> {
   let doing: ErrorKind = "token";
   span.start();
@@ -32,7 +32,7 @@ export async function send(
     if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
     const request = new Request(url, {
       ...init,
-      headers: { ...options.headers, ...(headers as object), ...(token && { authorization: "Bearer " + token }) },
+      headers: { ...options.headers, ...(init.headers as object), ...(token && { authorization: "Bearer " + token }) },
       signal: span.signal,
       // A redirect could turn a publish into a read, or carry the token elsewhere.
       redirect: "manual",
@@ -41,18 +41,16 @@ export async function send(
     });
     doing = "unreachable";
     const response = await (options.fetch ?? fetch)(request);
-    const { status, statusText } = response;
-    const is = (type: string) => response.headers.get("content-type")?.startsWith(type);
-    if (status === 204 || (response.ok && is(type))) return response;
+    const { status, ok, headers: told } = response;
+    const form = `${told.get("content-type")}`;
+    if (status === 204 || (ok && form.startsWith(type))) return response;
     // Browsers show nothing of a redirect that is not followed, not even its status.
-    if (status < 400) {
-      throw new TidingsError("unexpected", `${status || "a redirect"}, ${response.headers.get("content-type")}`, { status });
-    }
-    const problem: Problem = is("application/problem+json") && (await json(response, span).catch(() => 0));
-    const after = response.headers.get("retry-after")!;
+    if (status < 400) throw new TidingsError("unexpected", `${status || "a redirect"}, ${form}`, { status });
+    const problem: Problem = form.includes("problem") ? await json(response, span).catch(() => 0) : 0;
+    const after = told.get("retry-after")!;
     throw new TidingsError(
       status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
-      `${status}: ${problem?.detail ?? statusText}`,
+      `${status}, ${problem?.detail ?? form}`,
       // Seconds, or a date.
       { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
     );

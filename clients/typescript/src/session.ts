@@ -38,7 +38,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   let paused = false;
   let span = new Span();
   /** Whether the hub itself named the time of the rest. */
-  let named = false;
+  let named: number | undefined;
   /** The transport that the consumer was last told is open. */
   let open: Transport | undefined;
 
@@ -46,19 +46,22 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     const { signal } = (span = new Span());
     if (!open) sink.state({ status: "connecting", transport });
     const before = cursor;
-    const asked = Date.now();
     const attempt = {
       settings,
       span,
-      ask(accept: string, parameters: Record<string, string | number>) {
+      async ask(accept: string, parameters: Record<string, string>) {
         const url = new URL(at);
-        const set = (name: string, value: unknown) => url.searchParams.set(name, `${value}`);
-        for (const name in parameters) set(name, parameters[name]);
-        // Unlike `since`, this is never the caller's mistake: a cursor from elsewhere is a gap.
-        if (cursor) set("lastEventId", cursor);
+        const { searchParams } = url;
         // What the URL says stands where the options say nothing.
-        else if (settings.since || !url.searchParams.has("since")) set("since", settings.since ?? "latest");
-        return send(url, settings, span, accept, { headers: { accept } });
+        const since = settings.since ?? searchParams.get("since") ?? "latest";
+        // Unlike `since`, which is for the first time, this is never the caller's mistake: a cursor from elsewhere is
+        // a gap.
+        Object.entries({ ...parameters, ...(cursor ? { lastEventId: cursor } : { since }) }).forEach((entry) =>
+          searchParams.set(...entry),
+        );
+        const response = await send(url, settings, span, accept, { headers: { accept } });
+        if (response.body) return response;
+        attempt.tell({ cursor, end: true });
       },
       heard(works: boolean) {
         if (works) {
@@ -81,11 +84,13 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     };
     // The first poll finds out where it is, and whether polls are answered at all. Were it held, and broke, nobody
     // would know from which cursor to go on.
-    const held = transport === "long-poll" && cursor && ladder.proven();
+    const held = transport === "long-poll" && cursor && ladder.proven() ? settings.wait : 0;
+    const soon = Date.now() + EMPTY_POLL_PAUSE;
     if (transport === "sse") await stream(attempt);
     // A hub that says that there is more and does not move is not asked without a rest.
-    else if (!(await poll(attempt, held ? settings.wait : 0)) || cursor === before) {
-      return transport === "poll" ? settings.interval : held && Date.now() - asked < EMPTY_POLL_PAUSE ? EMPTY_POLL_PAUSE : 0;
+    else if (!(await poll(attempt, held)) || cursor === before) {
+      if (transport === "poll") return settings.interval;
+      if (held && Date.now() < soon) return EMPTY_POLL_PAUSE;
     }
     return 0;
   }
@@ -111,7 +116,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
       listen("addEventListener");
       while (!over) {
         let rest = Infinity;
-        named = false;
+        named = 0;
         try {
           if (!paused) rest = await attempt(ladder.rung());
         } catch (reason) {
@@ -121,15 +126,14 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
           span.abort();
           // Without a reason it was paused, or closed.
           if (error && !over && !paused) {
+            const transport = ladder.rung();
             try {
-              const transport = ladder.rung();
               rest = backoff.after(error, settings, ladder.failed);
-              named = !!error.retryAfter;
+              named = error.retryAfter;
               open = undefined;
               span = new Span();
               sink.state({ status: "waiting", transport, error, retryIn: rest, attempt: backoff.attempt });
             } catch {
-              close();
               sink.state({ status: "failed", error });
             }
           }

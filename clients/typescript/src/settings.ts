@@ -18,8 +18,8 @@ export interface ConnectOptions extends RequestOptions {
   since?: string;
   /** Goes on after this cursor. One that the store keeps comes before it. */
   cursor?: string | undefined;
-  /** Keeps the cursor: the name of an item of `localStorage`, or a store of your own. */
-  store?: string | CursorStore;
+  /** Keeps the cursor: `localStore(name)`, or a store of your own. */
+  store?: CursorStore;
   /** The interval of heartbeats to ask for, 1 s to 60 s. A stream that is silent for two and a half of them counts
    * as dead. */
   heartbeat?: number;

@@ -25,7 +25,7 @@ export class Span extends AbortController {
     clearTimeout(this.#timer);
     // Where the clock was put back, it is not waited for.
     const left = Math.min(this.#until - Date.now(), this.patience);
-    if (left <= 0) this.abort(new TidingsError(this.kind, "nothing came in time"));
+    if (left <= 0) this.abort(new TidingsError(this.kind, "too late"));
     else if (this.#until < Infinity) this.#timer = setTimeout(() => this.check(), left);
   }
 

@@ -4,7 +4,6 @@ import type { Gap, Step, TidingsEvent } from "./event.ts";
 import type { Sink, Source } from "./session.ts";
 import type { Settings } from "./settings.ts";
 import type { State } from "./state.ts";
-import { localStore } from "./store.ts";
 
 /** Any of the events of a map from event types to the types of their data. */
 export type AnyEvent<Events> = { [Type in keyof Events & string]: TidingsEvent<Events[Type], Type> }[keyof Events & string];
@@ -37,7 +36,7 @@ export interface Subscription<Events extends object = Record<string, any>> {
 }
 
 export function subscribe<Events extends object>(settings: Settings, begin: (sink: Sink) => Source): Subscription<Events> {
-  const store = typeof settings.store === "string" ? localStore(settings.store) : settings.store;
+  const { store } = settings;
   const listeners = new Set<[type: string, listener: (told: any) => void]>();
   let cursor = settings.cursor;
   let saved: string | undefined;
@@ -55,15 +54,8 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   function emit(told: unknown, type: string, all?: string): void {
     for (const [of, listener] of [...listeners]) {
-      if (of !== type && of !== all) continue;
-      try {
-        listener(told);
-      } catch (error) {
-        // It is none of the client's: it ends up where uncaught errors do.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
+      // What it throws is none of the client's: it ends up where uncaught errors do.
+      if (of === type || of === all) (async () => listener(told))();
     }
   }
 
@@ -161,7 +153,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       enter({ status: "closed" });
     },
     async *[Symbol.asyncIterator]() {
-      if (pulled) throw new TypeError("there can be one loop");
+      if (pulled) throw Error("one loop only");
       pulled = true;
       try {
         for (;;) {

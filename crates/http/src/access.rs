@@ -17,11 +17,11 @@ use http::{HeaderMap, Method, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use tidings_protocol::Cursor;
-use tracing::Level;
+use tracing::{Instrument as _, Level};
 
 use crate::metrics::Transport;
 use crate::parking::Slip;
-use crate::{ClientAddress, Face};
+use crate::{ClientAddress, Face, trace};
 
 /// What is known of a request when it comes, and is told when it is over.
 #[derive(Debug, Clone)]
@@ -70,7 +70,10 @@ const SECRET: &str = "access_token";
 /// Counts what a request is answered with, and sees to its line.
 pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Next) -> Response {
     let line = Line::of(&request, request.extensions().get().copied());
-    tell(&face, line, next.run(request).await)
+    let span = trace::of_request(&request);
+    let response = next.run(request).instrument(span.clone()).await;
+    trace::answered(&span, &response);
+    tell(&face, line, response)
 }
 
 /// Counts an answer. Its line follows when it is over; where it is a stream, one comes at once as well.

@@ -33,6 +33,9 @@ pub struct HttpConfig {
     pub max_streams_per_connection: u32,
     /// The largest head of a request, in bytes (`max-head-bytes`).
     pub max_head_bytes: usize,
+    /// The most memory for bodies of requests that are under way, and the same again for answers, in bytes
+    /// (`max-buffered-bytes`).
+    pub max_buffered_bytes: usize,
     /// How long a connection may take to agree on TLS (`handshake-timeout`).
     pub handshake_timeout: Duration,
     /// How long a request's head may take to arrive (`head-timeout`).
@@ -124,6 +127,12 @@ pub mod defaults {
     pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
     /// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
     pub const HTTP2_PING: Duration = Duration::from_secs(20);
+    /// The most memory for bodies of requests that are under way, and the same again for answers.
+    pub const MAX_BUFFERED_BYTES: usize = 256 << 20;
+    /// An answer that is larger counts among those.
+    pub const LARGE_ANSWER_BYTES: usize = 32 << 10;
+    /// The most of it that is handed on at once.
+    pub const ANSWER_PIECE_BYTES: usize = 16 << 10;
     /// The largest head of a request, in bytes.
     pub const MAX_HEAD_BYTES: usize = 32 << 10;
     /// The least that it can be set to: what the HTTP library reads at once.
@@ -194,6 +203,7 @@ impl Default for HttpConfig {
             publish_rate_per_subject: 0,
             max_topics_per_request: tidings_protocol::limits::SELECTORS,
             max_streams_per_connection: defaults::MAX_STREAMS_PER_CONNECTION,
+            max_buffered_bytes: defaults::MAX_BUFFERED_BYTES,
             max_head_bytes: defaults::MAX_HEAD_BYTES,
             handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
             head_timeout: defaults::HEAD_TIMEOUT,

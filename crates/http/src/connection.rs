@@ -7,7 +7,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tidings_protocol::ProblemKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,8 +17,10 @@ use tower::ServiceExt as _;
 
 use crate::access::Line;
 use crate::detect::{Protocol, Rewound, detect};
+use crate::kept::keep;
 use crate::limit::Limit;
 use crate::linger::Lingering;
+use crate::paced::pace;
 use crate::parking::Lot;
 use crate::permits::{Permit, Permits, Share};
 use crate::problem::Refusal;
@@ -186,7 +188,18 @@ impl Host {
         };
         // A router answers everything.
         let response = self.router.clone().oneshot(Lingering::wrap(request)).await;
-        (response.unwrap_or_else(|never| match never {}), share)
+        (self.within_memory(response.unwrap_or_else(|never| match never {})), share)
+    }
+
+    /// A large answer is kept in memory until its client has taken it: so there may only be so many.
+    fn within_memory(&self, response: Response) -> Response {
+        let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+        let Some(size) = size.filter(|size| *size > defaults::LARGE_ANSWER_BYTES) else { return response };
+        let mut memory = self.face.answers.portion();
+        match memory.grow(size) {
+            Ok(()) => keep(pace(response, defaults::ANSWER_PIECE_BYTES), memory),
+            Err(refusal) => refusal.into_response(),
+        }
     }
 
     /// Answers a request that does not come to the routes.

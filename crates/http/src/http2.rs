@@ -31,7 +31,7 @@ impl Host {
                 let host = Arc::clone(&host);
                 async move {
                     let (response, share) = host.answer::<T>(request, address).await;
-                    let response = pace(response);
+                    let response = pace(response, defaults::HTTP2_PIECE_BYTES);
                     Ok::<_, Infallible>(match share {
                         Some(share) => keep(response, share),
                         None => response,

@@ -40,6 +40,7 @@ mod lease;
 mod limit;
 mod linger;
 mod listener;
+mod memory;
 mod metrics;
 mod opening;
 mod paced;
@@ -59,8 +60,9 @@ mod streams;
 mod strict;
 mod tls;
 mod topics;
+mod trace;
 
-pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, Key, Rights};
+pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
 pub use connection::Cleartext;

@@ -12,6 +12,7 @@ pub(crate) enum Limit {
     PublishRatePerSubject,
     TopicsPerRequest,
     StreamsPerConnection,
+    BufferedBytes,
     HandshakeTimeout,
     HeadBytes,
     HeadTimeout,
@@ -23,10 +24,15 @@ pub(crate) enum Limit {
 // === impl Limit ===
 
 impl Limit {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
+        Self::ConnectionsPerSubject,
+        Self::PublishRatePerAddress,
+        Self::PublishRatePerSubject,
+        Self::TopicsPerRequest,
         Self::StreamsPerConnection,
+        Self::BufferedBytes,
         Self::HandshakeTimeout,
         Self::HeadBytes,
         Self::HeadTimeout,
@@ -45,6 +51,7 @@ impl Limit {
             Self::PublishRatePerSubject => "publish-rate-per-subject",
             Self::TopicsPerRequest => "max-topics-per-request",
             Self::StreamsPerConnection => "max-streams-per-connection",
+            Self::BufferedBytes => "max-buffered-bytes",
             Self::HandshakeTimeout => "handshake-timeout",
             Self::HeadBytes => "max-head-bytes",
             Self::HeadTimeout => "head-timeout",

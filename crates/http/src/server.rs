@@ -100,7 +100,7 @@ impl Server {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                () = &mut watch => {}
+                never = &mut watch => match never {},
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 (stream, unread, peer) = returns.next() => {
                     connections.spawn(Arc::clone(&host).resume(stream, unread, peer));

@@ -41,6 +41,11 @@ pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
     Ok(plain(face.metrics.text(&face.hub, format), format.media_type()))
 }
 
+/// What the hub offers, as OpenAPI describes it.
+pub(crate) fn description() -> Response {
+    plain(include_str!("openapi.json").into(), "application/json")
+}
+
 fn plain(text: String, media_type: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

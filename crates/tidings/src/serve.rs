@@ -47,7 +47,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if arguments.no_console {
         settings.console = Some(false);
     }
-    logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
+    let endpoint = settings.otlp_endpoint.as_deref();
+    // Held until the end: what is left of traces is sent then.
+    let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
     allow_open_files();
     let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {

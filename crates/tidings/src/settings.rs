@@ -20,7 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
-use self::auth::AuthSettings;
+pub(crate) use self::auth::AuthSettings;
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -162,6 +162,12 @@ pub(crate) struct Settings {
     #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
 
+    /// A collector that takes traces over OTLP, like `http://127.0.0.1:4318`; for programs that are built with the
+    /// feature `otlp` [default: none]
+    #[arg(long, env = "TIDINGS_OTLP_ENDPOINT", value_name = "URL")]
+    #[serde(alias = "otlp_endpoint")]
+    pub(crate) otlp_endpoint: Option<String>,
+
     /// Addresses and networks of proxies that are believed where a request comes from, like `10.0.0.0/8`
     /// [default: none]
     #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
@@ -207,11 +213,6 @@ impl Settings {
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
     }
 
-    /// Nothing but where the secret is.
-    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
-        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
-    }
-
     /// These settings, and for what they leave open, others.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
@@ -232,6 +233,7 @@ impl Settings {
             cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
@@ -365,7 +367,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 45);
+        assert_eq!(flags, 46);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
@@ -402,6 +404,7 @@ mod tests {
             http.max_connections.to_string(),
             format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),
+            Size(http.max_buffered_bytes as u64).to_string(),
             Size(http.max_head_bytes as u64).to_string(),
             Span(http.handshake_timeout).to_string(),
             Span(http.head_timeout).to_string(),
@@ -451,6 +454,7 @@ mod tests {
             "[limits]\nmax-streams-per-connection = 0",
             "[limits]\nmax-connections-per-subject = 0",
             "[limits]\nmax-topics-per-request = 0",
+            "[limits]\nmax-buffered-bytes = \"1MiB\"",
             "[limits]\nmax-head-bytes = 100",
             "[limits]\nmax-head-bytes = \"1GiB\"",
             "[limits]\nhandshake-timeout = 0",

@@ -6,8 +6,8 @@ import type { Span } from "../span.ts";
 export interface Attempt {
   settings: Settings;
   span: Span;
-  /** Asks the hub from the cursor on for an answer of this type. */
-  ask(type: string, parameters: Record<string, string | number>): Promise<Response>;
+  /** Asks the hub from the cursor on for an answer of this type. There is none where the topic has ended. */
+  ask(type: string, parameters: Record<string, string>): Promise<Response | undefined>;
   /** The hub answers, and the transport has shown that it works. */
   heard(works: boolean): void;
   tell(step: Step): void;

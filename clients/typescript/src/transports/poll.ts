@@ -6,7 +6,7 @@ import type { Attempt } from "./attempt.ts";
 export async function poll({ settings, span, ask, heard, tell, room }: Attempt, wait: number): Promise<unknown> {
   span.patience = wait + POLL_GRACE;
   const response = await ask("application/json", { wait: wait + "ms" });
-  if (!response.body) return tell({ cursor: "", end: true });
+  if (!response) return;
   span.patience = POLL_GRACE;
   const { events, next, gap, closed, more } = await json(response, span, settings.maxEventSize * 2);
   if (!next || !events.every((event: any) => event.id)) throw Error("no cursor");

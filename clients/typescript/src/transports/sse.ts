@@ -1,5 +1,5 @@
 import { createParser } from "eventsource-parser";
-import { SETTLED, SILENT_HEARTBEATS } from "../defaults.ts";
+import { SILENT_HEARTBEATS } from "../defaults.ts";
 import { TidingsError } from "../error.ts";
 import { read, TOO_LARGE } from "../request.ts";
 import type { Attempt } from "./attempt.ts";
@@ -11,9 +11,8 @@ export async function stream({ settings, span, ask, heard, tell, retry, room }: 
   // Where nothing else is tried, giving up on a stream early wins nothing.
   span.patience = settings.transports[1] ? settings.firstByte : silence;
   span.kind = "stalled";
-  const response = await ask("text/event-stream", { envelope: "true", heartbeat: heartbeat / 1000 });
-  if (!response.body) return tell({ cursor: "", end: true });
-  const opened = Date.now();
+  const response = await ask("text/event-stream", { envelope: "true", heartbeat: `${heartbeat / 1000}` });
+  if (!response) return;
   /** The id of a block that has nothing else: it moves the cursor all the same. */
   let moved: string | undefined;
   let unread = 0;
@@ -31,16 +30,17 @@ export async function stream({ settings, span, ask, heard, tell, retry, room }: 
       else if (event === "tidings.gap" || !event?.startsWith("tidings.")) {
         const told = JSON.parse(data);
         const cursor = event === "tidings.gap" ? told.resumed : told.id;
-        if (!cursor) throw Error("no cursor in " + data);
+        if (!cursor) throw Error("no cursor");
         tell(event === "tidings.gap" ? { cursor, gap: told } : { cursor, event: told, size: data.length });
         moved = "";
       }
     },
   });
   await read(response, span, async (piece) => {
+    // That it began shows little: a proxy may cut it off right then. That it goes on, or brings an event, does.
+    heard(span.kind === "silent");
     span.patience = silence;
     span.kind = "silent";
-    heard(Date.now() - opened > SETTLED);
     unread += piece.length;
     parser.feed(piece);
     if (moved) tell({ cursor: moved });

@@ -105,7 +105,7 @@ test("a page whose clock shows that it slept reconnects", async (t) => {
 test("the cursor is kept in localStorage from one page to the next", async (t) => {
   const hub = await Hub.start(t);
   const context = await (await browser(t)).newContext();
-  const open = () => void follow(connect("/topics/a", { since: "earliest", store: "here" }));
+  const open = () => void follow(connect("/topics/a", { since: "earliest", store: localStore("here") }));
   const first = await page(context, hub.url);
   await publish(hub.topic("a"), 1);
   await first.evaluate(open);

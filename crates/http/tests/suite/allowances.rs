@@ -225,6 +225,48 @@ async fn a_body_may_neither_pause_nor_dribble() {
 }
 
 #[tokio::test]
+async fn bodies_and_answers_have_so_much_memory_together() {
+    let hub = start(|http| http.max_buffered_bytes = 2 << 20).await;
+    let head =
+        |size: usize| format!("POST /topics/a HTTP/1.1\r\nhost: hub\r\ncontent-length: {size}\r\n\r\n");
+    let mut first = hub.connect().await;
+    first.send(head(1 << 20)).await;
+    first.send("x".repeat((1 << 20) - 1)).await;
+    // It is taken in, but for its last byte.
+    let mut refused = 0;
+    eventually("there is no more than that", async || {
+        let mut wire = hub.connect().await;
+        wire.send([head(1 << 20).as_bytes(), &[b'y'; 1 << 20]].concat()).await;
+        let mut other = hub.connect().await;
+        other.send([head(1 << 20).as_bytes(), &[b'y'; (1 << 20) - 1]].concat()).await;
+        let answer = wire.answer(false).await;
+        refused += u64::from(answer.status() == 503);
+        refused > 0
+    })
+    .await;
+    struck(&hub, "max-buffered-bytes", refused).await;
+    // Small ones find room, and the first is finished.
+    first.send("z").await;
+    first.answer(false).await.id();
+    hub.publish("b", "small").await;
+
+    // Answers that nobody takes.
+    let mut waiting = Vec::new();
+    let mut answers = 0;
+    while answers < 1 {
+        let mut wire = Wire::narrow(hub.address).await;
+        wire.send(Request::get("/topics/a").bytes().repeat(8)).await;
+        waiting.push(wire);
+        let answer = hub.get("/topics/a").await;
+        answers += usize::from(answer.status() == 503);
+        assert!(waiting.len() < 100, "all of them found room");
+    }
+    assert_eq!(hub.poll("/topics/b").await.events.len(), 1);
+    drop(waiting);
+    eventually("there is room again", async || hub.get("/topics/a").await.status() == 200).await;
+}
+
+#[tokio::test]
 async fn an_http_2_connection_has_so_many_streams() {
     let hub = start(|http| http.max_streams_per_connection = 3).await;
     let mut raw = Frames::connect(hub.address, &[]).await;

@@ -4,6 +4,9 @@
 //! half a sync, and there is nobody to share the sync with. So the publisher takes the writer's place for the moment: it
 //! holds up the thread that it runs on, but only for a sync that has lately been as short as the two hops. Who finds
 //! the place taken, or others waiting, waits with them.
+//!
+//! The writer's thread has to be waiting for work: what it has taken from the queue comes first, and a log that is being
+//! closed refuses under the same lock that this looks behind, so nothing is written after its clean end.
 
 use std::sync::TryLockError;
 
@@ -38,7 +41,7 @@ impl Writer {
     fn is_free_for(&self, bytes: usize) -> bool {
         // Twice its memory is more than a batch of records; the next segment is begun by the thread.
         let end = self.active.end + 2 * bytes as u64 + record::FENCE_BYTES;
-        self.pace.is_alone() && end <= self.active.header.capacity && self.shared.queue.is_empty()
+        self.pace.is_alone() && end <= self.active.header.capacity && self.shared.queue.is_idle()
     }
 
     fn append(&mut self, batch: Batch) -> Result<Numbered, AppendError> {

@@ -20,13 +20,15 @@ const HANDFUL: usize = 40;
 /// Longer than the rest of the suite allows: everybody comes and goes several times.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The cache of `deploy/nginx/tidings.conf`, with a page that tells how many requests it has under way.
+/// The cache of `docs/operations.md`, with a page that tells how many requests it has under way.
 async fn cache(hub: &Hub) -> Option<Proxy> {
     let hub = hub.address();
     Proxy::nginx(move |place| {
         let (listen, folder) = (place.listen, place.folder.display());
         format!(
             "proxy_cache_path {folder}/cache keys_zone=tidings:10m;
+             map \"$http_authorization$arg_access_token$http_cookie\" $tidings_own {{ \"\" \"\"; default 1; }}
+             map $http_accept $tidings_stream {{ default \"\"; ~*(event-stream|ndjson) 1; }}
              server {{
                  listen {listen} backlog=16384;
                  location = /under-way {{ stub_status; }}
@@ -34,6 +36,8 @@ async fn cache(hub: &Hub) -> Option<Proxy> {
                      proxy_pass http://{hub};
                      proxy_read_timeout 75s;
                      proxy_cache tidings;
+                     proxy_cache_bypass $tidings_own $tidings_stream;
+                     proxy_no_cache $tidings_own $tidings_stream;
                      proxy_cache_lock on;
                      proxy_cache_lock_timeout 75s;
                      proxy_cache_lock_age 75s;

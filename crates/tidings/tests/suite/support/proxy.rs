@@ -91,6 +91,11 @@ impl Proxy {
         self.place.listen
     }
 
+    /// The folder that it may write to.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.place.folder
+    }
+
     /// Has it read its configuration again, and waits until other workers serve.
     pub(crate) async fn reload(&self) {
         self.kind.write(&self.place, &(self.configure)(&self.place));
