@@ -214,7 +214,7 @@ fn http(endpoint: &Endpoint) -> Result<reqwest::Client, BuildError> {
 }
 
 fn tls() -> Result<rustls::ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| BuildError::Http(error.to_string()))?;

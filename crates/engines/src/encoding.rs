@@ -22,6 +22,16 @@ const ONLY: u8 = 8;
 #[error("these are not the bytes of an entry: {0}")]
 pub struct DamagedEntry(&'static str);
 
+// === impl DamagedEntry ===
+
+impl DamagedEntry {
+    /// Says what is wrong.
+    #[must_use]
+    pub const fn new(reason: &'static str) -> Self {
+        Self(reason)
+    }
+}
+
 /// Appends an entry to `out`.
 pub fn encode(event: &NewEvent, closing: Closing, out: &mut Vec<u8>) {
     let event_type = event.event_type.as_ref().map_or("", EventType::as_str);

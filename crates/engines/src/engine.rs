@@ -7,8 +7,9 @@ use tidings_protocol::{Cursor, Event, Sequence};
 
 /// What keeps a log: a server, or several, that any number of hubs use at once.
 ///
-/// Dropping any of the futures is safe. None of them waits for ever: what takes longer than
-/// [`PATIENCE`](crate::PATIENCE) is given up, and taken for [`EngineError::Away`].
+/// Dropping any of the futures is safe. None of them may wait for ever: what takes longer than
+/// [`PATIENCE`](crate::PATIENCE) is given up, and taken for [`EngineError::Away`]. Only `attach` may take longer, where
+/// there is much to read at the start; no single step of it may.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// What it is called: `NATS`, `Redis`, `Postgres`.
     fn name(&self) -> &'static str;
@@ -27,10 +28,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Appends batches in this order, each whole or not at all, as if each had come alone: ended topics and
     /// idempotency keys are looked up in the engine, where other hubs see them too.
     ///
-    /// There is one answer for each batch. It is given when the batch is as durable as the engine promises.
+    /// There is one answer for each batch. It is given when the batch is as durable as the engine promises. An answer
+    /// that is `Unavailable` makes the engine be attached to anew.
     ///
     /// # Errors
-    /// [`EngineError`] where it is not known what became of them.
+    /// [`EngineError`] where it is not known what became of any of them.
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>>;
 
     /// How many groups of batches are written at once.

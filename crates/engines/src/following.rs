@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use crate::backoff::Backoff;
 use crate::limits::{HOUSEKEEPING, PATIENCE};
 use crate::shared::Shared;
-use crate::{Attached, Engine, EngineError, Feed, Seen};
+use crate::{Attached, EngineError, Feed};
 
 /// Follows until the log is closed, and attaches to the engine anew whenever it was away.
 pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
@@ -36,7 +36,7 @@ async fn attach(shared: &Shared) -> Box<dyn Feed> {
     let since = Instant::now();
     loop {
         let seen = shared.seen();
-        match attach_once(&*shared.engine, Some(&seen)).await {
+        match shared.engine.attach(Some(&seen)).await {
             Ok(attached) => {
                 shared.attached(&attached);
                 tracing::info!(engine = shared.engine.name(), after = ?since.elapsed(), "the engine is back");
@@ -50,12 +50,6 @@ async fn attach(shared: &Shared) -> Box<dyn Feed> {
         }
         sleep(backoff.pause()).await;
     }
-}
-
-pub(crate) async fn attach_once(engine: &dyn Engine, seen: Option<&Seen>) -> Result<Attached, EngineError> {
-    timeout(PATIENCE, engine.attach(seen)).await.unwrap_or_else(|_| {
-        Err(EngineError::away(format!("it did not let itself be attached to within {PATIENCE:?}")))
-    })
 }
 
 async fn follow(shared: &Shared, feed: &mut dyn Feed) -> EngineError {

@@ -45,7 +45,7 @@ impl EngineLog {
     ) -> Result<Self, EngineError> {
         let mut backoff = Backoff::new();
         loop {
-            match following::attach_once(&*engine, None).await {
+            match engine.attach(None).await {
                 Ok(attached) => {
                     let shared = Arc::new(Shared::new(engine, config, &attached));
                     let (queue, batches) = unbounded_channel();

@@ -40,6 +40,8 @@
 
 mod encoder;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod item;
 mod limits;
 mod lines;

@@ -1,17 +1,25 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt as _;
 use tidings_protocol::ProblemKind;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use crate::defaults;
+use crate::limit::Limit;
 use crate::problem::Refusal;
+use crate::{Face, defaults};
 
 /// Reads a body of at most `limit` bytes. Where its length is declared, one that is too long is refused before
-/// any of it is read.
-pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+/// any of it is read. What does not come in time is refused.
+pub(crate) async fn read(
+    face: &Face,
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+) -> Result<Bytes, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = declared
         && length > limit as u64
@@ -20,9 +28,14 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> R
     }
     // What arrives are pieces of the connection's buffer, which would live as long as the event does.
     let mut whole = Vec::new();
+    let begun = Instant::now();
     loop {
-        let frame = timeout(defaults::BODY_TIMEOUT, body.frame()).await.map_err(|_| {
-            Refusal::data(format!("the body paused for more than {} s", defaults::BODY_TIMEOUT.as_secs()))
+        // It may neither pause for long nor dribble for ever.
+        let pace = Duration::from_secs((whole.len() / defaults::BODY_RATE) as u64);
+        let by = Instant::now().min(begun + pace) + face.config.body_timeout;
+        let frame = timeout_at(by, body.frame()).await.map_err(|_| {
+            face.metrics.count_limit(Limit::BodyTimeout);
+            Refusal::data(format!("the body had not come whole after {} s", begun.elapsed().as_secs()))
         })?;
         let Some(frame) = frame else { break };
         let frame =

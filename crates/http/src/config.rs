@@ -1,4 +1,7 @@
+use std::net::IpAddr;
 use std::time::Duration;
+
+use crate::{Cors, TrustedProxies};
 
 /// How the HTTP face of a hub behaves. Every value has its default in [`defaults`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +18,38 @@ pub struct HttpConfig {
     pub max_batch_bytes: usize,
     /// The most connections at once (`max-connections`); more are taken when some have ended.
     pub max_connections: usize,
+    /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`). Where
+    /// it is `None`, [`defaults::MAX_CONNECTIONS_PER_ADDRESS`], and as many as they like from this machine.
+    pub max_connections_per_address: Option<usize>,
+    /// The most readers at once that wait with tokens of one subject (`max-connections-per-subject`).
+    pub max_connections_per_subject: usize,
+    /// How many times a second one address may publish; 0 for no limit (`publish-rate-per-address`).
+    pub publish_rate_per_address: u32,
+    /// How many times a second one subject of tokens may; 0 for no limit (`publish-rate-per-subject`).
+    pub publish_rate_per_subject: u32,
+    /// The most selectors that one request reads (`max-topics-per-request`).
+    pub max_topics_per_request: usize,
+    /// The most requests at once on one HTTP/2 connection (`max-streams-per-connection`).
+    pub max_streams_per_connection: u32,
+    /// The largest head of a request, in bytes (`max-head-bytes`).
+    pub max_head_bytes: usize,
+    /// How long a connection may take to agree on TLS (`handshake-timeout`).
+    pub handshake_timeout: Duration,
+    /// How long a request's head may take to arrive (`head-timeout`).
+    pub head_timeout: Duration,
+    /// How long a request's body may take to arrive, beside a second for each [`defaults::BODY_RATE`] bytes of it
+    /// (`body-timeout`).
+    pub body_timeout: Duration,
+    /// How long a connection may be idle between two requests (`idle-timeout`).
+    pub idle_timeout: Duration,
+    /// How long connections may take to end when the hub shuts down (`drain-timeout`).
+    pub drain_timeout: Duration,
+    /// The proxies that are believed where a request comes from (`trusted-proxies`).
+    pub trusted_proxies: TrustedProxies,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
+    /// Pages of which other origins may use the hub (`[cors]`).
+    pub cors: Cors,
 }
 
 /// The defaults and bounds of the HTTP face, in one place.
@@ -39,10 +72,46 @@ pub mod defaults {
     pub const MAX_BATCH_BYTES: usize = 16 << 20;
     /// The most connections at once, where the system allows so many open files.
     pub const MAX_CONNECTIONS: usize = 100_000;
+    /// The most connections at once from one address of another machine.
+    pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 10_000;
+    /// The most readers at once with tokens of one subject.
+    pub const MAX_CONNECTIONS_PER_SUBJECT: usize = 1_000;
+    /// After so many publications those are forgotten who may publish as often as anybody.
+    pub const RATE_TIDY: u32 = 10_000;
+    /// The most requests at once on one HTTP/2 connection.
+    pub const MAX_STREAMS_PER_CONNECTION: u32 = 250;
     /// The delay that streams ask clients to reconnect after.
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
     pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
+    /// How long browsers remember the answer to a preflight request.
+    pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
+    /// The longest that they may be told to.
+    pub const CORS_MAX_AGE_MOST: Duration = Duration::from_secs(86_400);
+    /// The longest token.
+    pub const TOKEN_BYTES: usize = 8 << 10;
+    /// How far the clocks of the hub and of whoever issues tokens may differ.
+    pub const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+    /// The shortest secret for HS256: as long as its hashes (RFC 7518 §3.2).
+    pub const SECRET_BYTES: usize = 32;
+    /// How long fetching a set of keys may take.
+    pub const JWKS_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The largest set of keys.
+    pub const JWKS_BYTES: usize = 1 << 20;
+    /// How many redirections lead to a set of keys at most.
+    pub const JWKS_REDIRECTS: usize = 3;
+    /// How old a set of keys grows before it is fetched again.
+    pub const JWKS_REFRESH: Duration = Duration::from_secs(600);
+    /// The least time between two fetches of a set of keys.
+    pub const JWKS_PAUSE: Duration = Duration::from_secs(60);
+    /// The same, while there are no keys at all.
+    pub const JWKS_RETRY: Duration = Duration::from_secs(5);
+    /// How long a connection may take to agree on TLS.
+    pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How often the files of the certificate are looked at.
+    pub const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
+    /// The largest file of certificates or of a key, in bytes.
+    pub const CERTIFICATE_BYTES: u64 = 1 << 20;
     /// How long a request's head may take to arrive.
     pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long a connection may be idle between two requests.
@@ -50,11 +119,17 @@ pub mod defaults {
     /// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
     pub const HTTP2_PING: Duration = Duration::from_secs(20);
     /// The largest head of a request, in bytes.
-    pub const HEAD_BYTES: usize = 32 << 10;
+    pub const MAX_HEAD_BYTES: usize = 32 << 10;
+    /// The least that it can be set to: what the HTTP library reads at once.
+    pub const MIN_HEAD_BYTES: usize = 8 << 10;
+    /// The most that it can be set to.
+    pub const MOST_HEAD_BYTES: usize = 1 << 20;
     /// The most header fields of a request.
     pub const HEAD_FIELDS: usize = 100;
-    /// How long a request's body may pause.
+    /// How long a request's body may take to arrive, beside its time for [`BODY_RATE`].
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+    /// The bytes of a body for which it may take one second more: the slowest upload that is put up with.
+    pub const BODY_RATE: usize = 1 << 10;
     /// How long, and for how many bytes, a body that was refused is taken in and thrown away.
     pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
     /// See [`LINGER_TIMEOUT`].
@@ -63,23 +138,39 @@ pub mod defaults {
     pub const EVENT_TYPES: usize = 100;
     /// Bytes of frames that a stream takes from the hub at once.
     pub const STREAM_CHUNK_BYTES: usize = 64 << 10;
-    /// Streams at once on one HTTP/2 connection.
-    pub const HTTP2_STREAMS: u32 = 1_000;
     /// Topics in one answer to `GET /topics`, unless the request says otherwise.
     pub const TOPICS: usize = 100;
     /// The most topics in one answer to `GET /topics`.
     pub const MAX_TOPICS: usize = 10_000;
     /// How long connections may take to end after the hub has begun to shut down.
-    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+    /// How long a connection that was taken just before has for its first request, when the hub shuts down.
+    pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
     /// Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) applies as well.
     pub const ACCEPT_QUEUE: u32 = 65_535;
+    /// The most of a response that an HTTP/2 client is given at once, and so has to take within the write timeout.
+    pub const HTTP2_PIECE_BYTES: usize = 4 << 10;
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
+    /// Connections at once while the log is not open yet.
+    pub const OPENING_CONNECTIONS: usize = 1_024;
     /// How long accepting pauses where the system has no more open files to give.
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// What `Retry-After` says, in seconds.
     pub const RETRY_AFTER_SECONDS: u64 = 2;
+}
+
+impl HttpConfig {
+    /// The most connections at once that an address may have.
+    pub(crate) fn max_connections_of(&self, address: IpAddr) -> usize {
+        match self.max_connections_per_address {
+            Some(most) => most,
+            // Whoever is here already needs no hub to do harm, and often is a proxy.
+            None if address.is_loopback() => usize::MAX,
+            None => defaults::MAX_CONNECTIONS_PER_ADDRESS,
+        }
+    }
 }
 
 impl Default for HttpConfig {
@@ -91,7 +182,21 @@ impl Default for HttpConfig {
             max_event_bytes: defaults::MAX_EVENT_BYTES,
             max_batch_bytes: defaults::MAX_BATCH_BYTES,
             max_connections: defaults::MAX_CONNECTIONS,
+            max_connections_per_address: None,
+            max_connections_per_subject: defaults::MAX_CONNECTIONS_PER_SUBJECT,
+            publish_rate_per_address: 0,
+            publish_rate_per_subject: 0,
+            max_topics_per_request: tidings_protocol::limits::SELECTORS,
+            max_streams_per_connection: defaults::MAX_STREAMS_PER_CONNECTION,
+            max_head_bytes: defaults::MAX_HEAD_BYTES,
+            handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
+            head_timeout: defaults::HEAD_TIMEOUT,
+            body_timeout: defaults::BODY_TIMEOUT,
+            idle_timeout: defaults::IDLE_TIMEOUT,
+            drain_timeout: defaults::DRAIN_TIMEOUT,
+            trusted_proxies: TrustedProxies::default(),
             retry: defaults::RETRY,
+            cors: Cors::default(),
         }
     }
 }

@@ -1,66 +1,104 @@
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Response;
-use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tidings_protocol::ProblemKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
-use crate::detect::{Rewound, Version, detect};
+use crate::access::Line;
+use crate::detect::{Protocol, Rewound, detect};
+use crate::limit::Limit;
 use crate::linger::Lingering;
-use crate::parking::{Lot, Order, Shape, Slip, Space, Template, ticks};
-use crate::socket::{HeadTimer, Progress, Watched};
-use crate::{Face, defaults, head};
+use crate::parking::Lot;
+use crate::permits::{Permit, Permits, Share};
+use crate::problem::Refusal;
+use crate::socket::{Progress, Watched};
+use crate::tls::Tls;
+use crate::{ClientAddress, Face, access, defaults};
 
 /// What every connection of a server works with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) face: Face,
     pub(crate) router: Router,
     pub(crate) lot: Arc<Lot>,
+    pub(crate) permits: Permits,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) cleartext: Cleartext,
+}
+
+/// Who is served in clear by a server that speaks TLS, on the same port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cleartext {
+    /// Everyone who does not speak TLS.
+    Everyone,
+    /// Who is on the same machine: what they say crosses no network.
+    #[default]
+    Loopback,
+    /// Nobody.
+    Nobody,
+}
+
+/// What a field of a head takes beside its name and its value: `: ` and the end of the line.
+const FIELD_BYTES: usize = 4;
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) permit: Permit,
 }
 
 /// What connections are made of.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Whether what is written to it goes to the socket as it is, so that the socket can be parked.
     const PARKS: bool;
+    /// Whether nobody on the way can read it.
+    const ENCRYPTED: bool;
 
     /// The socket itself.
-    fn into_socket(self) -> io::Result<OwnedFd>;
+    fn into_parts(self) -> io::Result<Parts>;
 }
 
-/// How serving a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Ended,
-    /// It lives on in the lot.
-    Parked,
+/// A connection that is taken apart.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) socket: OwnedFd,
+    /// What was read of it and not asked for.
+    pub(crate) unread: Bytes,
+    /// The request that was read last, where it was a short one.
+    pub(crate) heard: Vec<u8>,
 }
 
-/// A response that is to be given in the lot: its head so far, and how to go on.
-type Leaving = Arc<Mutex<Option<(Vec<u8>, Order)>>>;
+// === impl Wire ===
 
-// === impl TcpStream ===
-
-impl Wire for TcpStream {
+impl Wire for Rewound<Watched> {
     const PARKS: bool = true;
+    const ENCRYPTED: bool = false;
 
-    fn into_socket(self) -> io::Result<OwnedFd> {
-        self.into_std().map(OwnedFd::from)
+    fn into_parts(self) -> io::Result<Parts> {
+        let (unread, watched) = self.into_parts();
+        let (socket, heard) = watched.into_parts();
+        Ok(Parts { socket: socket.into_std()?.into(), unread, heard })
+    }
+}
+
+impl Wire for TlsStream<Rewound<Watched>> {
+    const PARKS: bool = false;
+    const ENCRYPTED: bool = true;
+
+    fn into_parts(self) -> io::Result<Parts> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "what is written to it has to be encrypted"))
     }
 }
 
@@ -68,180 +106,136 @@ impl Wire for TcpStream {
 
 impl Host {
     /// Serves a connection until it ends or is parked, or until it has nothing under way and the hub shuts down.
-    pub(crate) async fn serve<T: Wire>(self, io: T) -> Outcome {
+    pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream, peer: Peer) {
         let progress = Arc::new(Progress::default());
-        let io = Watched::new(io, self.face.config.write_timeout, Arc::clone(&progress));
+        let io = Watched::new(socket, &self.face, Arc::clone(&progress));
         let detected = tokio::select! {
             // A request that is there already is answered, also while the hub shuts down.
             biased;
-            detected = timeout(defaults::HEAD_TIMEOUT, detect(io)) => detected,
-            () = self.face.draining.cancelled() => return Outcome::Ended,
+            detected = timeout(self.face.config.head_timeout, detect(io)) => detected,
+            () = self.last_moment() => return,
         };
-        let served = match detected {
+        match detected {
             // Boxed, so that a connection has room for them only when it has said something.
-            Ok(Ok(Some((Version::Http1, io)))) => Box::pin(self.http1(io, progress)).await,
-            Ok(Ok(Some((Version::Http2, io)))) => Box::pin(self.http2(io)).await.map(|()| Outcome::Ended),
-            Ok(Ok(None)) | Err(_) => return Outcome::Ended,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "failed to read from a connection");
-                return Outcome::Ended;
-            }
-        };
-        served.unwrap_or_else(|error| {
-            tracing::debug!(%error, "a connection ended with an error");
-            Outcome::Ended
-        })
+            Ok(Ok(Some((Protocol::Http1, io)))) => Box::pin(self.http1(io, progress, peer)).await,
+            Ok(Ok(Some((Protocol::Http2, io)))) => Box::pin(self.http2(io, peer)).await,
+            Ok(Ok(Some((Protocol::Tls, io)))) => Box::pin(self.encrypted(io, progress, peer)).await,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "failed to read from a connection"),
+            Err(_) => self.face.metrics.count_limit(Limit::HeadTimeout),
+        }
     }
 
     /// Goes on with a connection that has left the lot. `unread` is what was read of it already.
-    pub(crate) async fn resume<T: Wire>(self, io: T, unread: Bytes) -> Outcome {
+    pub(crate) async fn resume(self: Arc<Self>, socket: TcpStream, unread: Bytes, mut peer: Peer) {
         let progress = Arc::new(Progress::default());
         progress.request();
-        let io =
-            Watched::new(io, self.face.config.write_timeout, Arc::clone(&progress)).having_heard(&unread);
-        self.http1(Rewound::new(unread, io), progress).await.unwrap_or(Outcome::Ended)
+        if self.face.config.trusted_proxies.contains(peer.address) {
+            peer.permit.count_for_nobody();
+        }
+        let io = Watched::new(socket, &self.face, Arc::clone(&progress)).having_heard(&unread);
+        self.http1(Rewound::new(unread, io), progress, peer).await;
     }
 
-    async fn http1<T: Wire>(
+    async fn encrypted(self: Arc<Self>, io: Rewound<Watched>, progress: Arc<Progress>, peer: Peer) {
+        let Some(tls) = &self.tls else {
+            tracing::debug!("closed a connection that speaks TLS, for which no certificate is set");
+            return;
+        };
+        let accepted = tokio::select! {
+            biased;
+            accepted = timeout(self.face.config.handshake_timeout, tls.acceptor().accept(io)) => accepted,
+            () = self.last_moment() => return,
+        };
+        match accepted {
+            Ok(Ok(io)) if io.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                Box::pin(self.http2(io, peer)).await;
+            }
+            Ok(Ok(io)) => Box::pin(self.http1(io, progress, peer)).await,
+            Ok(Err(error)) => {
+                self.face.metrics.failed_handshakes.inc();
+                tracing::debug!(%error, "failed to agree on TLS with a client");
+            }
+            Err(_) => self.face.metrics.count_limit(Limit::HandshakeTimeout),
+        }
+    }
+
+    /// Comes when the hub shuts down, a moment later: so that a client that was just let in gets its answer.
+    async fn last_moment(&self) {
+        self.face.draining.cancelled().await;
+        sleep(defaults::DRAIN_GRACE).await;
+    }
+
+    /// Answers a request of a connection. What is given with the response counts for the client's address, and is to
+    /// be kept for as long as the response lasts.
+    pub(crate) async fn answer<T: Wire>(
         &self,
-        io: Rewound<Watched<T>>,
-        progress: Arc<Progress>,
-    ) -> hyper::Result<Outcome> {
-        let leaving = Leaving::default();
-        let service = service_fn({
-            let (progress, leaving, router) =
-                (Arc::clone(&progress), Arc::clone(&leaving), self.router.clone());
-            move |mut request: Request<Incoming>| {
-                progress.request();
-                if T::PARKS {
-                    request.extensions_mut().insert(Space);
-                }
-                call_or_leave(router.clone(), request, Arc::clone(&leaving))
+        mut request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> (Response, Option<Share>) {
+        let checked = self
+            .check_encryption::<T>(peer)
+            .and_then(|()| self.check_size(&request))
+            .and_then(|()| self.client(request.headers(), peer));
+        let share = match checked {
+            Ok((client, share)) => {
+                request.extensions_mut().insert(client);
+                share
             }
-        });
-        let timer = HeadTimer { progress: Arc::clone(&progress), idle: defaults::IDLE_TIMEOUT };
-        let mut connection = http1::Builder::new()
-            .timer(timer)
-            .header_read_timeout(defaults::HEAD_TIMEOUT)
-            .max_headers(defaults::HEAD_FIELDS)
-            .max_buf_size(defaults::HEAD_BYTES)
-            .serve_connection(TokioIo::new(io), service);
-
-        // The response that leaves never comes to hyper, so its connection waits from then on, and can be
-        // taken apart as soon as the responses before it have been written.
-        let ended = {
-            let mut run = |cx: &mut Context<'_>| match Pin::new(&mut connection).poll(cx) {
-                Poll::Ready(served) => Poll::Ready(Some(served)),
-                Poll::Pending if progress.is_flushed() && is_leaving(&leaving) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            };
-            tokio::select! {
-                biased;
-                ended = poll_fn(&mut run) => Some(ended),
-                () = self.face.draining.cancelled() => None,
-            }
+            Err(refusal) => return (self.refuse(&request, peer, refusal), None),
         };
-        let ended = match ended {
-            Some(ended) => ended,
+        // A router answers everything.
+        let response = self.router.clone().oneshot(Lingering::wrap(request)).await;
+        (response.unwrap_or_else(|never| match never {}), share)
+    }
+
+    /// Answers a request that does not come to the routes.
+    pub(crate) fn refuse(&self, request: &Request<Incoming>, peer: IpAddr, refusal: Refusal) -> Response {
+        let client = self.face.config.trusted_proxies.client(peer, request.headers());
+        let line = Line::of(request, Some(client));
+        access::tell(&self.face, line, refusal.into_response())
+    }
+
+    fn check_encryption<T: Wire>(&self, peer: IpAddr) -> Result<(), Refusal> {
+        let served = match self.cleartext {
+            Cleartext::Everyone => true,
+            Cleartext::Loopback => peer.to_canonical().is_loopback(),
+            Cleartext::Nobody => false,
+        };
+        if T::ENCRYPTED || self.tls.is_none() || served {
+            return Ok(());
+        }
+        Err(Refusal::new(ProblemKind::Misdirected, "this port speaks TLS: use `https://`"))
+    }
+
+    /// The library lets heads pass that are larger, where there is room in its buffer by chance.
+    fn check_size(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+        let most = self.face.config.max_head_bytes;
+        let fields =
+            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+        let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        if line + fields.sum::<usize>() <= most {
+            return Ok(());
+        }
+        self.face.metrics.count_limit(Limit::HeadBytes);
+        Err(Refusal::new(ProblemKind::HeadTooLarge, format!("the limit is {most} bytes")))
+    }
+
+    /// Where a request comes from. One that comes through a proxy is counted as a connection of its client.
+    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(ClientAddress, Option<Share>), Refusal> {
+        let proxies = &self.face.config.trusted_proxies;
+        let client = proxies.client(peer, headers);
+        if proxies.contains(client.address()) || client == ClientAddress::new(peer) {
+            return Ok((client, None));
+        }
+        match self.permits.share(client) {
+            Some(share) => Ok((client, Some(share))),
             None => {
-                Pin::new(&mut connection).graceful_shutdown();
-                poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-                    Poll::Ready(served) => Poll::Ready(Some(served)),
-                    Poll::Pending if progress.is_flushed() && is_leaving(&leaving) => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                })
-                .await
-            }
-        };
-        if let Some(served) = ended {
-            return served.map(|()| Outcome::Ended);
-        }
-        let parts = connection.into_parts();
-        let (rest, watched) = parts.io.into_inner().into_parts();
-        Ok(self.park(watched, &leaving, join(parts.read_buf, rest)))
-    }
-
-    fn park<T: Wire>(&self, io: Watched<T>, leaving: &Leaving, unread: Bytes) -> Outcome {
-        let left = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (io, heard) = io.into_parts();
-        let (Some((mut head, mut order)), Ok(socket)) = (left, io.into_socket()) else {
-            return Outcome::Ended;
-        };
-        match &mut order.interest.shape {
-            Shape::Stream { .. } => {
-                head::write_stream_end(&mut head);
-                head.append(&mut order.opening);
-                order.opening = head;
-            }
-            Shape::Poll { head: own, .. } => {
-                *own = head.into();
-                order.template =
-                    order.asked.and_then(|cursor| Template::new(&heard, cursor, ticks(order.wait)));
+                let most = self.face.config.max_connections_of(client.address());
+                let detail =
+                    format!("this address has {most} requests under way, the most that one may have");
+                Err(Refusal::new(ProblemKind::TooManyRequests, detail))
             }
         }
-        self.lot.park(socket, order, unread);
-        Outcome::Parked
     }
-
-    async fn http2<T: Wire>(&self, io: Rewound<Watched<T>>) -> hyper::Result<()> {
-        let router = self.router.clone();
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(defaults::HTTP2_STREAMS)
-            .max_header_list_size(u32::try_from(defaults::HEAD_BYTES).unwrap_or(u32::MAX))
-            .max_send_buf_size(defaults::STREAM_CHUNK_BYTES)
-            .keep_alive_interval(defaults::HTTP2_PING)
-            .keep_alive_timeout(defaults::HTTP2_PING)
-            .serve_connection(
-                TokioIo::new(io),
-                service_fn(move |request| router.clone().oneshot(Lingering::wrap(request))),
-            );
-        tokio::pin!(connection);
-        tokio::select! {
-            served = connection.as_mut() => return served,
-            () = self.face.draining.cancelled() => {}
-        }
-        // The streams end by themselves now. The connection speaks of its own end only after them: there are
-        // clients that read nothing more once it has.
-        tokio::select! {
-            served = connection.as_mut() => return served,
-            () = sleep(defaults::HTTP2_DRAIN) => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await
-    }
-}
-
-fn is_leaving(leaving: &Leaving) -> bool {
-    leaving.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-}
-
-/// Answers a request, or leaves the answer for the lot to give, and then never returns.
-async fn call_or_leave(
-    router: Router,
-    request: Request<Incoming>,
-    leaving: Leaving,
-) -> Result<Response, Infallible> {
-    // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
-    // for unless it is told (RFC 9110 §10.1.1).
-    let waits = request.version() == http::Version::HTTP_11 && request.headers().contains_key(EXPECT);
-    let mut response = router.oneshot(Lingering::wrap(request)).await?;
-    if waits && !response.status().is_success() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
-        return Ok(response);
-    };
-    let mut head = Vec::new();
-    head::write(&response.into_parts().0, &mut head);
-    *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, order));
-    std::future::pending().await
-}
-
-fn join(first: Bytes, second: Bytes) -> Bytes {
-    if first.is_empty() {
-        return second;
-    }
-    let mut both = BytesMut::from(first);
-    both.extend_from_slice(&second);
-    both.freeze()
 }

@@ -8,11 +8,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What a TLS connection begins with: the type of a record that carries a handshake (RFC 8446 §5.1). No method of
+/// HTTP begins with it.
+const HANDSHAKE: u8 = 22;
+
 /// Which protocol a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub(crate) enum Protocol {
     Http1,
     Http2,
+    Tls,
 }
 
 /// A connection whose first bytes have been read already.
@@ -23,15 +28,17 @@ pub(crate) struct Rewound<T> {
 }
 
 /// Reads as much of a connection as tells its protocol; `None` where it ends before that.
-pub(crate) async fn detect<T: AsyncRead + Unpin>(mut io: T) -> io::Result<Option<(Version, Rewound<T>)>> {
+pub(crate) async fn detect<T: AsyncRead + Unpin>(mut io: T) -> io::Result<Option<(Protocol, Rewound<T>)>> {
     // No larger than it must be: a connection that has said nothing yet should cost next to nothing.
     let mut prefix = [0; PREFACE.len()];
     let mut known = 0;
     loop {
-        let version = if prefix[..known] != PREFACE[..known] {
-            Version::Http1
+        let protocol = if known > 0 && prefix[0] == HANDSHAKE {
+            Protocol::Tls
+        } else if prefix[..known] != PREFACE[..known] {
+            Protocol::Http1
         } else if known == PREFACE.len() {
-            Version::Http2
+            Protocol::Http2
         } else {
             match io.read(&mut prefix[known..]).await? {
                 0 => return Ok(None),
@@ -39,7 +46,7 @@ pub(crate) async fn detect<T: AsyncRead + Unpin>(mut io: T) -> io::Result<Option
             }
             continue;
         };
-        return Ok(Some((version, Rewound::new(Bytes::copy_from_slice(&prefix[..known]), io))));
+        return Ok(Some((protocol, Rewound::new(Bytes::copy_from_slice(&prefix[..known]), io))));
     }
 }
 

@@ -2,16 +2,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::{HeaderMap, Method};
+use http::Method;
 use tidings_hub::Hub;
 use tidings_protocol::ProblemKind;
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::Subjects;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
-use crate::{HttpConfig, publish, query, read, status, topics};
+use crate::rate::Rates;
+use crate::{Auth, HttpConfig, access, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -20,25 +23,38 @@ pub struct Face {
     pub(crate) config: Arc<HttpConfig>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) draining: CancellationToken,
+    pub(crate) auth: Auth,
+    pub(crate) subjects: Subjects,
+    pub(crate) rates: Arc<Rates>,
 }
 
 // === impl Face ===
 
 impl Face {
-    /// Gives a hub its face.
+    /// Gives a hub its face. Everybody may do everything, until [`with_auth`](Self::with_auth) says otherwise.
     #[must_use]
     pub fn new(hub: Hub, config: HttpConfig) -> Self {
         Self {
             hub,
+            rates: Arc::new(Rates::new(&config)),
             config: Arc::new(config),
             metrics: Arc::new(Metrics::new()),
             draining: CancellationToken::new(),
+            auth: Auth::open(),
+            subjects: Subjects::default(),
         }
+    }
+
+    /// Asks for tokens.
+    #[must_use]
+    pub fn with_auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
     }
 
     /// The routes of §2 to §4, to be served alone or nested in another router.
     pub fn router(&self) -> Router {
-        Router::new()
+        let routes = Router::new()
             .route("/topics", any(list))
             .route("/topics/", any(topic))
             .route("/topics/{*topic}", any(topic))
@@ -47,7 +63,12 @@ impl Face {
             .route("/readyz", any(ready))
             .route("/metrics", any(metrics))
             .fallback(not_found)
-            .with_state(self.clone())
+            .with_state(self.clone());
+        let routes = match self.config.cors.layer() {
+            Some(cors) => routes.layer(cors),
+            None => routes,
+        };
+        routes.layer(from_fn_with_state(self.clone(), access::observe))
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two
@@ -88,7 +109,7 @@ async fn events(State(face): State<Face>, request: Request) -> Response {
     let answer = match *request.method() {
         Method::GET | Method::HEAD => {
             let (parts, _) = request.into_parts();
-            match query::Query::new(parts.uri.query()).selectors() {
+            match read::selectors(&face, &parts) {
                 Ok(selectors) => read::answer(&face, &parts, selectors).await,
                 Err(refusal) => Err(refusal),
             }
@@ -101,7 +122,7 @@ async fn events(State(face): State<Face>, request: Request) -> Response {
 
 async fn list(State(face): State<Face>, request: Request) -> Response {
     match *request.method() {
-        Method::GET | Method::HEAD => topics::answer(&face, request.uri().query()).await.into_response(),
+        Method::GET | Method::HEAD => topics::answer(&face, &request.into_parts().0).await.into_response(),
         _ => Refusal::method("GET, HEAD").into_response(),
     }
 }
@@ -114,8 +135,11 @@ async fn ready(State(face): State<Face>, method: Method) -> Response {
     only_get(&method, || status::ready(&face))
 }
 
-async fn metrics(State(face): State<Face>, method: Method, headers: HeaderMap) -> Response {
-    only_get(&method, || status::metrics(&face, &headers))
+async fn metrics(State(face): State<Face>, request: Request) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => status::metrics(&face, &request.into_parts().0).await.into_response(),
+        _ => Refusal::method("GET, HEAD").into_response(),
+    }
 }
 
 fn only_get(method: &Method, answer: impl FnOnce() -> Response) -> Response {

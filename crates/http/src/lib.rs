@@ -19,27 +19,53 @@
 //! ```
 
 mod accept;
+mod access;
+mod auth;
 mod body;
+mod client;
 mod config;
 mod connection;
+mod cors;
 mod detect;
 mod face;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod head;
+mod http1;
+mod http2;
+mod kept;
+mod lease;
+mod limit;
 mod linger;
+mod listener;
 mod metrics;
+mod opening;
+mod paced;
 mod parking;
+mod permits;
 mod poll;
 mod problem;
 mod publish;
 mod query;
+mod rate;
 mod read;
 mod server;
 mod socket;
 mod status;
 mod stream;
+mod streams;
+mod strict;
+mod tls;
 mod topics;
 
+pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, Key, Rights};
+pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
+pub use connection::Cleartext;
+pub use cors::{Cors, InvalidOrigin};
 pub use face::Face;
-pub use server::{Server, listen};
+pub use listener::listen;
+pub use opening::answer_while_opening;
+pub use server::Server;
+pub use tls::{Tls, TlsError};

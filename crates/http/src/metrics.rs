@@ -1,72 +1,85 @@
-use std::fmt::{self, Write as _};
-use std::sync::atomic::AtomicU64;
+//! What the face counts, and how it is told (`GET /metrics`).
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+mod figures;
+mod labels;
+mod process;
+mod text;
+mod timings;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::response::Response;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use tidings_hub::Hub;
-use tidings_protocol::GapReason;
+use tidings_log::Histogram;
+use tidings_protocol::{GapReason, ProblemKind, Timestamp};
 
-/// What the face counts, and how it is told (`GET /metrics`).
-#[derive(Debug)]
+use self::figures::Figures;
+use self::labels::{LimitLabels, ProtocolLabels, ReasonLabels, StatusLabels, TransportLabels};
+use self::timings::Timings;
+use crate::limit::Limit;
+
+pub(crate) use self::labels::{Speaks, Transport};
+pub(crate) use self::text::Format;
+
+/// What the face counts.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) published: Counter,
     pub(crate) published_bytes: Counter,
+    publish_time: Timings,
     pub(crate) connections: Gauge,
     pub(crate) accepted: Counter,
+    speaking: Family<ProtocolLabels, Gauge>,
+    pub(crate) failed_handshakes: Counter,
     pub(crate) slow_closes: Counter,
-    pub(crate) gaps: Family<GapLabels, Counter>,
+    limits: Family<LimitLabels, Counter>,
+    responses: Family<StatusLabels, Counter>,
+    refusals: Family<ReasonLabels, Counter>,
+    gaps: Family<ReasonLabels, Counter>,
     readers: Family<TransportLabels, Gauge>,
+    reconnects: Family<TransportLabels, Counter>,
     delivered: Family<TransportLabels, Counter>,
     delivered_bytes: Family<TransportLabels, Counter>,
-    earliest: Gauge<u64, AtomicU64>,
-    latest: Gauge<u64, AtomicU64>,
-    writable: Gauge,
+    delivery_time: Family<TransportLabels, Timings>,
 }
 
-/// How a reader gets its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Transport {
-    Poll,
-    LongPoll,
-    Stream,
-    Lines,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct TransportLabels {
-    transport: Transport,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct GapLabels {
-    reason: &'static str,
-}
+/// The families of metrics, as they are put together.
+struct Families(Registry);
 
 /// What a transport counts; cheap to count with.
 #[derive(Debug, Clone)]
 pub(crate) struct Deliveries {
     events: Counter,
     bytes: Counter,
+    time: Arc<Histogram>,
     readers: Gauge,
+    reconnects: Counter,
 }
 
-/// A reader that is counted for as long as this lives.
+/// Something that is counted for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Reader(Gauge);
+pub(crate) struct Counted(Gauge);
 
-impl EncodeLabelValue for Transport {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Poll => "poll",
-            Self::LongPoll => "long-poll",
-            Self::Stream => "sse",
-            Self::Lines => "ndjson",
-        })
+// === impl Families ===
+
+impl Families {
+    /// A metric that begins at nothing. Counters are told with `_total` after their name.
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    /// A metric whose unit follows its name.
+    fn add_in<M: Metric + Clone + Default>(&mut self, unit: Unit, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register_with_unit(name, help, unit, metric.clone());
+        metric
     }
 }
 
@@ -74,58 +87,64 @@ impl EncodeLabelValue for Transport {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("tidings");
-        let mut own = Self {
-            published: Counter::default(),
-            published_bytes: Counter::default(),
-            connections: Gauge::default(),
-            accepted: Counter::default(),
-            slow_closes: Counter::default(),
-            gaps: Family::default(),
-            readers: Family::default(),
-            delivered: Family::default(),
-            delivered_bytes: Family::default(),
-            earliest: Gauge::default(),
-            latest: Gauge::default(),
-            writable: Gauge::default(),
-            registry: Registry::default(),
+        let mut all = Families(Registry::with_prefix("tidings"));
+        let own = Self {
+            published: all.add("published_events", "Events that were appended"),
+            published_bytes: all.add_in(Unit::Bytes, "published", "Data of the events that were appended"),
+            publish_time: all.add_in(
+                Unit::Seconds,
+                "publish",
+                "Time from a publication that has arrived whole to its acknowledgement",
+            ),
+            connections: all.add("connections", "Connections that are open"),
+            accepted: all.add("accepted_connections", "Connections that were taken"),
+            speaking: all.add("protocol_connections", "Connections that are open, by what they speak"),
+            failed_handshakes: all.add("failed_handshakes", "Connections that failed to agree on TLS"),
+            slow_closes: all.add("slow_closes", "Connections closed for taking no byte"),
+            limits: all.add("limits_reached", "Times that a limit was in force, by setting"),
+            responses: all.add("responses", "Responses, by status"),
+            refusals: all.add("refusals", "Requests that were refused, by the name of the problem"),
+            gaps: all.add("gaps", "Readers that were told of a gap, by reason"),
+            readers: all.add("subscribers", "Readers that wait for events, by transport"),
+            reconnects: all.add("reconnects", "Streams and polls that came with a cursor, by transport"),
+            delivered: all.add("delivered_events", "Events given to readers, by transport"),
+            delivered_bytes: all.add_in(Unit::Bytes, "delivered", "Frames given to readers, by transport"),
+            delivery_time: all.add_in(
+                Unit::Seconds,
+                "delivery",
+                "Age of new events when they are written to readers that wait, by transport",
+            ),
+            registry: all.0,
         };
-        registry.register("published_events", "Events that were appended", own.published.clone());
-        registry.register_with_unit(
-            "published",
-            "Data of the events that were appended",
-            Unit::Bytes,
-            own.published_bytes.clone(),
-        );
-        registry.register("connections", "Connections that are open", own.connections.clone());
-        registry.register("accepted_connections", "Connections that were taken", own.accepted.clone());
-        registry.register("subscribers", "Readers that wait for events, by transport", own.readers.clone());
-        registry.register("delivered_events", "Events given to readers, by transport", own.delivered.clone());
-        registry.register_with_unit(
-            "delivered",
-            "Frames given to readers, by transport",
-            Unit::Bytes,
-            own.delivered_bytes.clone(),
-        );
-        registry.register("gaps", "Readers that were told of a gap, by reason", own.gaps.clone());
-        registry.register("slow_closes", "Connections closed for taking no byte", own.slow_closes.clone());
-        registry.register("log_earliest", "Sequence number of the earliest entry kept", own.earliest.clone());
-        registry.register("log_latest", "Sequence number of the latest entry", own.latest.clone());
-        registry.register("log_writable", "1 while the log takes writes", own.writable.clone());
-        own.registry = registry;
+        own.begin();
         own
     }
 
-    pub(crate) fn text(&self, hub: &Hub) -> String {
-        let bounds = hub.bounds();
-        self.earliest.set(bounds.earliest);
-        self.latest.set(bounds.latest);
-        self.writable.set(i64::from(hub.ready().is_ok()));
-        let mut text = String::new();
-        if let Err(error) = encode(&mut text, &self.registry) {
-            tracing::error!(%error, "failed to write the metrics");
+    /// Makes every counter that is known to come be there from the beginning, at nothing: what appears later would
+    /// seem not to have grown.
+    fn begin(&self) {
+        for reason in [GapReason::Expired, GapReason::Unknown, GapReason::Ahead] {
+            drop(self.gaps.get_or_create(&ReasonLabels { reason: reason.as_str() }));
         }
-        text
+        for kind in ProblemKind::ALL {
+            drop(self.refusals.get_or_create(&ReasonLabels { reason: kind.name() }));
+        }
+        for limit in Limit::ALL {
+            drop(self.limits.get_or_create(&LimitLabels { limit }));
+        }
+        for transport in Transport::ALL {
+            drop(self.deliveries(transport));
+        }
+    }
+
+    /// All metrics, with the figures of the hub and of the process.
+    pub(crate) fn text(&self, hub: &Hub, format: Format) -> String {
+        let mut figures = Registry::default();
+        figures.register_collector(Box::new(Figures::of(hub.clone())));
+        format.write(&[&self.registry, &figures]).unwrap_or_else(|error| {
+            tracing::error!(%error, "failed to write the metrics");
+            String::new()
+        })
     }
 
     pub(crate) fn deliveries(&self, transport: Transport) -> Deliveries {
@@ -133,12 +152,48 @@ impl Metrics {
         Deliveries {
             events: self.delivered.get_or_create(&labels).clone(),
             bytes: self.delivered_bytes.get_or_create(&labels).clone(),
+            time: self.delivery_time.get_or_create(&labels).histogram(),
             readers: self.readers.get_or_create(&labels).clone(),
+            reconnects: self.reconnects.get_or_create(&labels).clone(),
         }
     }
 
+    /// How long publications take.
+    pub(crate) fn publish_time(&self) -> &Histogram {
+        &self.publish_time
+    }
+
+    /// Counts a connection as one that speaks a protocol, until the result is dropped.
+    pub(crate) fn speaking(&self, speaks: Speaks) -> Counted {
+        Counted::new(self.speaking.get_or_create(&speaks.into()).clone())
+    }
+
+    /// Somebody came up against a limit.
+    pub(crate) fn count_limit(&self, limit: Limit) {
+        self.limits.get_or_create(&LimitLabels { limit }).inc();
+    }
+
     pub(crate) fn count_gap(&self, reason: GapReason) {
-        self.gaps.get_or_create(&GapLabels { reason: reason.as_str() }).inc();
+        self.gaps.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
+    }
+
+    /// Counts an answer, and where it is a refusal, which.
+    pub(crate) fn count_response(&self, response: &Response) {
+        self.responses(response.status().as_u16()).inc();
+        if let Some(kind) = response.extensions().get::<ProblemKind>() {
+            self.refusals.get_or_create(&ReasonLabels { reason: kind.name() }).inc();
+        }
+    }
+
+    /// The counter of answers with a status.
+    pub(crate) fn responses(&self, status: u16) -> Counter {
+        self.responses.get_or_create(&StatusLabels { status: status.into() }).clone()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
@@ -148,6 +203,14 @@ impl Deliveries {
     pub(crate) fn count(&self, events: usize, bytes: usize) {
         self.events.inc_by(events as u64);
         self.bytes.inc_by(bytes as u64);
+    }
+
+    /// Takes note of how old events are that have just been written to readers who waited for them. `oldest` is the
+    /// time of the first of them: the clock is read once for all.
+    pub(crate) fn time(&self, oldest: Option<Timestamp>, events: usize) {
+        if let (Some(oldest), 1..) = (oldest, events) {
+            self.time.record(oldest.elapsed(), events as u64);
+        }
     }
 
     /// Counts a reader that waits from now on.
@@ -161,13 +224,26 @@ impl Deliveries {
     }
 
     /// Counts a reader until the result is dropped.
-    pub(crate) fn reader(&self) -> Reader {
-        self.readers.inc();
-        Reader(self.readers.clone())
+    pub(crate) fn reader(&self) -> Counted {
+        Counted::new(self.readers.clone())
+    }
+
+    /// Counts a reader that came with a cursor.
+    pub(crate) fn reconnect(&self) {
+        self.reconnects.inc();
     }
 }
 
-impl Drop for Reader {
+// === impl Counted ===
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

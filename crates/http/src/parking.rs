@@ -14,6 +14,7 @@
 
 mod chunk;
 mod group;
+mod leases;
 mod lot;
 mod mailbox;
 mod page;
@@ -26,5 +27,6 @@ mod wheel;
 
 pub(crate) use group::{Interest, Shape};
 pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
+pub(crate) use shard::DISCARD_BYTES;
 pub(crate) use template::{REQUEST_BYTES, Template};
 pub(crate) use wheel::ticks;

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,6 +13,7 @@ use tidings_protocol::{Cursor, Start, limits};
 use tokio::time::timeout;
 
 use crate::Face;
+use crate::lease::Lease;
 use crate::metrics::Transport;
 use crate::parking::{Interest, Order, Shape, Slip, Space};
 use crate::problem::{Answer, Refusal};
@@ -24,8 +25,10 @@ pub(crate) async fn answer(
     parts: &Parts,
     mut subscription: Subscription,
     options: &ReadOptions,
+    lease: Option<Lease>,
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
+    let remaining = lease.as_ref().map(|lease| lease.until.saturating_duration_since(Instant::now()));
     let wait = options.wait.min(face.config.max_wait);
     if !wait.is_zero() {
         // What is read here is read first, so that what comes later can be waited for from its place.
@@ -37,9 +40,10 @@ pub(crate) async fn answer(
     } else if !first.is_empty() {
         (first, Transport::LongPoll)
     } else if !first.more && may_park(face, parts) {
-        return Ok(park(parts, &subscription, options, wait));
+        return Ok(park(parts, &subscription, options, wait, lease));
     } else {
-        let _reader = face.metrics.deliveries(Transport::LongPoll).reader();
+        let deliveries = face.metrics.deliveries(Transport::LongPoll);
+        let _reader = deliveries.reader();
         let held = async {
             tokio::select! {
                 biased;
@@ -47,8 +51,13 @@ pub(crate) async fn answer(
                 () = face.draining.cancelled() => None,
             }
         };
-        let pull = match timeout(wait, held).await {
-            Ok(Some(pull)) => pull?,
+        // It is not held beyond the token that it came with.
+        let pull = match timeout(remaining.map_or(wait, |left| wait.min(left)), held).await {
+            Ok(Some(pull)) => {
+                let pull = pull?;
+                deliveries.time(pull.oldest(), pull.entries.len());
+                pull
+            }
             // Nothing came; the cursor still moves past what did not match.
             Ok(None) | Err(_) => subscription.pull(page_limits).await?,
         };
@@ -97,7 +106,13 @@ fn may_park(face: &Face, parts: &Parts) -> bool {
         && !face.draining.is_cancelled()
 }
 
-fn park(parts: &Parts, subscription: &Subscription, options: &ReadOptions, wait: Duration) -> Response {
+fn park(
+    parts: &Parts,
+    subscription: &Subscription,
+    options: &ReadOptions,
+    wait: Duration,
+    lease: Option<Lease>,
+) -> Response {
     let connection = parts.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let close = parts.version < Version::HTTP_11
         || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
@@ -110,7 +125,8 @@ fn park(parts: &Parts, subscription: &Subscription, options: &ReadOptions, wait:
         _ => None,
     };
     let mut response = respond(Body::empty());
-    let order = Order { interest, cursor, opening: Vec::new(), wait, asked, template: None };
+    let order =
+        Order { interest, cursor, opening: Vec::new(), wait, asked, template: None, lease, line: None };
     response.extensions_mut().insert(Slip::new(order));
     response
 }

@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tidings_log::{AppendError, ReadError};
 use tidings_protocol::{InvalidData, InvalidSelector, InvalidTopic, ProblemKind};
@@ -13,6 +13,8 @@ pub(crate) struct Refusal {
     kind: ProblemKind,
     detail: String,
     allow: Option<&'static str>,
+    challenge: Option<&'static str>,
+    retry_after: Option<u64>,
 }
 
 pub(crate) type Answer = Result<Response, Refusal>;
@@ -21,7 +23,7 @@ pub(crate) type Answer = Result<Response, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), allow: None }
+        Self { kind, detail: detail.into(), allow: None, challenge: None, retry_after: None }
     }
 
     pub(crate) fn query(detail: impl Into<String>) -> Self {
@@ -39,7 +41,19 @@ impl Refusal {
 
     pub(crate) fn method(allow: &'static str) -> Self {
         let detail = format!("this path takes {allow}");
-        Self { kind: ProblemKind::MethodNotAllowed, detail, allow: Some(allow) }
+        Self { allow: Some(allow), ..Self::new(ProblemKind::MethodNotAllowed, detail) }
+    }
+
+    /// Says how to show a token (RFC 9110 §11.6.1).
+    pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    /// Says after how many seconds another attempt may do better.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 }
 
@@ -49,6 +63,8 @@ impl IntoResponse for Refusal {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+        // For whoever counts.
+        response.extensions_mut().insert(self.kind);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -56,7 +72,11 @@ impl IntoResponse for Refusal {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         if matches!(self.kind, ProblemKind::Unavailable | ProblemKind::TooManyRequests) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(defaults::RETRY_AFTER_SECONDS));
+            let seconds = self.retry_after.unwrap_or(defaults::RETRY_AFTER_SECONDS);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }
@@ -68,7 +88,7 @@ impl From<AppendError> for Refusal {
             AppendError::TopicClosed { .. } => ProblemKind::TopicClosed,
             AppendError::KeyConflict { .. } => ProblemKind::IdempotencyConflict,
             AppendError::Full { .. } => ProblemKind::LogFull,
-            AppendError::TooLarge { .. } => ProblemKind::EventTooLarge,
+            AppendError::TooLarge { .. } | AppendError::TooMany { .. } => ProblemKind::EventTooLarge,
             AppendError::Unavailable(_) => ProblemKind::Unavailable,
         };
         Self::new(kind, error.to_string())

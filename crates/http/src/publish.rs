@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -53,11 +54,14 @@ struct Receipt<'a> {
 /// `POST /topics/{topic}`.
 pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let content = Content::of(&parts.headers);
-    let bytes = body::read(&parts.headers, body, content.limit(face)).await?;
-
     let text = path_topic(parts.uri.path())?;
     let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+    let access = face.auth.access(&parts, &face.config.cors).await?;
+    access.publish(&topic)?;
+    face.rates.check(face, &parts, &access)?;
+
+    let content = Content::of(&parts.headers);
+    let bytes = body::read(face, &parts.headers, body, content.limit(face)).await?;
     let query = Query::new(parts.uri.query());
     let event_type = query.get("event")?.map(event_type).transpose()?;
     let close = query.flag("close")?;
@@ -84,16 +88,20 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
 /// `POST /events`.
 pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let access = face.auth.access(&parts, &face.config.cors).await?;
+    access.publish_at_all()?;
+    face.rates.check(face, &parts, &access)?;
     let content = Content::of(&parts.headers);
     if content != Content::Lines && !is_json(&media_type(&parts.headers)) {
         let detail = "send an array as application/json, or lines as application/x-ndjson";
         return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let bytes = body::read(&parts.headers, body, face.config.max_batch_bytes).await?;
+    let bytes = body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
     let read = |item: Item<'_>| {
         let text = item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
         let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+        access.publish(&topic)?;
         item.event(topic, None, face)
     };
     let events: Vec<_> = if content == Content::Lines {
@@ -120,7 +128,9 @@ async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
     }
     let (events, bytes) =
         (batch.events.len(), batch.events.iter().map(|event| event.data.len()).sum::<usize>());
+    let began = Instant::now();
     let published = face.hub.publish(batch).await?;
+    face.metrics.publish_time().record(began.elapsed(), 1);
     if !published.appended.duplicate {
         face.metrics.published.inc_by(events as u64);
         face.metrics.published_bytes.inc_by(bytes as u64);

@@ -1,25 +1,72 @@
+use std::time::Instant;
+
 use http::request::Parts;
-use tidings_protocol::{Selector, Start};
+use tidings_protocol::{ProblemKind, Selector, Start};
 
 use crate::accept::Form;
-use crate::problem::Answer;
+use crate::auth::Access;
+use crate::lease::Lease;
+use crate::limit::Limit;
+use crate::metrics::Transport;
+use crate::problem::{Answer, Refusal};
 use crate::query::{Query, ReadOptions};
 use crate::{Face, poll, stream};
+
+/// The selectors of `GET /events`.
+pub(crate) fn selectors(face: &Face, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
+    let query = Query::new(parts.uri.query());
+    let most = face.config.max_topics_per_request;
+    if query.all("topic").count() > most {
+        face.metrics.count_limit(Limit::TopicsPerRequest);
+        return Err(Refusal::query(format!("one request reads at most {most} selectors")));
+    }
+    query.selectors()
+}
 
 /// `GET /topics/{selector}` and `GET /events` (§3): whichever form the reader accepts.
 pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
     let form = Form::negotiate(&parts.headers)?;
     let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
+    let access = face.auth.access(parts, &face.config.cors).await?;
+    access.subscribe(&selectors)?;
     let selection = options.selection(selectors);
     let long = form != Form::Page || !options.wait.is_zero();
     let start = options.start.clone().unwrap_or(if long { Start::Latest } else { Start::Earliest });
     // Whether it names the place itself, and so may be told that nothing will ever follow it.
     let returning = matches!(options.start, Some(Start::Cursor(_)));
-    let subscription = face.hub.subscribe(selection, start).await?;
-    match form {
-        Form::Page => poll::answer(face, parts, subscription, &options).await,
-        Form::Stream | Form::Lines => {
-            Ok(stream::answer(face, parts, form, subscription, &options, returning))
-        }
+    let lease = if long { lease(face, &access)? } else { None };
+    let transport = match form {
+        Form::Page if options.wait.is_zero() => Transport::Poll,
+        Form::Page => Transport::LongPoll,
+        Form::Stream => Transport::Stream,
+        Form::Lines => Transport::Lines,
+    };
+    if matches!(options.start, Some(Start::Cursor(_) | Start::Foreign(_))) {
+        face.metrics.deliveries(transport).reconnect();
     }
+    let subscription = face.hub.subscribe(selection, start).await?;
+    let mut response = match form {
+        Form::Page => poll::answer(face, parts, subscription, &options, lease).await?,
+        Form::Stream | Form::Lines => {
+            stream::answer(face, parts, form, subscription, &options, returning, lease)
+        }
+    };
+    // For the access log.
+    response.extensions_mut().insert(transport);
+    Ok(response)
+}
+
+/// The terms on which somebody waits who showed a token.
+fn lease(face: &Face, access: &Access) -> Result<Option<Lease>, Refusal> {
+    let Some(remaining) = access.remaining() else { return Ok(None) };
+    let most = face.config.max_connections_per_subject;
+    let share = match access.subject() {
+        Some(subject) => Some(face.subjects.share(subject, most).ok_or_else(|| {
+            face.metrics.count_limit(Limit::ConnectionsPerSubject);
+            let detail = format!("{most} readers wait with tokens of this subject, the most that may");
+            Refusal::new(ProblemKind::TooManyRequests, detail)
+        })?),
+        None => None,
+    };
+    Ok(Some(Lease::new(Instant::now() + remaining, share)))
 }

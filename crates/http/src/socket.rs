@@ -6,20 +6,26 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-use crate::parking::REQUEST_BYTES;
+use crate::Face;
+use crate::limit::Limit;
+use crate::metrics::Metrics;
+use crate::parking::{DISCARD_BYTES, REQUEST_BYTES};
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.
 ///
 /// The deadline is kept here because nothing above can: a body whose connection takes no bytes is never polled.
 #[derive(Debug)]
-pub(crate) struct Watched<T> {
-    inner: T,
+pub(crate) struct Watched {
+    socket: TcpStream,
     write_timeout: Duration,
     stalled: Option<Pin<Box<tokio::time::Sleep>>>,
     progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
     heard: Heard,
 }
 
@@ -47,12 +53,14 @@ pub(crate) struct Progress {
 /// be idle for longer than a head may take to arrive.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadTimer {
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) idle: Duration,
+    progress: Arc<Progress>,
+    idle: Duration,
+    metrics: Arc<Metrics>,
 }
 
 struct HeadSleep {
     progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
     head: Duration,
     /// What had been read when the wait began, while nothing else has come.
     waiting: Option<u64>,
@@ -61,9 +69,11 @@ struct HeadSleep {
 
 // === impl Watched ===
 
-impl<T> Watched<T> {
-    pub(crate) fn new(inner: T, write_timeout: Duration, progress: Arc<Progress>) -> Self {
-        Self { inner, write_timeout, stalled: None, progress, heard: Heard::default() }
+impl Watched {
+    pub(crate) fn new(socket: TcpStream, face: &Face, progress: Arc<Progress>) -> Self {
+        let write_timeout = face.config.write_timeout;
+        let metrics = Arc::clone(&face.metrics);
+        Self { socket, write_timeout, stalled: None, progress, metrics, heard: Heard::default() }
     }
 
     /// The connection goes on with what was read of it before.
@@ -73,11 +83,16 @@ impl<T> Watched<T> {
     }
 
     /// The connection, and the request that was read last, where it was a short one.
-    pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
-        (self.inner, self.heard.bytes)
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.socket, self.heard.bytes)
     }
 
-    fn watch<V>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<V>>) -> Poll<io::Result<V>> {
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -85,30 +100,38 @@ impl<T> Watched<T> {
         let limit = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
+        self.stalled = None;
+        // The kernel speaks up only when a good part of its buffer is free again, for which a slow reader may need
+        // longer.
+        if let Ok(count @ 1..) = send(&self.socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            return Poll::Ready(Ok(count));
+        }
+        self.metrics.slow_closes.inc();
+        self.metrics.count_limit(Limit::WriteTimeout);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection took no byte for too long")))
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         self.heard.hear(&buf.filled()[before..]);
         self.progress.bytes_read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.heard.answered = true;
         self.progress.flushed.store(false, Ordering::Relaxed);
-        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.watch(cx, written)
+        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.watch(cx, written, buf)
     }
 
     fn poll_write_vectored(
@@ -118,22 +141,27 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     ) -> Poll<io::Result<usize>> {
         self.heard.answered = true;
         self.progress.flushed.store(false, Ordering::Relaxed);
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.watch(cx, written)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        self.watch(cx, written, first)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes the connection only when it has written everything that it held back.
         self.progress.flushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.inner).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+        // What was not read would have the close reset the connection, under the last bytes that it was sent.
+        let mut rest = [0; DISCARD_BYTES];
+        let _ = recv(&self.socket, &mut rest, RecvFlags::DONTWAIT);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -172,6 +200,13 @@ impl Progress {
 
 // === impl HeadTimer ===
 
+impl HeadTimer {
+    pub(crate) fn new(face: &Face, progress: &Arc<Progress>) -> Self {
+        let (progress, metrics) = (Arc::clone(progress), Arc::clone(&face.metrics));
+        Self { progress, idle: face.config.idle_timeout, metrics }
+    }
+}
+
 impl Timer for HeadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(Instant::now() + duration)
@@ -184,6 +219,7 @@ impl Timer for HeadTimer {
         Box::pin(HeadSleep {
             waiting: idle.then(|| self.progress.bytes_read.load(Ordering::Relaxed)),
             progress: Arc::clone(&self.progress),
+            metrics: Arc::clone(&self.metrics),
             head,
             sleep: Box::pin(tokio::time::sleep(limit)),
         })
@@ -202,7 +238,10 @@ impl Future for HeadSleep {
             own.waiting = None;
             own.sleep.as_mut().reset(tokio::time::Instant::now() + own.head);
         }
-        own.sleep.as_mut().poll(cx)
+        ready!(own.sleep.as_mut().poll(cx));
+        let idle = own.waiting.is_some();
+        own.metrics.count_limit(if idle { Limit::IdleTimeout } else { Limit::HeadTimeout });
+        Poll::Ready(())
     }
 }
 

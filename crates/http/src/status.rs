@@ -1,14 +1,20 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::request::Parts;
 use tidings_protocol::ProblemKind;
 
 use crate::Face;
-use crate::problem::Refusal;
+use crate::metrics::Format;
+use crate::problem::{Answer, Refusal};
 
 /// The process serves.
 pub(crate) fn health(_: &Face) -> Response {
+    alive()
+}
+
+pub(crate) fn alive() -> Response {
     plain("ok\n".into(), "text/plain; charset=utf-8")
 }
 
@@ -23,16 +29,16 @@ pub(crate) fn ready(face: &Face) -> Response {
     }
 }
 
-/// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for. They differ in
-/// their names here, and in the last line, which the older one takes for a comment.
-pub(crate) fn metrics(face: &Face, headers: &HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = if accept.contains("application/openmetrics-text") {
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+/// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for.
+pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
+    face.auth.access(parts, &face.config.cors).await?.metrics()?;
+    let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = if accept.contains("application/openmetrics-text") {
+        Format::OpenMetrics
     } else {
-        "text/plain; version=0.0.4; charset=utf-8"
+        Format::Prometheus
     };
-    plain(face.metrics.text(&face.hub), media_type)
+    Ok(plain(face.metrics.text(&face.hub, format), format.media_type()))
 }
 
 fn plain(text: String, media_type: &'static str) -> Response {

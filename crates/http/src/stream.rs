@@ -11,11 +11,12 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use tidings_hub::{PullLimits, Subscription};
 use tidings_protocol::{Cursor, limits};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use crate::accept::Form;
 use crate::frames::Frames;
-use crate::metrics::{Deliveries, Reader, Transport};
+use crate::lease::Lease;
+use crate::metrics::{Counted, Deliveries, Transport};
 use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
 use crate::query::ReadOptions;
 use crate::{Face, defaults};
@@ -28,6 +29,7 @@ pub(crate) fn answer(
     subscription: Subscription,
     options: &ReadOptions,
     returning: bool,
+    lease: Option<Lease>,
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -62,6 +64,8 @@ pub(crate) fn answer(
             wait: Duration::ZERO,
             asked: None,
             template: None,
+            lease,
+            line: None,
         }));
         return response;
     }
@@ -70,10 +74,12 @@ pub(crate) fn answer(
         frames,
         heartbeat,
         told: subscription.cursor(),
+        live: false,
         _reader: deliveries.reader(),
         deliveries,
         face: face.clone(),
         subscription,
+        lease,
         state: State::Opening,
     };
     *response.body_mut() = Body::from_stream(stream::unfold(streaming, |mut streaming| async {
@@ -91,8 +97,11 @@ struct Streaming {
     heartbeat: Duration,
     /// The cursor that the reader last heard of.
     told: Cursor,
+    /// Whether it had all that there was when it was last given something.
+    live: bool,
     deliveries: Deliveries,
-    _reader: Reader,
+    _reader: Counted,
+    lease: Option<Lease>,
     state: State,
 }
 
@@ -126,11 +135,23 @@ impl Streaming {
             State::Open => {}
         }
         let draining = self.face.draining.clone();
+        let until = self.lease.as_ref().map(|lease| tokio::time::Instant::from_std(lease.until));
+        let over = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
         let pull = tokio::select! {
             biased;
             () = draining.cancelled() => {
                 self.state = State::Ended;
                 self.frames.farewell(defaults::DRAIN_RETRY, &mut out);
+                return (!out.is_empty()).then(|| Bytes::from(out));
+            }
+            () = over => {
+                self.state = State::Ended;
+                self.frames.farewell(self.face.config.retry, &mut out);
                 return (!out.is_empty()).then(|| Bytes::from(out));
             }
             pull = self.subscription.next(LIMITS) => pull,
@@ -144,6 +165,7 @@ impl Streaming {
             }
         };
         let cursor = self.subscription.cursor();
+        let was_live = std::mem::replace(&mut self.live, !pull.more);
         if pull.is_empty() {
             self.frames.heartbeat((cursor != self.told).then_some(cursor), &mut out);
             self.told = cursor;
@@ -153,6 +175,9 @@ impl Streaming {
             }
             self.frames.pull(&pull, cursor, &mut out);
             self.deliveries.count(pull.entries.len(), out.len());
+            if was_live {
+                self.deliveries.time(pull.oldest(), pull.entries.len());
+            }
             let last = pull.entries.last().map(|entry| entry.cursor());
             self.told = if pull.ended { cursor } else { last.unwrap_or(self.told) };
         }

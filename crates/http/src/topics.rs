@@ -2,6 +2,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use serde::Serialize;
 use tidings_log::TopicQuery;
 use tidings_protocol::{Cursor, Selector};
@@ -28,9 +29,11 @@ struct Row {
     subscribers: usize,
 }
 
-pub(crate) async fn answer(face: &Face, query: Option<&str>) -> Answer {
-    let query = Query::new(query);
+pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
+    let query = Query::new(parts.uri.query());
     let selector = query.get("match")?.map_or_else(|| Ok(Selector::all()), selector)?;
+    let access = face.auth.access(parts, &face.config.cors).await?;
+    access.subscribe(std::slice::from_ref(&selector))?;
     let limit = query.number("limit", defaults::TOPICS, defaults::MAX_TOPICS)?;
     let wanted = TopicQuery { selector: &selector, after: query.get("after")?, limit: limit + 1 };
     let mut infos = face.hub.topics(wanted).await?;

@@ -1,10 +1,10 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{JoinHandle, Thread};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogUnavailable, Place, ReadError, ReadLimits,
-    TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
+    ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Cursor, Epoch, Event, Gap, GapReason, Selection, Sequence, Start, Topic};
 
@@ -54,11 +54,28 @@ pub struct Published {
     pub appended: Appended,
 }
 
+/// What a hub and its log can say of themselves to whoever runs them.
+#[derive(Debug, Clone, Default)]
+pub struct HubStats {
+    /// What the log says.
+    pub log: LogStats,
+    /// Entries in memory.
+    pub tail_entries: u64,
+    /// Bytes that they take, about.
+    pub tail_bytes: u64,
+    /// Reads that were answered from memory.
+    pub tail_hits: u64,
+    /// Reads that had to go to the log.
+    pub tail_misses: u64,
+}
+
 /// What the log's writer and the readers share. It does not hold the log, which holds it.
 pub(crate) struct Shared {
     tail: RwLock<Tail>,
     audiences: RwLock<Vec<Arc<dyn Audience>>>,
     pub(crate) waiting: Arc<Waiting>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// Wakes the tasks that wait, from a thread of its own: the log's writer has the next batch to write.
@@ -112,6 +129,8 @@ impl Hub {
             tail: RwLock::new(Tail::new(log.bounds().epoch, 0, config.tail_bytes)),
             audiences: RwLock::default(),
             waiting: Arc::clone(&waiting),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         });
         // Entries may be pushed before the tail knows where it begins: they all come after that place.
         while {
@@ -209,7 +228,11 @@ impl Hub {
     /// does not reach back so far. What is found is of [`Recent::epoch`], whichever the place was of.
     #[must_use]
     pub fn recent_of(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Option<Recent> {
-        self.shared.with_tail(|tail| tail.read(after, selection, limits))
+        let recent = self.shared.with_tail(|tail| tail.read(after, selection, limits));
+        if recent.is_some() {
+            self.shared.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        recent
     }
 
     /// Entries after a place that [concern](Selection::concerns) a selection, from memory where it reaches back
@@ -229,6 +252,7 @@ impl Hub {
         if let Some(recent) = self.recent_of(after, selection, limits) {
             return Ok(if recent.epoch == epoch { recent } else { other(recent.epoch) });
         }
+        self.shared.misses.fetch_add(1, Ordering::Relaxed);
         let limits = ReadLimits { entries: limits.events, bytes: limits.bytes };
         let chunk = self.log.read(after, selection, limits).await;
         let now = self.epoch();
@@ -279,6 +303,19 @@ impl Hub {
     /// [`LogUnavailable`] says why it does not.
     pub fn ready(&self) -> Result<(), LogUnavailable> {
         self.log.ready()
+    }
+
+    /// What the hub and its log can say of themselves.
+    #[must_use]
+    pub fn stats(&self) -> HubStats {
+        let (tail_entries, tail_bytes) = self.shared.with_tail(Tail::size);
+        HubStats {
+            log: self.log.stats(),
+            tail_entries: tail_entries as u64,
+            tail_bytes: tail_bytes as u64,
+            tail_hits: self.shared.hits.load(Ordering::Relaxed),
+            tail_misses: self.shared.misses.load(Ordering::Relaxed),
+        }
     }
 
     /// Closes the log, after what it has accepted.

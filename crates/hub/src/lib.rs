@@ -15,6 +15,6 @@ mod waiting;
 
 pub use audience::Audience;
 pub use entry::{Entry, Framing};
-pub use hub::{Hub, HubConfig, Published};
+pub use hub::{Hub, HubConfig, HubStats, Published};
 pub use subscription::{Pull, PullLimits, Subscription};
 pub use tail::Recent;

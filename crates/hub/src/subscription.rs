@@ -64,6 +64,12 @@ impl Pull {
     pub fn is_empty(&self) -> bool {
         self.gap.is_none() && self.entries.is_empty() && !self.ended
     }
+
+    /// The time of the first event.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.entries.first().map(|entry| entry.event().time)
+    }
 }
 
 // === impl Subscription ===

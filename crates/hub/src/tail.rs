@@ -72,6 +72,11 @@ impl Tail {
         self.after
     }
 
+    /// How many entries there are, and their bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes)
+    }
+
     /// How many more bytes fit without dropping anything.
     pub(crate) fn room(&self) -> usize {
         self.max_bytes.saturating_sub(self.bytes)

@@ -22,15 +22,17 @@ mod table;
 mod view;
 mod writer;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "tests use the rest"))]
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,8 +45,8 @@ use self::queue::{Append, Request};
 use self::view::{Clock, Shared};
 use crate::idempotency::Fingerprint;
 use crate::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
-    ReadLimits, Retention, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
+    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
 };
 
 pub use self::error::OpenError;
@@ -72,7 +74,7 @@ pub use self::error::OpenError;
 pub struct DiskLog {
     shared: Arc<Shared>,
     readers: Arc<Semaphore>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: writer::Handle,
 }
 
 /// What a log on disk goes by.
@@ -159,7 +161,7 @@ impl DiskLog {
         let shared = Arc::clone(&opened.shared);
         let writer = writer::start(opened).map_err(OpenError::io("start a thread for", dir))?;
         let readers = Arc::new(Semaphore::new(limits::READERS));
-        Ok(Self { shared, readers, writer: Mutex::new(Some(writer)) })
+        Ok(Self { shared, readers, writer })
     }
 
     async fn append_now(&self, batch: Batch) -> Result<Appended, AppendError> {
@@ -167,6 +169,10 @@ impl DiskLog {
         if bytes > limits::BATCH_BYTES {
             return Err(AppendError::TooLarge { bytes, limit: limits::BATCH_BYTES });
         }
+        let batch = match self.writer.append(batch, bytes) {
+            Ok(appended) => return appended,
+            Err(batch) => batch,
+        };
         let fingerprint = Fingerprint::of(&batch, self.shared.secret);
         let queue = &self.shared.queue;
         queue.reserve(bytes).await;
@@ -207,15 +213,6 @@ impl DiskLog {
         }
     }
 
-    fn join(&self) {
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the writer of the log ended in a panic");
-        }
-    }
-
     /// Does now what retention says, and returns when it is done. The log does this by itself, every ten
     /// seconds or sixteen times within the age that is kept.
     pub async fn tidy(&self) {
@@ -238,7 +235,7 @@ impl Drop for DiskLog {
         let (done, _) = oneshot::channel();
         // A poisoned queue refuses; the writer has to end all the same.
         self.shared.queue.push_last(Request::Close(done));
-        self.join();
+        self.writer.join();
     }
 }
 
@@ -306,6 +303,17 @@ impl Log for DiskLog {
         self.shared.ready()
     }
 
+    fn stats(&self) -> LogStats {
+        let view = self.shared.view();
+        let bytes = view.segments.iter().map(|segment| segment.index().summary().end).sum();
+        LogStats {
+            entries: Some((view.latest + 1).saturating_sub(view.earliest)),
+            bytes: Some(bytes),
+            segments: Some(view.segments.len() as u64),
+            syncs: Some(Arc::clone(&self.shared.syncs)),
+        }
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {
         Box::pin(async move {
             let (done, wait) = oneshot::channel();
@@ -315,7 +323,7 @@ impl Log for DiskLog {
                 // Somebody has closed it before.
                 Err(_) => self.shared.poisoned().map_or(Ok(()), Err),
             };
-            self.join();
+            self.writer.join();
             closed
         })
     }

@@ -32,6 +32,14 @@ pub enum AppendError {
         /// How large it may be.
         limit: usize,
     },
+    /// The batch has more events than the log takes in one piece.
+    #[error("the batch has {events} events, and the log takes at most {limit} in one piece")]
+    TooMany {
+        /// How many there are.
+        events: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The log takes no writes.
     #[error(transparent)]
     Unavailable(#[from] LogUnavailable),

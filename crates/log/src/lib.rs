@@ -11,20 +11,26 @@ mod append;
 mod disk;
 mod error;
 mod follower;
+mod histogram;
 mod idempotency;
 mod log;
 mod memory;
 mod read;
 mod retention;
+mod stats;
 mod topics;
 
 pub use append::{Appended, Batch, Idempotency};
+#[cfg(any(test, fuzzing))]
+pub use disk::fuzzing;
 pub use disk::{DiskConfig, DiskLog, Durability, OpenError};
 pub use error::{AppendError, LogUnavailable, ReadError};
 pub use follower::Follower;
+pub use histogram::{Histogram, HistogramSnapshot};
 pub use idempotency::Fingerprint;
 pub use log::{BoxFuture, Log};
 pub use memory::MemoryLog;
 pub use read::{Bounds, Chunk, Place, ReadLimits, TopicQuery};
 pub use retention::Retention;
+pub use stats::LogStats;
 pub use topics::{TopicInfo, TopicTable};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 
 use crate::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogUnavailable, Place, ReadError, ReadLimits,
-    TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogStats, LogUnavailable, Place, ReadError,
+    ReadLimits, TopicInfo, TopicQuery,
 };
 
 /// A boxed future, as the methods of [`Log`] return it.
@@ -74,6 +74,11 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`LogUnavailable`] says why it does not.
     fn ready(&self) -> Result<(), LogUnavailable>;
+
+    /// What the log can say of itself, without waiting for anything.
+    fn stats(&self) -> LogStats {
+        LogStats::default()
+    }
 
     /// Finishes the appends that were accepted, and closes the log cleanly. Later appends fail.
     fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>>;

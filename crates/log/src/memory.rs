@@ -8,8 +8,8 @@ use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Timestamp, Top
 use crate::append::{Numbered, number};
 use crate::idempotency::{Answers, Fingerprint};
 use crate::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
-    ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
+    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable,
 };
 
 /// A log that lives as long as the process, for tests and for events that need no tomorrow. Its epoch is new
@@ -232,6 +232,15 @@ impl Log for MemoryLog {
 
     fn ready(&self) -> Result<(), LogUnavailable> {
         if self.state().closed { Err(LogUnavailable { reason: "it was closed".into() }) } else { Ok(()) }
+    }
+
+    fn stats(&self) -> LogStats {
+        let state = self.state();
+        LogStats {
+            entries: Some(state.entries.len() as u64),
+            bytes: Some(state.bytes),
+            ..LogStats::default()
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {

@@ -21,6 +21,8 @@ mod cursor;
 mod duration;
 mod event;
 mod event_type;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gap;
 mod object;
 mod page;

@@ -30,7 +30,9 @@ pub enum ProblemKind {
     EventTooLarge,
     UnsupportedMediaType,
     IdempotencyConflict,
+    Misdirected,
     TooManyRequests,
+    HeadTooLarge,
     Unavailable,
     LogFull,
 }
@@ -38,6 +40,27 @@ pub enum ProblemKind {
 // === impl ProblemKind ===
 
 impl ProblemKind {
+    /// Every kind, in the order of the table of §4.
+    pub const ALL: [Self; 17] = [
+        Self::InvalidTopic,
+        Self::InvalidQuery,
+        Self::InvalidData,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::TopicClosed,
+        Self::EventTooLarge,
+        Self::UnsupportedMediaType,
+        Self::Misdirected,
+        Self::IdempotencyConflict,
+        Self::TooManyRequests,
+        Self::HeadTooLarge,
+        Self::Unavailable,
+        Self::LogFull,
+    ];
+
     /// The name in the table of §4, for example `invalid-topic`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -74,7 +97,9 @@ impl ProblemKind {
             Self::IdempotencyConflict => {
                 ("idempotency-conflict", 422, "the idempotency key was used for other data")
             }
+            Self::Misdirected => ("misdirected", 421, "this is not answered here"),
             Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
+            Self::HeadTooLarge => ("head-too-large", 431, "the head of the request is too large"),
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
             Self::LogFull => ("log-full", 507, "the disk is full"),
         }

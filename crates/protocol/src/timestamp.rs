@@ -39,6 +39,13 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// How long ago this was, by the system's clock; zero where it is still to come.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(Duration::from_millis(self.0))
+    }
+
     /// How long ago this was at the moment `now`; zero where it is later.
     #[must_use]
     pub fn until(self, now: Self) -> Duration {

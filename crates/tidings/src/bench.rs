@@ -115,7 +115,8 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "return_events")]
     publish_only: bool,
 
-    /// With `--publish-only`: compare a publication with one fdatasync of a file in this folder
+    /// With `--publish-only`: compare a publication with one fdatasync of a file in this folder, made on the cores of the
+    /// server where `--pid` names it
     #[arg(long, value_name = "FOLDER", requires = "publish_only")]
     fsync_dir: Option<PathBuf>,
 

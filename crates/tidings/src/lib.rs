@@ -15,7 +15,7 @@
 //! # }
 //! ```
 
-pub use tidings_http::{Face, HttpConfig, Server, defaults};
+pub use tidings_http::{Auth, AuthConfig, Cors, Face, HttpConfig, Key, Rights, Server, defaults};
 pub use tidings_hub::{Hub, HubConfig, Published, PullLimits, Subscription};
 pub use tidings_log::{
     AppendError, Batch, DiskConfig, DiskLog, Durability, Idempotency, Log, MemoryLog, ReadError, Retention,

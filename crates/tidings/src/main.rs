@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tidings_client::{PublishError, SubscribeError};
 
+mod activation;
 mod bench;
 mod connection;
+mod engine;
 mod failure;
 mod heap;
 mod lines;
@@ -17,6 +19,7 @@ mod serve;
 mod settings;
 mod subscribe;
 mod terminal;
+mod token;
 mod value;
 
 /// The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.
@@ -35,6 +38,8 @@ enum Command {
     Publish(Box<publish::Arguments>),
     /// Print events as they come.
     Subscribe(Box<subscribe::Arguments>),
+    /// Make a token for a hub.
+    Token(Box<token::Arguments>),
     /// Put a hub under load, and see how it bears it.
     Bench(Box<bench::Arguments>),
 }
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
+        Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {

@@ -6,12 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tidings_http::{Face, Server};
+use tidings_engine::EngineConfig;
+use tidings_http::{Face, Server, Tls};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::activation;
+use crate::engine;
 use crate::heap;
 use crate::logging;
 use crate::settings::Settings;
@@ -37,26 +42,42 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let settings = arguments.settings.or(file.unwrap_or_default());
     logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
     allow_open_files();
+    let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // On a worker: from outside of them, every connection would be handed over to one.
-        let served = tokio::spawn(serve(settings)).await?;
+        let served = tokio::spawn(serve(settings, sockets)).await?;
         served.map_err(|error| error as Box<dyn Error>)
     })
 }
 
-async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(
+    settings: Settings,
+    sockets: Vec<std::net::TcpListener>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
+    let tls = settings.tls.open()?;
+    let auth = settings.auth.auth()?;
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    let listen = settings.listen();
-    let listener = tidings_http::listen(listen).await.map_err(|error| {
-        format!("failed to listen on {listen}: {error}; an address is like `127.0.0.1:8080`")
-    })?;
-    let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "everyone who reaches this address may publish and read");
+    let listeners = listen(&settings, sockets).await?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    if auth.is_none() {
+        if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+            return Err(format!(
+                "failed to listen on {address}: nothing says who may publish and read there; name a key that tokens are \
+                 signed with (`--auth-hs256-secret-file FILE`, `--auth-public-key-file FILE` or `--auth-jwks-url URL`), or \
+                 what needs no token (`--auth-anonymous-publish '**' --auth-anonymous-subscribe '**'` is everything)"
+            )
+            .into());
+        }
+        tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
     }
 
-    let log = open(&settings)?;
+    let (waiting, reason) = watch::channel(String::new());
+    let log = tokio::select! {
+        log = open(&settings, waiting) => log?,
+        () = tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason) => return Ok(()),
+        () = told_to_end(&mut ends) => return Ok(()),
+    };
     let bounds = log.bounds();
     tracing::info!(
         log = %settings.log(),
@@ -66,20 +87,29 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
         "opened the log"
     );
     let hub = Hub::new(log, hub_config);
-    let face = Face::new(hub.clone(), http_config);
+    let mut face = Face::new(hub.clone(), http_config);
     // Both end with this function.
     let mut chores = JoinSet::new();
+    if let Some(auth) = auth {
+        face = face.with_auth(auth.clone());
+        chores.spawn(async move { auth.warm().await });
+    }
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(face.clone()));
-    let server = Server::new(face, listener);
-    announce(&format!("tidings listening on http://{address}"))?;
+    let mut server = Server::new(face, listeners);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        // Only here: without a certificate a hangup ends the hub, as it ends other programs.
+        chores.spawn(renew(tls.clone(), signal(SignalKind::hangup())));
+        server = server.tls(tls, settings.tls.cleartext());
+    }
+    let urls: Vec<_> = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
+    announce(&format!("tidings listening on {}", urls.join(" ")))?;
+    activation::notify("READY=1");
 
     let shutdown = async {
-        let [terminate, interrupt] = &mut ends;
-        tokio::select! {
-            () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
-            () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
-        }
+        told_to_end(&mut ends).await;
+        activation::notify("STOPPING=1");
     };
     server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
@@ -88,7 +118,31 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
+/// The sockets to listen on: those that were handed over, or else one of its own.
+async fn listen(
+    settings: &Settings,
+    sockets: Vec<std::net::TcpListener>,
+) -> Result<Vec<TcpListener>, Box<dyn Error + Send + Sync>> {
+    if sockets.is_empty() {
+        let listen = settings.listen();
+        let listener = tidings_http::listen(listen).await.map_err(|error| {
+            format!("failed to listen on {listen}: {error}; an address is like `127.0.0.1:8080`")
+        })?;
+        return Ok(vec![listener]);
+    }
+    tracing::info!(sockets = sockets.len(), "listening on what the service manager handed over");
+    let listeners = sockets.into_iter().map(|socket| {
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket)
+    });
+    Ok(listeners.collect::<Result<_, _>>()?)
+}
+
+/// Opens the log. An engine may be long in coming.
+async fn open(
+    settings: &Settings,
+    waiting: watch::Sender<String>,
+) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync>> {
     let (retention, window) = (settings.retention()?, settings.idempotency_window());
     match settings.log() {
         LogPlace::Memory => Ok(Arc::new(MemoryLog::new(retention, window))),
@@ -100,6 +154,11 @@ fn open(settings: &Settings) -> Result<Arc<dyn Log>, Box<dyn Error + Send + Sync
                 .map_err(|error| format!("failed to open the log in {}: {error}", folder.display()))?;
             Ok(Arc::new(log))
         }
+        LogPlace::Engine(url) => {
+            let config = EngineConfig { retention, idempotency_window: window };
+            let engine = url.engine(config).map_err(|error| format!("failed to set `log`: {error}"))?;
+            engine::open(engine, config, waiting).await
+        }
     }
 }
 
@@ -109,7 +168,30 @@ async fn warm(hub: Hub) {
     }
 }
 
-async fn next(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
+/// Reads the certificate again whenever it is asked to.
+async fn renew(tls: Tls, mut hangup: std::io::Result<Signal>) {
+    loop {
+        next(&mut hangup).await;
+        let own = tls.clone();
+        match tokio::task::spawn_blocking(move || own.reload()).await {
+            Ok(Ok(())) => tracing::info!("read the certificate again on SIGHUP"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "kept the certificate on SIGHUP, as the new one is of no use");
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+async fn told_to_end(ends: &mut [std::io::Result<Signal>; 2]) {
+    let [terminate, interrupt] = ends;
+    tokio::select! {
+        () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
+        () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
+    }
+}
+
+async fn next(signal: &mut std::io::Result<Signal>) {
     match signal {
         Ok(signal) => drop(signal.recv().await),
         Err(error) => {

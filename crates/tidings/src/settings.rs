@@ -1,5 +1,13 @@
 //! The settings of a hub: each is a flag, an environment variable and a key of the configuration file, of the
 //! same name. A flag wins over the environment, and that over the file.
+//!
+//! Settings that belong together are a section: `--cors-origins` is `origins` in `[cors]`. Keys are written with `-`
+//! or with `_`. The keys of `[limits]` are flags without a prefix.
+
+mod auth;
+mod cors;
+mod limits;
+mod tls;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,6 +20,10 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
+use self::auth::AuthSettings;
+use self::cors::CorsSettings;
+use self::limits::LimitSettings;
+use self::tls::TlsSettings;
 use crate::value::{LogPlace, Size, Span};
 
 /// How long the answer to an idempotent publication is repeated.
@@ -56,9 +68,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
 
-    /// Where the events are kept: `disk:FOLDER`, or `memory:` for as long as the process lives
+    /// Where the events are kept: `disk:FOLDER`, `memory:` for as long as the process lives, or an engine, which any
+    /// number of hubs may share: `nats://HOST:PORT/STREAM`, `redis://HOST:PORT/NAME` (see docs/engines.md)
     /// [default: disk:./tidings-data]
-    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG")]
+    // The address of an engine may hold a password.
+    #[arg(long, env = "TIDINGS_LOG", value_name = "LOG", hide_env_values = true)]
     pub(crate) log: Option<LogPlace>,
 
     /// When a publication is acknowledged: `sync`, once it is on the disk, or `os`, once the system has it
@@ -68,18 +82,22 @@ pub(crate) struct Settings {
 
     /// Events older than this are discarded [default: 7d]
     #[arg(long, env = "TIDINGS_RETAIN_AGE", value_name = "DURATION")]
+    #[serde(alias = "retain_age")]
     pub(crate) retain_age: Option<Span>,
 
     /// The oldest events are discarded while the log is larger than this [default: 1GiB]
     #[arg(long, env = "TIDINGS_RETAIN_BYTES", value_name = "SIZE")]
+    #[serde(alias = "retain_bytes")]
     pub(crate) retain_bytes: Option<Size>,
 
     /// How long the answer to a publication with an `Idempotency-Key` is repeated [default: 24h]
     #[arg(long, env = "TIDINGS_IDEMPOTENCY_WINDOW", value_name = "DURATION")]
+    #[serde(alias = "idempotency_window")]
     pub(crate) idempotency_window: Option<Span>,
 
     /// Memory for the newest events; older ones are read from the disk [default: 64MiB]
     #[arg(long, env = "TIDINGS_TAIL_BYTES", value_name = "SIZE")]
+    #[serde(alias = "tail_bytes")]
     pub(crate) tail_bytes: Option<Size>,
 
     /// Silence on a stream after which it gets a heartbeat [default: 15s]
@@ -88,26 +106,32 @@ pub(crate) struct Settings {
 
     /// The longest that a long poll is held [default: 60s]
     #[arg(long, env = "TIDINGS_MAX_WAIT", value_name = "DURATION")]
+    #[serde(alias = "max_wait")]
     pub(crate) max_wait: Option<Span>,
 
     /// How long a connection may take no byte before it is closed [default: 60s]
     #[arg(long, env = "TIDINGS_WRITE_TIMEOUT", value_name = "DURATION")]
+    #[serde(alias = "write_timeout")]
     pub(crate) write_timeout: Option<Span>,
 
     /// The largest data of one event [default: 1MiB]
     #[arg(long, env = "TIDINGS_MAX_EVENT_BYTES", value_name = "SIZE")]
+    #[serde(alias = "max_event_bytes")]
     pub(crate) max_event_bytes: Option<Size>,
 
     /// The largest body of a batch [default: 16MiB]
     #[arg(long, env = "TIDINGS_MAX_BATCH_BYTES", value_name = "SIZE")]
+    #[serde(alias = "max_batch_bytes")]
     pub(crate) max_batch_bytes: Option<Size>,
 
     /// The most connections at once; the system's limit on open files applies as well [default: 100000]
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
+    #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
 
     /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
     #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
+    #[serde(alias = "log_level")]
     pub(crate) log_level: Option<String>,
 
     /// Write the hub's own log as lines of JSON [default: false]
@@ -119,7 +143,30 @@ pub(crate) struct Settings {
         default_missing_value = "true",
         require_equals = true
     )]
+    #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
+
+    /// Addresses and networks of proxies that are believed where a request comes from, like `10.0.0.0/8`
+    /// [default: none]
+    #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    #[serde(alias = "trusted_proxies")]
+    pub(crate) trusted_proxies: Option<Vec<String>>,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) limits: LimitSettings,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) cors: CorsSettings,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) tls: TlsSettings,
+
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) auth: AuthSettings,
 }
 
 /// The configuration file is of no use.
@@ -144,6 +191,11 @@ impl Settings {
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
     }
 
+    /// Nothing but where the secret is.
+    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
+        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
+    }
+
     /// These settings, and for what they leave open, others.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
@@ -162,6 +214,11 @@ impl Settings {
             max_connections: self.max_connections.or(other.max_connections),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            limits: self.limits.or(other.limits),
+            cors: self.cors.or(other.cors),
+            tls: self.tls.or(other.tls),
+            auth: self.auth.or(other.auth),
         }
     }
 
@@ -220,13 +277,16 @@ impl Settings {
         if max_connections == 0 {
             return Err(out_of_bounds("max-connections", max_connections, "at least 1"));
         }
-        Ok(HttpConfig {
+        let trusted_proxies = limits::trusted_proxies(self.trusted_proxies.as_deref().unwrap_or_default())?;
+        self.limits.apply(HttpConfig {
             heartbeat,
             write_timeout,
             max_wait,
             max_event_bytes,
             max_batch_bytes,
             max_connections,
+            trusted_proxies,
+            cors: self.cors.cors()?,
             ..base
         })
     }
@@ -239,6 +299,11 @@ fn within(name: &'static str, span: Span, bounds: &RangeInclusive<Duration>) -> 
     }
     let right = format!("from {} to {}", Span(*bounds.start()), Span(*bounds.end()));
     Err(out_of_bounds(name, span, right))
+}
+
+/// Refuses a value that its own kind refuses.
+fn value(name: &'static str, error: &dyn fmt::Display) -> ConfigError {
+    ConfigError::Value { name, problem: error.to_string() }
 }
 
 fn out_of_bounds(name: &'static str, value: impl fmt::Display, right: impl fmt::Display) -> ConfigError {
@@ -274,11 +339,25 @@ mod tests {
             assert_eq!(argument.get_env().unwrap(), variable.as_str());
             let help = argument.get_help().unwrap().to_string();
             assert!(help.contains("[default: "), "{flag}: {help}");
-            let error = toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
-            assert!(!error.contains("unknown field"), "{flag}: {error}");
+            for spelling in [flag.to_owned(), flag.replace('-', "_")] {
+                assert!(places(&spelling).any(|place| is_known(&place)), "{spelling} is no key");
+            }
             flags += 1;
         }
-        assert_eq!(flags, 15);
+        assert_eq!(flags, 42);
+    }
+
+    /// A key at the top, among the limits, or in a section that the beginning of its name says.
+    fn places(name: &str) -> impl Iterator<Item = String> {
+        let cuts = name.match_indices(['-', '_']).map(|(at, _)| at);
+        let sections = cuts.map(|at| format!("[{}]\n{} = {{}}", &name[..at], &name[at + 1..]));
+        [format!("{name} = {{}}"), format!("[limits]\n{name} = {{}}")].into_iter().chain(sections)
+    }
+
+    /// No setting is a table, so a key that is known is refused for what it is given.
+    fn is_known(text: &str) -> bool {
+        let error = toml::from_str::<Settings>(text).unwrap_err().to_string();
+        !error.contains("unknown field")
     }
 
     #[test]
@@ -299,6 +378,14 @@ mod tests {
             Size(http.max_event_bytes as u64).to_string(),
             Size(http.max_batch_bytes as u64).to_string(),
             http.max_connections.to_string(),
+            format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
+            http.max_streams_per_connection.to_string(),
+            Size(http.max_head_bytes as u64).to_string(),
+            Span(http.handshake_timeout).to_string(),
+            Span(http.head_timeout).to_string(),
+            Span(http.body_timeout).to_string(),
+            Span(http.idle_timeout).to_string(),
+            Span(http.drain_timeout).to_string(),
             DEFAULT_LOG_LEVEL.to_owned(),
         ] {
             assert!(help.contains(&format!("[default: {default}]")), "{default}");
@@ -311,7 +398,7 @@ mod tests {
             ("listen = \"x\"\nheartbeet = \"1s\"", "unknown field `heartbeet`, expected one of"),
             ("heartbeat = \"soon\"", "`soon`: a duration is a number of seconds"),
             ("retain-bytes = \"much\"", "`much`: a size is a number of bytes"),
-            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER` or `memory:`"),
+            ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER`, `memory:`, or the address"),
             ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
             ("listen = ", "line 1"),
         ] {
@@ -338,6 +425,17 @@ mod tests {
             "max-batch-bytes = \"1GiB\"",
             "max-connections = 0",
             "max-wait = \"100000d\"",
+            "[limits]\nmax-connections-per-address = 0",
+            "[limits]\nmax-streams-per-connection = 0",
+            "[limits]\nmax-connections-per-subject = 0",
+            "[limits]\nmax-topics-per-request = 0",
+            "[limits]\nmax-head-bytes = 100",
+            "[limits]\nmax-head-bytes = \"1GiB\"",
+            "[limits]\nhandshake-timeout = 0",
+            "[limits]\nhead-timeout = 0",
+            "[limits]\nbody-timeout = 0",
+            "[limits]\nidle-timeout = 0",
+            "[limits]\ndrain-timeout = 0",
         ] {
             let settings: Settings = toml::from_str(text).unwrap();
             let error = settings.http().unwrap_err().to_string();
@@ -346,6 +444,27 @@ mod tests {
         for text in ["retain-age = 0", "retain-bytes = 0"] {
             assert!(toml::from_str::<Settings>(text).unwrap().retention().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn proxies_are_named_by_address_or_network() {
+        let settings: Settings = toml::from_str("trusted-proxies = [\"10.0.0.0/8\", \"::1\"]").unwrap();
+        assert_eq!(settings.http().unwrap().trusted_proxies.to_string(), "10.0.0.0/8, ::1/128");
+        let settings: Settings = toml::from_str("trusted-proxies = [\"nginx\"]").unwrap();
+        let error = settings.http().unwrap_err().to_string();
+        assert!(error.contains("`trusted-proxies`") && error.contains("`nginx`"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        for (text, expected) in
+            [("certificate", "`tls-key`: `tls-certificate` is set"), ("key", "`tls-certificate`")]
+        {
+            let settings: Settings = toml::from_str(&format!("[tls]\n{text} = \"x.pem\"")).unwrap();
+            let error = settings.tls.open().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Settings::default().tls.open().unwrap().is_none());
     }
 
     #[test]

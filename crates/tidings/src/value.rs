@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use tidings_protocol::{InvalidDuration, format_duration, parse_duration};
 
+use crate::engine::EngineUrl;
+
 /// A length of time, like `15s`, `500ms`, `24h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -21,6 +23,7 @@ pub(crate) struct Size(pub(crate) u64);
 pub(crate) enum LogPlace {
     Disk(PathBuf),
     Memory,
+    Engine(EngineUrl),
 }
 
 /// The text is not a number of bytes.
@@ -30,7 +33,7 @@ pub(crate) struct InvalidSize;
 
 /// The text names no log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a log is `disk:FOLDER` or `memory:`")]
+#[error("a log is `disk:FOLDER`, `memory:`, or the address of an engine, like `nats://HOST:PORT/STREAM`")]
 pub(crate) struct InvalidLogPlace;
 
 const UNITS: [(&str, u64); 9] = [
@@ -91,6 +94,9 @@ impl fmt::Display for Size {
 impl FromStr for LogPlace {
     type Err = InvalidLogPlace;
     fn from_str(text: &str) -> Result<Self, InvalidLogPlace> {
+        if let Some(url) = EngineUrl::new(text) {
+            return Ok(Self::Engine(url));
+        }
         match text.split_once(':') {
             Some(("disk", folder)) if !folder.is_empty() => Ok(Self::Disk(PathBuf::from(folder))),
             Some(("memory", "")) => Ok(Self::Memory),
@@ -104,6 +110,7 @@ impl fmt::Display for LogPlace {
         match self {
             Self::Disk(folder) => write!(f, "disk:{}", folder.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Engine(url) => url.fmt(f),
         }
     }
 }

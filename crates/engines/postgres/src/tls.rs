@@ -23,7 +23,7 @@ pub(crate) struct Tls {
 impl Tls {
     /// The files are read each time, as certificates are renewed while a hub runs.
     pub(crate) fn connector(&self) -> Result<MakeRustlsConnect, EngineError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(EngineError::refused)?;

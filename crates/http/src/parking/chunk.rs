@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tidings_hub::{Entry, Recent};
-use tidings_protocol::{Selection, Sequence};
+use tidings_protocol::{Selection, Sequence, Timestamp};
 
 use crate::frames::Frames;
 
@@ -52,6 +52,11 @@ impl Chunk {
         self.marks.len()
     }
 
+    /// The time of the first event in it.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.marks.first().map(|(_, entry)| entry.event().time)
+    }
+
     /// The last event in it.
     pub(super) fn last(&self) -> Option<Sequence> {
         self.marks.last().map(|(_, entry)| entry.event().sequence)
@@ -79,7 +84,7 @@ mod tests {
     use super::*;
     use crate::accept::Form;
     use bytes::Bytes;
-    use tidings_protocol::{Closing, Epoch, Event, Format, Timestamp, Topic};
+    use tidings_protocol::{Closing, Epoch, Event, Format, Topic};
 
     fn recent(count: u64, closing: Closing) -> Recent {
         let entries = (11..11 + count).map(|sequence| {

@@ -17,6 +17,9 @@ use super::mailbox::{Mailbox, Message};
 use super::shard::Shard;
 use super::template::Template;
 use crate::Face;
+use crate::access::Line;
+use crate::lease::Lease;
+use crate::permits::Permit;
 
 /// The threads that own the parked connections. They end when it is dropped.
 #[derive(Debug)]
@@ -49,6 +52,10 @@ pub(crate) struct Order {
     pub(crate) asked: Option<Cursor>,
     /// The request of a poll, to know the next one by.
     pub(crate) template: Option<Template>,
+    /// The terms of whoever showed a token.
+    pub(crate) lease: Option<Lease>,
+    /// What is told when it is over, where somebody wants to know.
+    pub(crate) line: Option<Box<Line>>,
 }
 
 /// A connection that is to be parked.
@@ -58,15 +65,16 @@ pub(super) struct Parcel {
     pub(super) order: Order,
     /// What was read of the connection beyond the request.
     pub(super) unread: Bytes,
+    pub(super) permit: Permit,
 }
 
-/// A connection that leaves the lot.
+/// A connection that leaves the lot: it has got its answer and may ask for the next.
 #[derive(Debug)]
-pub(crate) enum Returned {
-    /// It has got its answer and may ask for the next: the socket, and what was read of it already.
-    Open(OwnedFd, Bytes),
-    /// It has ended.
-    Closed,
+pub(crate) struct Returned {
+    pub(crate) socket: OwnedFd,
+    /// What was read of it already.
+    pub(crate) unread: Bytes,
+    pub(crate) permit: Permit,
 }
 
 // === impl Slip ===
@@ -74,6 +82,14 @@ pub(crate) enum Returned {
 impl Slip {
     pub(crate) fn new(order: Order) -> Self {
         Self(Arc::new(Mutex::new(Some(order))))
+    }
+
+    /// Has the lot tell when the request is over.
+    pub(crate) fn attach(&self, mut line: Box<Line>) {
+        if let Some(order) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            line.came_with(order.asked);
+            order.line = Some(line);
+        }
     }
 
     pub(crate) fn take(&self) -> Option<Order> {
@@ -107,10 +123,10 @@ impl Lot {
     }
 
     /// Parks a connection: `unread` is what was read of it beyond the request.
-    pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes) {
+    pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes, permit: Permit) {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         if let Some(mailbox) = self.mailboxes.get(turn % self.mailboxes.len().max(1)) {
-            mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread })));
+            mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread, permit })));
         }
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::StatusCode;
+use prometheus_client::metrics::counter::Counter;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -20,6 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
 use super::group::{Groups, Shape, narrow};
+use super::leases::Leases;
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
@@ -27,8 +30,11 @@ use super::parked::{Key, Parked, Pending, State};
 use super::ring::Ring;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
-use crate::Face;
+use crate::access::Line;
+use crate::limit::Limit;
 use crate::metrics::{Deliveries, Transport};
+use crate::permits::Permit;
+use crate::{Face, defaults};
 
 mod catch_up;
 mod delivery;
@@ -42,6 +48,10 @@ pub(super) struct Shard {
     returned: UnboundedSender<Returned>,
     epoll: OwnedFd,
     entries: Slab<Parked>,
+    /// The terms of those who showed a token, and when they end.
+    leases: Leases,
+    /// The leave of each entry to be open, by its index.
+    permits: Vec<Option<Permit>>,
     groups: Groups,
     /// Which log the entries' places are in.
     epoch: Epoch,
@@ -65,6 +75,8 @@ pub(super) struct Shard {
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
     /// What was read of polls beyond their requests, which is rare.
     unread: HashMap<Key, Bytes>,
+    /// What is told of entries when they are over, where somebody wants to know.
+    lines: HashMap<Key, Box<Line>>,
     /// The requests that entries keep.
     templates: HashSet<Arc<Template>>,
     counts: Counts,
@@ -81,6 +93,8 @@ struct Counts {
     stream: Deliveries,
     lines: Deliveries,
     long_poll: Deliveries,
+    /// Answers with 200.
+    answers: Counter,
 }
 
 /// How a write went.
@@ -103,11 +117,13 @@ const CATCH_UP: PullLimits = PullLimits { events: 2_048, bytes: 128 << 10 };
 const TURNS: usize = 256;
 /// Pages that a shard reads from the log at once, and so the memory that readers far behind take together.
 const READS: usize = 4;
+/// Sends between two looks at the clock.
+const TIMED: usize = 64;
 /// Chunks that are kept to be shared; at most so many times [`CATCH_UP`] in bytes.
 const CHUNKS: usize = 64;
 /// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
 /// that it was sent.
-const DISCARD_BYTES: usize = 16 << 10;
+pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 // === impl Shard ===
 
@@ -125,6 +141,7 @@ impl Shard {
             stream: face.metrics.deliveries(Transport::Stream),
             lines: face.metrics.deliveries(Transport::Lines),
             long_poll: face.metrics.deliveries(Transport::LongPoll),
+            answers: face.metrics.responses(200),
         };
         let end = face.hub.end();
         Ok(Self {
@@ -138,6 +155,8 @@ impl Shard {
             epoll,
             counts,
             entries: Slab::new(),
+            leases: Leases::default(),
+            permits: Vec::new(),
             groups: Groups::default(),
             behind: false,
             wheel: Wheel::new(),
@@ -149,6 +168,7 @@ impl Shard {
             reading: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
+            lines: HashMap::new(),
             targets: Vec::new(),
             #[cfg(feature = "io-uring")]
             ring: Ring::new()
@@ -181,6 +201,9 @@ impl Shard {
             self.advance();
             self.take_turns();
             self.start_reads();
+            while let Some(key) = self.leases.take(self.now) {
+                self.end_lease(key);
+            }
             while let Some((tick, keys)) = self.wheel.take(self.now) {
                 for key in keys {
                     self.on_tick(tick, key);
@@ -199,7 +222,10 @@ impl Shard {
             // Whatever is left has its last writes under way, and a deadline.
             Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 })
         } else {
-            self.wheel.next(self.begun.elapsed()).map(|wait| Timespec {
+            let elapsed = self.begun.elapsed();
+            let lease = self.leases.next().map(|tick| Wheel::until(tick, elapsed));
+            let waits = [self.wheel.next(elapsed), lease];
+            waits.into_iter().flatten().min().map(|wait| Timespec {
                 tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(wait.subsec_nanos()),
             })
@@ -218,7 +244,7 @@ impl Shard {
                 self.draining = true;
                 let indices: Vec<_> = self.entries.iter().map(|(index, _)| narrow(index)).collect();
                 for index in indices {
-                    self.dismiss(index);
+                    self.dismiss(index, defaults::DRAIN_RETRY);
                 }
             }
             Message::Stop(by) => self.stop = Some(by),
@@ -226,7 +252,7 @@ impl Shard {
     }
 
     fn admit(&mut self, parcel: Parcel) {
-        let Parcel { socket, order, unread } = parcel;
+        let Parcel { socket, order, unread, permit } = parcel;
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
@@ -245,7 +271,6 @@ impl Shard {
         if let Err(error) = epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)
         {
             tracing::warn!(%error, "failed to watch a connection");
-            drop(self.returned.send(Returned::Closed));
             return;
         }
         let since = match order.interest.shape {
@@ -256,6 +281,10 @@ impl Shard {
         self.mailbox.count(&order.interest.selection, true);
         self.counts.of(&order.interest.shape).arrive();
         let template = order.template.map(|template| self.share(template));
+        if let Some(lease) = order.lease {
+            let left = lease.until.saturating_duration_since(Instant::now());
+            self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
+        }
         let (group, place) = self.groups.join(order.interest, index);
         self.entries.insert(Parked {
             socket,
@@ -273,8 +302,15 @@ impl Shard {
             state: State::Lagging,
             readable: false,
         });
+        if self.permits.len() <= index as usize {
+            self.permits.resize_with(index as usize + 1, || None);
+        }
+        self.permits[index as usize] = Some(permit);
         if !unread.is_empty() {
             self.unread.insert(key, unread);
+        }
+        if let Some(line) = order.line {
+            self.lines.insert(key, line);
         }
         self.schedule(index);
         if order.cursor.epoch != self.epoch {
@@ -283,7 +319,29 @@ impl Shard {
             self.resume(index);
         }
         if self.draining && self.find(key).is_some() {
-            self.dismiss(index);
+            self.dismiss(index, defaults::DRAIN_RETRY);
+        }
+    }
+
+    fn forget_template(&mut self, index: u32) {
+        if let Some(template) = self.entries[index as usize].template.take()
+            // This one, and the set's.
+            && Arc::strong_count(&template) <= 2
+        {
+            self.templates.remove(&template);
+        }
+    }
+
+    /// Ends an entry whose token has ended: a stream is told to come back with a new one, and the next request of a poll
+    /// is one like any other.
+    fn end_lease(&mut self, key: Key) {
+        let Some(entry) = self.find(key) else { return };
+        let idle = entry.state == State::Idle;
+        self.forget_template(key.index);
+        if idle {
+            self.give_back(key.index, &[]);
+        } else {
+            self.dismiss(key.index, self.face.config.retry);
         }
     }
 
@@ -360,7 +418,10 @@ impl Shard {
                 (true, ..) => self.close_if_stalled(key),
                 (false, State::Live, false) => self.heartbeat(key.index),
                 (false, State::Live, true) => self.time_out(key.index),
-                (false, State::Idle, _) => self.close(key.index),
+                (false, State::Idle, _) => {
+                    self.face.metrics.count_limit(Limit::IdleTimeout);
+                    self.close(key.index);
+                }
                 // What it is about to be given is sign enough of life.
                 (false, _, false) => self.entries[key.index as usize].since = self.now,
                 (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
@@ -380,6 +441,7 @@ impl Shard {
         if self.find(key).is_some_and(|entry| entry.blocked.is_some() && Some(place(entry)) == before) {
             tracing::debug!("closed a connection that took no byte for the write timeout");
             self.face.metrics.slow_closes.inc();
+            self.face.metrics.count_limit(Limit::WriteTimeout);
             self.close(key.index);
         }
     }
@@ -411,19 +473,38 @@ impl Shard {
     fn close(&mut self, index: u32) {
         let key = self.key(index);
         self.unread.remove(&key);
-        drop(self.remove(index));
-        drop(self.returned.send(Returned::Closed));
+        let (entry, permit) = self.remove(index);
+        // The socket first: only then there is room for another.
+        drop(entry);
+        drop(permit);
     }
 
-    fn remove(&mut self, index: u32) -> Parked {
-        let mut entry = self.entries.remove(index as usize);
-        self.mailbox.occupy(self.entries.len());
-        if let Some(template) = entry.template.take()
-            // This one, and the set's.
-            && Arc::strong_count(&template) <= 2
-        {
-            self.templates.remove(&template);
+    /// Tells that a poll is answered.
+    fn told(&self, index: u32, status: StatusCode, bytes: usize) {
+        if let Some(line) = self.lines.get(&self.key(index)) {
+            line.end(Some(status), Some(bytes as u64));
         }
+    }
+
+    /// Tells that a stream is over, or a poll that was not answered.
+    fn end_line(&mut self, index: u32) {
+        let key = self.key(index);
+        let Some(line) = self.lines.remove(&key) else { return };
+        let entry = &self.entries[index as usize];
+        match self.groups.get(entry.group).interest.shape {
+            Shape::Stream { .. } => line.end(Some(StatusCode::OK), None),
+            Shape::Poll { .. } if matches!(entry.state, State::Ending | State::Idle) => {}
+            Shape::Poll { .. } => line.end(None, None),
+        }
+    }
+
+    fn remove(&mut self, index: u32) -> (Parked, Option<Permit>) {
+        let permit = self.permits[index as usize].take();
+        self.end_line(index);
+        self.leases.remove(self.key(index));
+        self.forget_template(index);
+        let entry = self.entries.remove(index as usize);
+        self.mailbox.occupy(self.entries.len());
         let interest = &self.groups.get(entry.group).interest;
         if entry.state != State::Idle {
             self.mailbox.count(&interest.selection, false);
@@ -437,7 +518,11 @@ impl Shard {
             // The group's number may name another soon.
             self.chunks.clear();
         }
-        entry
+        if self.entries.is_empty() {
+            // What a crowd needed goes with it.
+            self.permits = Vec::new();
+        }
+        (entry, permit)
     }
 }
 

@@ -40,7 +40,7 @@ impl Template {
     }
 
     /// The cursor of a request that is the same otherwise.
-    pub(super) fn cursor(&self, request: &[u8]) -> Option<Cursor> {
+    pub(crate) fn cursor(&self, request: &[u8]) -> Option<Cursor> {
         let text = request.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
         let text = std::str::from_utf8(text).ok()?;
         // Written in the one way that the hub writes it, so that nothing else hides in it.

@@ -61,7 +61,12 @@ impl Wheel {
     /// How long it is from `elapsed` to the next tick that has records.
     pub(super) fn next(&self, elapsed: Duration) -> Option<Duration> {
         let ahead = (1..SLOTS).find(|ahead| !self.slots[((self.now + ahead) % SLOTS) as usize].is_empty())?;
-        Some((TICK * (self.now + ahead)).saturating_sub(elapsed))
+        Some(Self::until(self.now + ahead, elapsed))
+    }
+
+    /// How long it is from `elapsed` to a tick.
+    pub(super) fn until(tick: u32, elapsed: Duration) -> Duration {
+        (TICK * tick).saturating_sub(elapsed)
     }
 }
 

@@ -2,9 +2,11 @@
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
+mod auth;
 mod batches;
 mod closing;
 mod connections;
+mod cors;
 mod crowds;
 mod cursors;
 mod disk;
@@ -18,6 +20,7 @@ mod json_lines;
 mod limits;
 mod listing;
 mod long_polling;
+mod metrics;
 mod names;
 mod negotiation;
 mod operations;
@@ -26,5 +29,7 @@ mod publishing;
 mod repeated_polls;
 mod shutdown;
 mod slow_readers;
+mod smuggling;
 mod starting;
 mod support;
+mod tls;

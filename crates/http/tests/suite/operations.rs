@@ -9,6 +9,12 @@ async fn health_and_readiness_are_plain() {
         let answer = hub.get(path).await;
         assert_eq!((answer.status(), answer.text()), (200, text));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let head = hub.ask(Request::new("HEAD", path)).await;
+        let length = text.len().to_string();
+        assert_eq!((head.status(), head.text(), head.header("content-length")), (200, "", Some(&*length)));
+        let refused = hub.ask(Request::post(path, "")).await;
+        refused.problem(405, "method-not-allowed");
+        assert_eq!(refused.header("allow"), Some("GET, HEAD"));
     }
 }
 
@@ -20,9 +26,10 @@ async fn metrics_are_prometheus_text() {
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in answer.text().lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
-        assert!(name.starts_with("tidings_") && value.parse::<f64>().is_ok(), "{line}");
+        let own = name.starts_with("tidings_") || name.starts_with("process_");
+        assert!(own && value.parse::<f64>().is_ok(), "{line}");
     }
-    for family in ["published_events", "connections", "log_earliest", "log_latest", "log_writable"] {
+    for family in ["published_events_total", "connections", "log_earliest", "log_latest", "log_writable"] {
         assert!(answer.text().contains(&format!("# HELP tidings_{family} ")), "{family}");
     }
 }

@@ -32,6 +32,8 @@ struct Disk {
     /// Operations that change something, so far.
     operations: u64,
     moment: Option<Moment>,
+    /// Who has synced files, in order.
+    syncs: Vec<std::thread::ThreadId>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -104,6 +106,11 @@ impl FaultyFiles {
 
     pub(crate) fn used(&self) -> u64 {
         self.disk().used()
+    }
+
+    /// The threads that synced files, in order.
+    pub(crate) fn syncs(&self) -> Vec<std::thread::ThreadId> {
+        self.disk().syncs.clone()
     }
 
     pub(crate) fn operations(&self) -> u64 {
@@ -361,6 +368,7 @@ impl File for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut disk = self.step();
+        disk.syncs.push(std::thread::current().id());
         let fault = disk.fault;
         let inode = disk.inodes.get_mut(&self.inode).unwrap();
         let dirty = std::mem::take(&mut inode.dirty);

@@ -21,6 +21,14 @@ pub(crate) const QUEUE_BYTES: usize = 32 << 20;
 /// A group that is written at once ends when it has this many bytes, so that followers and readers see long
 /// queues arrive in pieces.
 pub(crate) const GROUP_BYTES: usize = 4 << 20;
+/// The largest batch that a publisher who is alone writes for itself.
+pub(crate) const DIRECT_BYTES: usize = 64 << 10;
+/// So many rounds with one batch each, one after the other, say that a publisher is alone.
+pub(crate) const LONE_ROUNDS: u32 = 4;
+/// After so many batches that it wrote for itself, a publisher that is alone shows once more that it is.
+pub(crate) const DIRECT_RUN: u32 = 64;
+/// A sync that takes longer is worth the way to the writer's thread, whoever publishes.
+pub(crate) const DIRECT_SYNC: Duration = Duration::from_micros(250);
 /// A buffer that grew larger than this for one large group is given back after it.
 pub(crate) const BUFFER_KEPT_BYTES: usize = 1 << 20;
 

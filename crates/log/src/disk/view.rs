@@ -12,7 +12,7 @@ use super::handles::Handles;
 use super::keys::Keys;
 use super::queue::Queue;
 use super::segment::Segment;
-use crate::{Follower, LogUnavailable, TopicTable};
+use crate::{Follower, Histogram, LogUnavailable, TopicTable};
 
 /// Tells the time; tests have their own.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     topics: RwLock<TopicTable>,
     /// Of sealed segments, oldest first.
     pub(crate) keys: Mutex<Vec<Arc<Keys>>>,
+    /// How long commits wait for the disk.
+    pub(crate) syncs: Arc<Histogram>,
     full: Mutex<Option<String>>,
     poisoned: OnceLock<LogUnavailable>,
     prepared: AtomicU64,
@@ -77,6 +79,7 @@ impl Shared {
             view: RwLock::new(view),
             topics: RwLock::new(topics),
             keys: Mutex::new(keys),
+            syncs: Arc::default(),
             full: Mutex::new(None),
             poisoned: OnceLock::new(),
             prepared: AtomicU64::new(0),

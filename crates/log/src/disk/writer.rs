@@ -1,17 +1,20 @@
 //! The one thread that writes: it takes all that waits, writes it in one piece, waits for the disk once, and
-//! answers everybody. Who comes meanwhile shares the next round.
+//! answers everybody. Who comes meanwhile shares the next round. Who is alone writes for itself ([`direct`]).
 
+mod direct;
+mod pace;
 mod roll;
 mod tidy;
 
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tidings_protocol::{Sequence, Timestamp};
 
+use self::pace::Pace;
 use super::files::{self, File, Lock};
 use super::group::Group;
 use super::index::{Index, Noted};
@@ -40,7 +43,16 @@ pub(crate) struct Active {
     fenced: bool,
 }
 
-/// The state of the thread that writes.
+/// The thread that writes, and what it writes with.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    /// `None` once the log is closed, or its writer has ended otherwise.
+    writer: Arc<Mutex<Option<Writer>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What it takes to write. Whoever has it locked is the writer: nearly always the thread.
+#[derive(Debug)]
 struct Writer {
     shared: Arc<Shared>,
     state: State,
@@ -50,29 +62,76 @@ struct Writer {
     /// Numbered and encoded, and not yet written.
     group: Group,
     keeper: Keeper,
+    pace: Pace,
     tidied: Instant,
     /// Held until the thread has ended.
     _lock: Lock,
 }
 
+/// Ends the writing with the thread, also where that ends in a panic.
+struct Ending(Arc<Mutex<Option<Writer>>>);
+
 /// Starts the thread that writes; it ends after [`Request::Close`].
-pub(crate) fn start(opened: Opened) -> io::Result<JoinHandle<()>> {
+pub(crate) fn start(opened: Opened) -> io::Result<Handle> {
     let Opened { shared, state, active, lock } = opened;
     let keeper = Keeper::start(Arc::clone(&shared))?;
     let latest = shared.range().1;
     let time = shared.view().segments.last().map_or(Timestamp::default(), |it| it.index().summary().time);
     let mut writer = Writer {
-        shared,
+        shared: Arc::clone(&shared),
         state,
         active,
         next: latest + 1,
         time,
         group: Group::default(),
         keeper,
+        pace: Pace::default(),
         tidied: Instant::now(),
         _lock: lock,
     };
-    thread::Builder::new().name("tidings-log-write".into()).spawn(move || writer.run())
+    writer.tidy();
+    let writer = Arc::new(Mutex::new(Some(writer)));
+    let ending = Ending(Arc::clone(&writer));
+    let thread =
+        thread::Builder::new().name("tidings-log-write".into()).spawn(move || run(&ending, &shared))?;
+    Ok(Handle { writer, thread: Mutex::new(Some(thread)) })
+}
+
+fn run(Ending(writer): &Ending, shared: &Shared) {
+    let patience = shared.config.housekeeping();
+    let mut requests = Vec::new();
+    loop {
+        shared.queue.take(&mut requests, patience);
+        // A panic of whoever had it leaves a state that nobody knows.
+        let Ok(mut writer) = writer.lock() else { return };
+        let more = writer.as_mut().is_some_and(|writer| writer.round(&mut requests, patience));
+        if !more {
+            return;
+        }
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Waits for the end of the thread.
+    pub(crate) fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer of the log ended in a panic");
+        }
+    }
+}
+
+// === impl Ending ===
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let writer = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(writer);
+    }
 }
 
 // === impl Active ===
@@ -86,39 +145,40 @@ impl Active {
 // === impl Writer ===
 
 impl Writer {
-    fn run(&mut self) {
-        let patience = self.shared.config.housekeeping();
-        self.tidy();
-        let mut requests = Vec::new();
-        loop {
-            self.shared.queue.take(&mut requests, patience);
-            let mut tidied = Vec::new();
-            let mut closed = Vec::new();
-            for request in requests.drain(..) {
-                match request {
-                    Request::Append(append) => self.stage(append),
-                    Request::Tidy(done) => tidied.push(done),
-                    Request::Close(done) => closed.push(done),
+    /// Does what waits. Says whether there is more to come.
+    fn round(&mut self, requests: &mut Vec<Request>, patience: Duration) -> bool {
+        let (mut appends, mut tidied, mut closed) = (0, Vec::new(), Vec::new());
+        for request in requests.drain(..) {
+            match request {
+                Request::Append(append) => {
+                    appends += 1;
+                    self.stage(append);
                 }
-            }
-            // The failure is in every answer already.
-            drop(self.commit());
-            if !tidied.is_empty() || self.tidied.elapsed() >= patience {
-                self.tidy();
-                if !tidied.is_empty() {
-                    self.keeper.settle();
-                }
-                tidied.into_iter().for_each(|done| _ = done.send(()));
-            }
-            if !closed.is_empty() {
-                let ended = self.close();
-                closed.into_iter().for_each(|done| drop(done.send(ended.clone())));
-                return;
-            }
-            if self.shared.queue.is_empty() {
-                self.fence();
+                Request::Tidy(done) => tidied.push(done),
+                Request::Close(done) => closed.push(done),
             }
         }
+        // The failure is in every answer already.
+        drop(self.commit());
+        if !tidied.is_empty() || self.tidied.elapsed() >= patience {
+            self.tidy();
+            if !tidied.is_empty() {
+                self.keeper.settle();
+            }
+            tidied.into_iter().for_each(|done| _ = done.send(()));
+        }
+        if !closed.is_empty() {
+            let ended = self.close();
+            closed.into_iter().for_each(|done| drop(done.send(ended.clone())));
+            return false;
+        }
+        if appends > 0 {
+            self.pace.round(appends);
+        }
+        if self.shared.queue.is_empty() {
+            self.fence();
+        }
+        true
     }
 
     /// Numbers a batch and adds it to the group, or adds the answer that it gets without being written.
@@ -215,6 +275,8 @@ impl Writer {
             Ok(()) => self.publish(&mut group),
             Err(error) => group.fail(error),
         }
+        // Whoever is answered may come back at once, and is no company for itself.
+        self.pace.look(!self.shared.queue.is_empty());
         group.resolve();
         self.shared.queue.release(group.reserved);
         group.clear();
@@ -240,10 +302,14 @@ impl Writer {
             }
             return Err(AppendError::Full { reason: error.to_string() });
         }
-        if self.shared.config.durability == Durability::Sync
-            && let Err(error) = self.active.file.sync()
-        {
-            return Err(self.poison("sync", &error).into());
+        if self.shared.config.durability == Durability::Sync {
+            let start = Instant::now();
+            let synced = self.active.file.sync();
+            self.shared.syncs.record(start.elapsed(), 1);
+            if let Err(error) = synced {
+                return Err(self.poison("sync", &error).into());
+            }
+            self.pace.synced(start.elapsed());
         }
         self.active.end += group.bytes() as u64;
         self.active.fenced = false;

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fdatasync, open, unlink};
 use rustix::io::pwrite;
+use rustix::process::Pid;
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
 use super::clock::nanos;
 use super::latency::Latencies;
@@ -14,8 +16,25 @@ const WRITES: u64 = 250;
 const FILE_BYTES: u64 = 16 << 20;
 
 /// Writes `size` bytes after each other into a file that has its room already, each made durable before the
-/// next.
-pub(crate) fn bare_syncs(folder: &Path, size: usize, latencies: &mut Latencies) -> io::Result<()> {
+/// next. Where the server is on this machine, it is done on the server's cores: a disk's interrupts come to one core,
+/// and the same sync may take twice as long from another.
+pub(crate) fn bare_syncs(
+    folder: &Path,
+    size: usize,
+    server: Option<u32>,
+    latencies: &mut Latencies,
+) -> io::Result<()> {
+    let own = sched_getaffinity(None)?;
+    if let Some(server) = server {
+        let server = i32::try_from(server).ok().and_then(Pid::from_raw);
+        sched_setaffinity(None, &sched_getaffinity(server)?)?;
+    }
+    let measured = measure(folder, size, latencies);
+    sched_setaffinity(None, &own)?;
+    measured
+}
+
+fn measure(folder: &Path, size: usize, latencies: &mut Latencies) -> io::Result<()> {
     let path = folder.join(format!("tidings-bench-{}.tmp", std::process::id()));
     let file = open(&path, OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, Mode::RUSR | Mode::WUSR)?;
     // Nobody else shall find it, and it goes with its descriptor.
@@ -46,7 +65,7 @@ mod tests {
     fn leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let mut latencies = Latencies::new().unwrap();
-        bare_syncs(folder.path(), 100, &mut latencies).unwrap();
+        bare_syncs(folder.path(), 100, Some(std::process::id()), &mut latencies).unwrap();
         assert!(latencies.percentiles().is_some());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -64,7 +64,7 @@ pub(crate) fn run(plan: &Plan, url: &str) -> Result<Report, Box<dyn Error>> {
 
 fn sync(plan: &Plan, syncs: &mut Latencies) -> Result<(), String> {
     let Some(folder) = &plan.fsync_dir else { return Ok(()) };
-    bare_syncs(folder, plan.size, syncs)
+    bare_syncs(folder, plan.size, plan.pid, syncs)
         .map_err(|error| format!("failed to measure the disk in {}: {error}", folder.display()))
 }
 

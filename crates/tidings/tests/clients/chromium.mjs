@@ -1,21 +1,9 @@
 // Chromium's own EventSource: node chromium.mjs CHROMIUM URL TYPE...
 
-import { load, report, untilTold, watch } from './support.mjs';
+import { launch, report, untilTold, watch } from './support.mjs';
 
 const [executablePath, url, ...types] = process.argv.slice(2);
-const { chromium } = await load('playwright-core').then((module) => module.default ?? module);
-const browser = await chromium.launch({
-  executablePath,
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-});
+const browser = await launch(executablePath);
 const page = await browser.newPage();
 await page.exposeFunction('report', report);
 // Any page of the hub will do: the script only has to be of the same origin.

@@ -8,6 +8,22 @@ const packages = createRequire(join(process.env.TIDINGS_NODE_PACKAGES, 'package.
 
 export const load = (name) => import(pathToFileURL(packages.resolve(name)));
 
+export async function launch(executablePath) {
+  const { chromium } = await load('playwright-core').then((module) => module.default ?? module);
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
 export const report = (seen) => process.stdout.write(`${JSON.stringify(seen)}\n`);
 
 export const untilTold = () =>

@@ -7,40 +7,45 @@ use tokio::process::Command;
 
 use crate::support::{Hub, Script, tools, within};
 
-struct Curl {
+pub(crate) struct Curl {
     program: PathBuf,
-    version: &'static str,
+    pub(crate) version: &'static str,
+    /// The certificate of an authority that it trusts.
+    pub(crate) authority: Option<PathBuf>,
 }
 
 // === impl Curl ===
 
 impl Curl {
-    fn find() -> Option<Self> {
-        Some(Self { program: tools::program(&["curl"])?, version: "--http1.1" })
+    pub(crate) fn find() -> Option<Self> {
+        Some(Self { program: tools::program(&["curl"])?, version: "--http1.1", authority: None })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         // Without the settings of whoever runs the tests.
         command.args(["-q", "--silent", "--show-error", "--max-time", "50", "--noproxy", "*", self.version]);
+        if let Some(authority) = &self.authority {
+            command.arg("--cacert").arg(authority);
+        }
         command.args(arguments).kill_on_drop(true);
         command
     }
 
     /// What it prints until it ends.
-    async fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         let output = within("curl to end", self.command(arguments).output()).await.unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "curl {arguments:?}: {}: {errors}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
 
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.run(arguments).await).unwrap()
     }
 
     /// Lines, as they come.
-    fn follow(&self, arguments: &[&str]) -> Script {
+    pub(crate) fn follow(&self, arguments: &[&str]) -> Script {
         Script::start(self.command(&[&["--no-buffer"], arguments].concat()))
     }
 }

@@ -2,12 +2,18 @@
 
 #![cfg(test)]
 
+mod access_log;
+mod activation;
 mod chaos;
 mod chromium;
 mod clients;
 mod curl;
+mod draining;
 mod eventsource;
 mod httpx_sse;
 mod memory;
 mod program;
+mod proxies;
 mod support;
+mod tls;
+mod tokens;

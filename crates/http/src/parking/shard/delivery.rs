@@ -1,13 +1,14 @@
 //! New events, to the entries that are live.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use tidings_hub::Recent;
 use tidings_protocol::{Cursor, Sequence};
 
-use super::{BATCH, Sent, Shard, offer};
-use crate::defaults;
+use super::{BATCH, Sent, Shard, TIMED, offer};
 use crate::parking::chunk::{Chunk, Cut};
 use crate::parking::group::{Shape, narrow};
 use crate::parking::page::PagePart;
@@ -60,7 +61,7 @@ impl Shard {
                 Shape::Stream { frames, .. } => {
                     let chunk = Chunk::new(&part, &interest.selection, frames);
                     if !chunk.bytes.is_empty() {
-                        let served = self.deliver_chunk(number, start, &chunk);
+                        let served = self.deliver_chunk(number, start, &chunk, &interest.shape);
                         // What a slow socket left is counted with it.
                         let counts = self.counts.of(&interest.shape);
                         counts.count(chunk.events() * served, chunk.bytes.len() * served);
@@ -78,7 +79,7 @@ impl Shard {
     }
 
     /// Sends a chunk to the members of a group that are live, and says how many those are.
-    fn deliver_chunk(&mut self, number: u32, start: Sequence, chunk: &Chunk) -> usize {
+    fn deliver_chunk(&mut self, number: u32, start: Sequence, chunk: &Chunk, shape: &Shape) -> usize {
         let mut targets = std::mem::take(&mut self.targets);
         targets.clear();
         for &index in &self.groups.get(number).members {
@@ -96,10 +97,15 @@ impl Shard {
                 _ => {}
             }
         }
-        if !self.send_together(&targets, chunk) {
-            for &index in &targets {
-                let sent = offer(&self.entries[index as usize].socket, &chunk.bytes);
-                self.after_send(index, chunk, sent);
+        if self.send_together(&targets, chunk) {
+            self.counts.of(shape).time(chunk.oldest(), chunk.events() * targets.len());
+        } else {
+            for some in targets.chunks(TIMED) {
+                for &index in some {
+                    let sent = offer(&self.entries[index as usize].socket, &chunk.bytes);
+                    self.after_send(index, chunk, sent);
+                }
+                self.counts.of(shape).time(chunk.oldest(), chunk.events() * some.len());
             }
         }
         let served = targets.len();
@@ -146,7 +152,8 @@ impl Shard {
     }
 
     fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, response: &Bytes) {
-        let mut served = 0;
+        let (mut served, mut timed) = (0, 0);
+        let events = page.pull.entries.len();
         let mut place = self.groups.get(number).members.len();
         while place > 0 {
             place -= 1;
@@ -161,8 +168,13 @@ impl Shard {
             }
             served += 1;
             self.answer(index, page, response);
+            if served - timed == TIMED {
+                self.counts.long_poll.time(page.pull.oldest(), events * TIMED);
+                timed = served;
+            }
         }
-        self.counts.long_poll.count(page.pull.entries.len() * served, response.len() * served);
+        self.counts.long_poll.time(page.pull.oldest(), events * (served - timed));
+        self.counts.long_poll.count(events * served, response.len() * served);
     }
 
     /// Sends a poll its answer, a page as a response.
@@ -172,10 +184,11 @@ impl Shard {
         if !page.pull.ended && page.pull.gap.is_none() {
             entry.told = page.next;
         }
-        match offer(&entry.socket, response) {
+        self.told(index, StatusCode::OK, response.len());
+        match offer(&self.entries[index as usize].socket, response) {
             Sent::All => self.finish(index),
             Sent::Some(sent) => {
-                entry.pending = Some(Box::new(Pending::Bytes(response.clone(), sent)));
+                self.entries[index as usize].pending = Some(Box::new(Pending::Bytes(response.clone(), sent)));
                 self.block(index);
             }
             Sent::Failed => self.close(index),
@@ -217,9 +230,9 @@ impl Shard {
         self.resume(index);
     }
 
-    /// Ends an entry because the hub does: a poll is answered with what it has, and a stream is told when to
-    /// come back.
-    pub(super) fn dismiss(&mut self, index: u32) {
+    /// Ends an entry because the hub does, or its token: a poll is answered with what it has, and a stream is told when to
+    /// come back, at a random moment within `retry`.
+    pub(super) fn dismiss(&mut self, index: u32, retry: Duration) {
         let entry = &self.entries[index as usize];
         match entry.state {
             State::Ending => return,
@@ -232,7 +245,7 @@ impl Shard {
         };
         // What was begun is finished first, so that the end falls between two events.
         let mut bytes = entry.unsent(frames);
-        frames.farewell(defaults::DRAIN_RETRY, &mut bytes);
+        frames.farewell(retry, &mut bytes);
         self.entries[index as usize].state = State::Ending;
         self.say(index, bytes);
     }

@@ -4,10 +4,9 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 
 use super::Shard;
-use crate::defaults;
 use crate::parking::group::Shape;
 use crate::parking::lot::Returned;
-use crate::parking::parked::State;
+use crate::parking::parked::{Key, State};
 use crate::parking::template::REQUEST_BYTES;
 use crate::parking::wheel::ticks;
 
@@ -24,7 +23,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         entry.state = State::Idle;
         entry.blocked = None;
-        entry.since = self.now.saturating_add(ticks(defaults::IDLE_TIMEOUT));
+        entry.since = self.now.saturating_add(ticks(self.face.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
         self.mailbox.count(&interest.selection, false);
         self.counts.of(&interest.shape).leave();
@@ -63,7 +62,13 @@ impl Shard {
         // The present tick has begun already, and does not count.
         entry.since = self.now.saturating_add(template.wait).saturating_add(1);
         self.mailbox.count(&group.interest.selection, true);
-        self.counts.of(&group.interest.shape).arrive();
+        let counts = self.counts.of(&group.interest.shape);
+        counts.arrive();
+        counts.reconnect();
+        self.counts.answers.inc();
+        if let Some(line) = self.lines.get_mut(&Key { index, generation: entry.generation }) {
+            line.again(cursor);
+        }
         self.schedule_if_sooner(index);
         self.resume(index);
     }
@@ -73,9 +78,11 @@ impl Shard {
         let key = self.key(index);
         let mut unread = self.unread.remove(&key).unwrap_or_default().to_vec();
         unread.extend_from_slice(request);
-        let entry = self.remove(index);
+        let (entry, permit) = self.remove(index);
         // What fails here fails again, and is noticed, when the connection is used.
         let _ = rustix::event::epoll::delete(&self.epoll, &entry.socket);
-        drop(self.returned.send(Returned::Open(entry.socket, unread.into())));
+        if let Some(permit) = permit {
+            drop(self.returned.send(Returned { socket: entry.socket, unread: unread.into(), permit }));
+        }
     }
 }

@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use super::wire::Socket;
 use super::{Block, within};
 
 /// A connection that speaks HTTP/2 from its first byte.
@@ -29,7 +30,10 @@ pub(crate) struct H2Stream {
 
 impl H2 {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let socket = within(TcpStream::connect(address)).await.unwrap();
+        Self::over(within(TcpStream::connect(address)).await.unwrap()).await
+    }
+
+    pub(crate) async fn over(socket: impl Socket + 'static) -> Self {
         let (sender, connection) =
             within(handshake(TokioExecutor::new(), TokioIo::new(socket))).await.unwrap();
         Self { sender, connection: tokio::spawn(connection) }

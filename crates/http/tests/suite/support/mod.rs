@@ -2,17 +2,20 @@
 
 mod answer;
 mod block;
+mod certificates;
 mod faulty;
 mod h2;
 mod request;
 mod running;
 mod stream;
+pub(crate) mod tokens;
 mod wire;
 
 use std::time::Duration;
 
 pub(crate) use answer::{Answer, Head};
 pub(crate) use block::Block;
+pub(crate) use certificates::{Authority, Pair};
 pub(crate) use faulty::FaultyLog;
 pub(crate) use h2::H2;
 pub(crate) use request::Request;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tidings_http::{Face, HttpConfig, Server};
+use tidings_http::{Auth, Cleartext, Face, HttpConfig, Server, Tls};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
 use tidings_protocol::Page;
@@ -19,6 +19,7 @@ pub(crate) struct Setup {
     pub(crate) hub: HubConfig,
     pub(crate) http: HttpConfig,
     pub(crate) retention: Retention,
+    pub(crate) tls: Option<(Tls, Cleartext)>,
 }
 
 /// A hub that is served on a port of its own.
@@ -34,7 +35,12 @@ pub(crate) struct Running {
 
 impl Setup {
     pub(crate) fn new() -> Self {
-        Self { hub: HubConfig::default(), http: HttpConfig::default(), retention: Retention::default() }
+        Self {
+            hub: HubConfig::default(),
+            http: HttpConfig::default(),
+            retention: Retention::default(),
+            tls: None,
+        }
     }
 
     /// A log of not much more than so many events without data to speak of.
@@ -64,8 +70,17 @@ impl Setup {
 
     /// Serves a hub that exists.
     pub(crate) async fn start_over(self, hub: Hub) -> Running {
+        self.start_with(hub, Auth::open()).await
+    }
+
+    /// Serves a hub that exists to whoever may use it.
+    pub(crate) async fn start_with(self, hub: Hub, auth: Auth) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::new(Face::new(hub.clone(), self.http), listener);
+        let face = Face::new(hub.clone(), self.http).with_auth(auth);
+        let mut server = Server::new(face, [listener]);
+        if let Some((tls, cleartext)) = self.tls {
+            server = server.tls(tls, cleartext);
+        }
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(async { drop(stopped.await) }));

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Answer, Head, Request, within};
@@ -8,9 +8,14 @@ use super::{Answer, Head, Request, within};
 /// A connection, byte by byte.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     buffer: Vec<u8>,
 }
+
+/// A socket, or what is encrypted over one.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Socket for T {}
 
 // === impl Wire ===
 
@@ -28,7 +33,11 @@ impl Wire {
 
     fn new(socket: TcpStream) -> Self {
         socket.set_nodelay(true).unwrap();
-        Self { socket, buffer: Vec::new() }
+        Self::over(socket)
+    }
+
+    pub(crate) fn over(socket: impl Socket + 'static) -> Self {
+        Self { socket: Box::new(socket), buffer: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -49,3 +49,37 @@ fn a_write_that_fails_ends_all_writing() {
     drop(log);
     assert_eq!(data(&read(&bench.open().unwrap())), ["0", "1", "2"]);
 }
+
+#[test]
+fn who_publishes_alone_soon_writes_for_itself() {
+    let bench = Bench::new(64 << 10);
+    let log = bench.open().unwrap();
+    fill(&log, 200);
+    let own = std::thread::current().id();
+    assert!(bench.disk.syncs().contains(&own), "every sync was the writer's");
+    drop(log);
+    let again = bench.on(bench.disk.after_power_cut(&mut fastrand::Rng::with_seed(1)));
+    let log = again.open().unwrap();
+    let expected: Vec<_> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(data(&read(&log)), expected);
+}
+
+#[test]
+fn who_writes_for_itself_is_told_of_a_failed_sync() {
+    let bench = Bench::new(64 << 10);
+    let log = bench.open().unwrap();
+    let own = std::thread::current().id();
+    let alone = (0..200).any(|_| {
+        fill(&log, 1);
+        bench.disk.syncs().last() == Some(&own)
+    });
+    assert!(alone, "every sync was the writer's");
+    let before = log.bounds().latest;
+    bench.disk.set_fault(Some(Fault::Sync));
+    let failed = append(&log, one("a", "lost")).unwrap_err();
+    assert!(matches!(failed, AppendError::Unavailable(_)), "{failed}");
+    bench.disk.set_fault(None);
+    assert_eq!(append(&log, one("a", "later")), Err(failed));
+    assert_eq!(log.bounds().latest, before);
+    assert!(runtime().block_on(log.close()).is_err());
+}

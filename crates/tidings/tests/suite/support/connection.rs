@@ -8,8 +8,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+
+use super::Authority;
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
@@ -45,6 +49,28 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr, version: Version) -> Result<Self, Failure> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
+        Self::over(socket, address, version).await
+    }
+
+    /// A connection over TLS, to a hub with a certificate of this authority.
+    pub(crate) async fn open_tls(
+        address: SocketAddr,
+        version: Version,
+        authority: &Authority,
+    ) -> Result<Self, Failure> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let protocol = if version == Version::Http2 { "h2" } else { "http/1.1" };
+        let connector = authority.connector(protocol);
+        let stream = connector.connect(ServerName::try_from("localhost")?, socket).await?;
+        Self::over(stream, address, version).await
+    }
+
+    async fn over(
+        socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        address: SocketAddr,
+        version: Version,
+    ) -> Result<Self, Failure> {
         let io = TokioIo::new(socket);
         let mut driver = JoinSet::new();
         // The driver's error is the requester's as well.

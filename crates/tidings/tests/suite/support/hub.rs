@@ -12,12 +12,13 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{Answer, Connection, Version, within};
+use super::{Answer, Authority, Connection, Version, within};
 
 /// A hub as a process of its own, in a folder of its own. Dropping it kills it.
 pub(crate) struct Hub {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    scheme: String,
     address: SocketAddr,
     room: TempDir,
     running: Option<Running>,
@@ -34,7 +35,7 @@ pub(crate) struct Published {
     pub(crate) id: String,
 }
 
-const ANNOUNCEMENT: &str = "tidings listening on http://";
+const ANNOUNCEMENT: &str = "tidings listening on ";
 
 // === impl Hub ===
 
@@ -54,13 +55,32 @@ impl Hub {
         Self::start(&format!("127.0.0.1:{}", quiet_port()), "disk:data", arguments, &[]).await
     }
 
+    /// A hub with the certificate `hub.pem` and its key `hub.key` in its folder.
+    pub(crate) async fn over_tls(authority: &Authority, arguments: &[&str]) -> Self {
+        let room = room();
+        authority.issue(room.path(), "first");
+        let tls = ["--tls-certificate", "hub.pem", "--tls-key", "hub.key"];
+        Self::start_in(room, "127.0.0.1:0", "memory:", &[&tls, arguments].concat(), &[]).await
+    }
+
     async fn start(listen: &str, log: &str, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_in(room(), listen, log, more, variables).await
+    }
+
+    async fn start_in(
+        room: TempDir,
+        listen: &str,
+        log: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let fixed = ["serve", "--listen", listen, "--log", log];
         let mut hub = Self {
             arguments: fixed.iter().chain(more).map(ToString::to_string).collect(),
             variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            scheme: String::new(),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
-            room: room(),
+            room,
             running: None,
         };
         hub.start_again().await;
@@ -77,8 +97,11 @@ impl Hub {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         within("the hub to say where it listens", out.read_line(&mut line)).await.unwrap();
-        let address = line.strip_prefix(ANNOUNCEMENT).and_then(|rest| rest.strip_suffix('\n'));
-        let Some(address) = address else { panic!("the hub said {line:?} instead of where it listens") };
+        let url = line.strip_prefix(ANNOUNCEMENT).and_then(|rest| rest.strip_suffix('\n'));
+        let Some((scheme, address)) = url.and_then(|url| url.split_once("://")) else {
+            panic!("the hub said {line:?} instead of where it listens")
+        };
+        self.scheme = scheme.into();
         self.address = address.parse().unwrap();
         self.running = Some(Running { child, out });
     }
@@ -93,7 +116,7 @@ impl Hub {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     pub(crate) fn process(&self) -> Pid {
@@ -143,6 +166,13 @@ impl Hub {
         within("an answer", answered).await.unwrap()
     }
 
+    /// The number on a line of `GET /metrics`; 0 where there is no such line.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").await.text();
+        let lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        lines.filter(|(own, _)| *own == name).map(|(_, value)| value.parse().unwrap()).next().unwrap_or(0)
+    }
+
     /// Publishes text to `/topics/…`.
     pub(crate) async fn publish(&self, path: &str, data: impl Into<Bytes>) -> Published {
         self.publish_as("text/plain", path, data).await
@@ -184,7 +214,7 @@ pub(crate) fn error_file(folder: &Path) -> File {
 
 /// A free port that the system gives to nobody who asks for any port, so that a hub finds it free again when it
 /// is started again.
-fn quiet_port() -> u16 {
+pub(crate) fn quiet_port() -> u16 {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let end = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768);
     (0..100)

@@ -10,7 +10,9 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// A program of the system, by any of its names.
 pub(crate) fn program(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where servers are, and not every user's path leads.
     let found = std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
         .find(|file| file.is_file());
     if found.is_none() {

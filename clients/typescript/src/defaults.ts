@@ -1,0 +1,51 @@
+// Every number that decides how the client waits, retries and bounds what it holds, in one place. Times are in
+// milliseconds. Where the Rust client has the same number, it is the same.
+
+/** The interval of heartbeats that streams are asked for. */
+export const HEARTBEAT = 15_000;
+/** After how many heartbeat intervals without a byte a stream counts as dead. */
+export const SILENT_HEARTBEATS = 2.5;
+/** How long the first byte of a stream may take before the next transport is tried. The hub sends its first block
+ * at once; where it does not come, something on the way holds it back. */
+export const FIRST_BYTE = 5_000;
+/** How many failures in a row, of a kind that the transport may be to blame for, end the use of streams. */
+export const STREAM_FAILURES = 3;
+/** How many such failures in a row end the use of polls. */
+export const POLL_FAILURES = 2;
+/** How long after it was given up the first transport is tried again. */
+export const CLIMB_AFTER = 300_000;
+/** A stream that is still heard of after this time counts as a success; one that delivers an event does at once. */
+export const SETTLED = 5_000;
+
+/** How long a long poll asks the hub to wait. Below the 30 s after which common proxies give up. */
+export const LONG_POLL_WAIT = 25_000;
+/** How long the client rests between two short polls that found nothing more. */
+export const POLL_INTERVAL = 5_000;
+/** How long it rests after a long poll that came back empty without having waited, as from a hub that shuts down. */
+export const EMPTY_POLL_PAUSE = 1_000;
+/** How long a poll's answer may take beyond what it asked the hub to wait, and its body pause. */
+export const POLL_GRACE = 10_000;
+
+/** The longest first delay before a reconnect; each further one may be twice as long. The hub's `retry:` takes its
+ * place. */
+export const BACKOFF_BASE = 1_000;
+/** The longest delay before a reconnect that the hub did not ask for itself. */
+export const BACKOFF_CAP = 30_000;
+/** The smallest base that a hub's `retry:` can set, so that `retry: 0` does not mean a busy loop. */
+export const RETRY_FLOOR = 100;
+/** The longest delay that a hub's `retry:` or `Retry-After` can ask for. */
+export const RETRY_CEILING = 3_600_000;
+
+/** How long the answer to a publish may take, and how many bytes in a millisecond an upload may be as slow as. */
+export const PUBLISH_TIMEOUT = 30_000;
+export const SLOWEST_UPLOAD = 32;
+/** How long a publish is tried again before it is given up. */
+export const PUBLISH_RETRY = 60_000;
+
+/** The largest event that is taken, in characters as it arrives. */
+export const EVENT_SIZE = 32 << 20;
+/** The largest answer to a publish, and the largest problem, that is read. */
+export const ANSWER_SIZE = 1 << 20;
+/** How many events, and characters of them, wait for a consumer before the client stops reading. */
+export const BUFFER_EVENTS = 1_000;
+export const BUFFER_SIZE = 1 << 20;

@@ -1,0 +1,69 @@
+/** What an error is about:
+ *
+ * - `unreachable`: no answer came at all; a browser does not say whether the network, the hub or CORS is behind it.
+ * - `broken`: the connection broke before the answer was complete.
+ * - `ended`: the hub ended the stream, as it does when it shuts down.
+ * - `late`: no answer came in time.
+ * - `stalled`: a stream did not begin in time; something on the way may hold it back.
+ * - `silent`: an open stream was silent for so long that it counts as dead.
+ * - `unavailable`: the hub says that it cannot answer now.
+ * - `refused`: the hub refuses the request or the token.
+ * - `token`: no token could be had.
+ * - `unexpected`: the answer is not one that a hub gives; a captive portal or a wrong address may be behind it.
+ * - `malformed`: the answer is that of a hub, but cannot be read.
+ * - `store`: the cursor store failed.
+ */
+export type ErrorKind =
+  | "unreachable"
+  | "broken"
+  | "ended"
+  | "late"
+  | "stalled"
+  | "silent"
+  | "unavailable"
+  | "refused"
+  | "token"
+  | "unexpected"
+  | "malformed"
+  | "store";
+
+/** What a hub says of an error (RFC 9457). */
+export interface Problem {
+  type?: string;
+  title?: string;
+  status?: number;
+  detail?: string;
+}
+
+/** Why something came to nothing, in a form that a page can show and a program can tell apart. */
+export class TidingsError extends Error {
+  override name = "TidingsError";
+  readonly kind: ErrorKind;
+  /** The HTTP status, where there was an answer. */
+  declare readonly status?: number;
+  /** What the hub said of it. */
+  declare readonly problem?: Problem;
+  /** How long the hub asked to wait, in milliseconds. */
+  declare readonly retryAfter?: number;
+
+  constructor(
+    kind: ErrorKind,
+    message: string,
+    more?: { status?: number; problem?: Problem | undefined; retryAfter?: number | undefined; cause?: unknown },
+  ) {
+    super(message);
+    this.kind = kind;
+    Object.assign(this, more);
+  }
+}
+
+/** What another one's error says; Node.js keeps what happened in the cause. */
+export const wordsOf = (error: unknown): string => {
+  const { message, cause } = (error ?? {}) as { message?: string; cause?: { message?: string } };
+  return cause?.message || message || String(error);
+};
+
+/** Tells of an error that is none of the client's, as a browser tells of one in an event listener. */
+export const report = (error: unknown): void => {
+  (globalThis.reportError ?? console.error)(error);
+};

@@ -1,0 +1,147 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, ReplayPolicy, pull};
+use async_nats::jetstream::stream::Stream as JetStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tidings_engine::{EngineError, Fed, Feed};
+use tidings_log::BoxFuture;
+use tidings_protocol::{Event, Timestamp};
+use tokio::time::timeout;
+
+use crate::connection::{Connection, lost};
+use crate::limits::{CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
+use crate::message::{self, Contents};
+use crate::options::chain;
+
+/// What comes into a stream, in order: a consumer of its own, whose count of messages tells whether one is missing.
+pub(crate) struct NatsFeed {
+    connection: Arc<Connection>,
+    messages: pull::Stream,
+    /// The last message that was given, by the stream's count and by the consumer's.
+    number: u64,
+    count: u64,
+}
+
+// === impl NatsFeed ===
+
+impl NatsFeed {
+    /// Follows from after a message.
+    pub(crate) async fn begin(connection: Arc<Connection>, after: u64) -> Result<Self, EngineError> {
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
+        let consumer = consumer(&connection.stream, policy, CONSUMER).await?;
+        let messages =
+            consumer.stream().max_messages_per_batch(PULL_MESSAGES).heartbeat(HEARTBEAT).expires(PULL);
+        let messages = messages.messages().await;
+        let messages =
+            messages.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))?;
+        Ok(Self { connection, messages, number: after, count: 0 })
+    }
+
+    /// Takes one message, and adds its entries to `fed`.
+    fn take(
+        &mut self,
+        message: Result<async_nats::jetstream::Message, pull::MessagesError>,
+        fed: &mut Fed,
+    ) -> Result<(), EngineError> {
+        let message =
+            message.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))?;
+        let info =
+            message.info().map_err(|error| EngineError::away(format!("a message has no number: {error}")))?;
+        if info.consumer_sequence != self.count + 1 || info.stream_sequence <= self.number {
+            return Err(EngineError::away("messages are missing or out of order"));
+        }
+        (self.number, self.count) = (info.stream_sequence, info.consumer_sequence);
+        fed.next = message::last(self.number);
+        let time = timestamp(info.published);
+        if message.subject.as_str() == self.connection.subjects.epoch() {
+            // The one who wrote it knows already.
+            return if &message.payload[..] == self.connection.epoch.as_str().as_bytes() {
+                Ok(())
+            } else {
+                Err(EngineError::Renewed)
+            };
+        }
+        match message::read(&message.payload) {
+            Ok(contents) if self.connection.ledger().note(self.number, time, &contents) => {
+                fed.entries.extend(entries(self.number, time, contents));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(number = self.number, subject = %message.subject, %error, "passed over a message");
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_now(&mut self) -> Result<Fed, EngineError> {
+        let mut fed = Fed { entries: Vec::new(), next: message::last(self.number) };
+        let connection = Arc::clone(&self.connection);
+        let first = tokio::select! {
+            biased;
+            () = connection.lost.cancelled() => return Err(lost()),
+            first = timeout(SILENCE, self.messages.next()) => first,
+        };
+        let Ok(first) = first else { return Ok(fed) };
+        let first = first.ok_or_else(|| EngineError::away("NATS has ended the feed"))?;
+        self.take(first, &mut fed)?;
+        while fed.entries.len() < FED
+            && let Some(Some(next)) = self.messages.next().now_or_never()
+        {
+            self.take(next, &mut fed)?;
+        }
+        connection.progress.send_replace(self.number);
+        Ok(fed)
+    }
+}
+
+impl Feed for NatsFeed {
+    fn next(&mut self) -> BoxFuture<'_, Result<Fed, EngineError>> {
+        Box::pin(self.next_now())
+    }
+}
+
+/// A consumer that reads the stream once, in order, and is forgotten after `unused`.
+pub(crate) async fn consumer(
+    stream: &JetStream,
+    deliver_policy: DeliverPolicy,
+    unused: Duration,
+) -> Result<PullConsumer, EngineError> {
+    consumer_of(stream, String::new(), false, deliver_policy, unused).await
+}
+
+/// The same, of some subjects, and perhaps without bodies.
+pub(crate) async fn consumer_of(
+    stream: &JetStream,
+    filter_subject: String,
+    headers_only: bool,
+    deliver_policy: DeliverPolicy,
+    unused: Duration,
+) -> Result<PullConsumer, EngineError> {
+    let config = pull::Config {
+        deliver_policy,
+        filter_subject,
+        headers_only,
+        ack_policy: AckPolicy::None,
+        replay_policy: ReplayPolicy::Instant,
+        inactive_threshold: unused,
+        // It is of no use to anybody but who reads it now.
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    };
+    let made = stream.create_consumer(config).await;
+    made.map_err(|error| EngineError::away(format!("failed to read the stream: {}", chain(&error))))
+}
+
+/// The entries of a message.
+pub(crate) fn entries(number: u64, time: Timestamp, contents: Contents) -> impl Iterator<Item = Arc<Event>> {
+    let first = message::first(number, contents.entries.len());
+    let numbered = (first..).zip(contents.entries);
+    numbered.map(move |(sequence, (event, closing))| Arc::new(event.at(sequence, time, closing)))
+}
+
+pub(crate) fn timestamp(time: async_nats::datetime::DateTime) -> Timestamp {
+    let millis = time.unix_timestamp_nanos() / 1_000_000;
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
+}

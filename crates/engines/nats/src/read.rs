@@ -1,0 +1,82 @@
+//! Reading the past: a consumer for each block, which begins where the block does.
+
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use futures_util::StreamExt as _;
+use tidings_engine::{Block, EngineError};
+use tidings_log::ReadLimits;
+use tidings_protocol::{Sequence, Timestamp};
+
+use crate::connection::Connection;
+use crate::feed::{consumer, entries, timestamp};
+use crate::limits::{ANSWER, HEADROOM, PULL_MESSAGES};
+use crate::message;
+use crate::options::chain;
+
+pub(crate) async fn block(
+    connection: &Connection,
+    after: Sequence,
+    limits: ReadLimits,
+) -> Result<Block, EngineError> {
+    if limits.entries == 1 {
+        return one(connection, after).await;
+    }
+    let start_sequence = message::after(after).max(1);
+    let policy = DeliverPolicy::ByStartSequence { start_sequence };
+    let consumer = consumer(&connection.stream, policy, ANSWER).await?;
+    let away = |error: &(dyn std::error::Error + 'static)| {
+        EngineError::away(format!("failed to read the stream: {}", chain(error)))
+    };
+    // A message that is larger than what is asked for would never be sent.
+    let bytes = limits.bytes.max(connection.body_limit() + HEADROOM);
+    let fetch = consumer.fetch().max_messages(limits.entries.min(PULL_MESSAGES)).max_bytes(bytes);
+    let mut messages = fetch.messages().await.map_err(|error| away(&error))?;
+    let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after };
+    while let Some(message) = messages.next().await {
+        let message = message.map_err(EngineError::away)?;
+        let info = message.info().map_err(EngineError::away)?;
+        block.add(connection, info.stream_sequence, timestamp(info.published), &message.payload, after);
+    }
+    let gone = format!(
+        "$JS.API.CONSUMER.DELETE.{}.{}",
+        consumer.cached_info().stream_name,
+        consumer.cached_info().name
+    );
+    // It would be forgotten anyway, somewhat later.
+    drop(connection.client.publish(gone, bytes::Bytes::new()).await);
+    Ok(block)
+}
+
+/// The first message that has an entry after a place.
+async fn one(connection: &Connection, after: Sequence) -> Result<Block, EngineError> {
+    let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after };
+    let mut number = message::after(after).max(1);
+    while block.entries.is_empty() {
+        let wanted = connection.stream.raw_message_builder().sequence(number);
+        match wanted.next_by_subject(connection.subjects.all()).send().await {
+            Ok(found) => {
+                block.add(connection, found.sequence, timestamp(found.time), &found.payload, after);
+                number = found.sequence + 1;
+            }
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
+            Err(error) => return Err(EngineError::away(chain(&error))),
+        }
+    }
+    Ok(block)
+}
+
+trait Add {
+    fn add(&mut self, connection: &Connection, number: u64, time: Timestamp, body: &[u8], after: Sequence);
+}
+
+impl Add for Block {
+    /// Adds what a message has after a place, where it counts.
+    fn add(&mut self, connection: &Connection, number: u64, time: Timestamp, body: &[u8], after: Sequence) {
+        if let Ok(contents) = message::read(body)
+            && connection.ledger().void(number, &contents).is_none()
+        {
+            self.entries.extend(entries(number, time, contents).filter(|entry| entry.sequence > after));
+        }
+        self.next = self.next.max(message::last(number));
+    }
+}

@@ -1,0 +1,4 @@
+//! The log in NATS, with real servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod conformance;

@@ -1,0 +1,152 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, Value, cmd};
+use tidings_engine::EngineError;
+use tidings_protocol::Epoch;
+
+use crate::limits::{ANSWER, CONNECT, ENTRIES, REPLY_BYTES};
+use crate::options::Options;
+
+/// The connections to one master: one for what is written, one for what is read, and one for the reader that is held.
+/// None of them connects again by itself, as whoever does looks first whether the log is still the same.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) writes: MultiplexedConnection,
+    pub(crate) reads: MultiplexedConnection,
+    pub(crate) epoch: Epoch,
+    pub(crate) secret: [u8; 16],
+    /// What this hub has seen or was told of.
+    seen: AtomicU64,
+    /// The size of the largest entry, in bytes, as far as is known.
+    largest: AtomicU64,
+}
+
+/// The keys of a log.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) log: String,
+    pub(crate) meta: String,
+    pub(crate) topics: String,
+    prefix: String,
+}
+
+// === impl Keys ===
+
+impl Keys {
+    /// The braces put all of them into one slot, also where there is a cluster.
+    pub(crate) fn new(name: &str) -> Self {
+        let prefix = format!("{{{name}}}:");
+        let key = |what: &str| format!("{prefix}{what}");
+        Self { log: key("log"), meta: key("meta"), topics: key("topics"), prefix }
+    }
+
+    /// The key of an idempotent batch.
+    pub(crate) fn batch(&self, fingerprint: u128) -> String {
+        format!("{}key:{fingerprint:032x}", self.prefix)
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn new(
+        (writes, reads): (MultiplexedConnection, MultiplexedConnection),
+        epoch: Epoch,
+        secret: [u8; 16],
+        largest: u64,
+    ) -> Self {
+        Self { writes, reads, epoch, secret, seen: AtomicU64::new(0), largest: AtomicU64::new(largest) }
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_seen(&self, sequence: u64) {
+        self.seen.fetch_max(sequence, Ordering::AcqRel);
+    }
+
+    pub(crate) fn note_size(&self, bytes: usize) {
+        self.largest.fetch_max(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many entries may be asked for at once, so that what comes has a bound in bytes.
+    pub(crate) fn count(&self) -> u64 {
+        (REPLY_BYTES / self.largest.load(Ordering::Relaxed).max(1)).clamp(1, ENTRIES)
+    }
+}
+
+/// Finds the master and connects to it. Says where it is.
+pub(crate) async fn master(options: &Options) -> Result<(Client, String), EngineError> {
+    let mut reason = EngineError::away("there is no host");
+    for (host, port) in &options.hosts {
+        let found = match &options.sentinel {
+            Some(name) => ask_sentinel(options, host, *port, name).await,
+            None => Ok((host.clone(), *port)),
+        };
+        let result = match found {
+            Ok((host, port)) => check(options, &host, port).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(found) => return Ok(found),
+            // What no other host may know better is said in the end.
+            Err(error) => {
+                if !matches!(reason, EngineError::Refused { .. }) {
+                    reason = error;
+                }
+            }
+        }
+    }
+    Err(reason)
+}
+
+async fn check(options: &Options, host: &str, port: u16) -> Result<(Client, String), EngineError> {
+    let client = options.client(host, port)?;
+    let place = format!("{host}:{port}");
+    let failed = |error: &RedisError| because(&format!("failed to connect to {place}"), error);
+    let mut connection = connect(&client).await.map_err(|error| failed(&error))?;
+    let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await.map_err(|error| failed(&error))?;
+    match role.first() {
+        Some(Value::BulkString(role)) if role == b"master" => Ok((client, place)),
+        _ => Err(EngineError::away(format!("{place} is a replica, and no master was found"))),
+    }
+}
+
+async fn ask_sentinel(
+    options: &Options,
+    host: &str,
+    port: u16,
+    name: &str,
+) -> Result<(String, u16), EngineError> {
+    let failed = |error: &RedisError| because(&format!("failed to ask the sentinel {host}:{port}"), error);
+    let client = options.sentinel(host, port)?;
+    let mut connection = connect(&client).await.map_err(|error| failed(&error))?;
+    let ask = cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).to_owned();
+    let found: Option<(String, u16)> =
+        ask.query_async(&mut connection).await.map_err(|error| failed(&error))?;
+    found.ok_or_else(|| EngineError::away(format!("the sentinel {host}:{port} knows no master of that name")))
+}
+
+/// A connection whose commands have to be answered in time.
+pub(crate) async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// A connection whose commands may be held by Redis, so that the client waits for them as long as they take.
+pub(crate) async fn connect_to_follow(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// What an error of the client means. Its texts hold no password.
+pub(crate) fn because(what: &str, error: &RedisError) -> EngineError {
+    let reason = format!("{what}: {error}");
+    let refused = error.kind() == redis::ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "WRONGTYPE"));
+    if refused { EngineError::refused(reason) } else { EngineError::away(reason) }
+}

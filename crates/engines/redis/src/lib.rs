@@ -1,0 +1,357 @@
+//! The log of Tidings, kept by Redis Streams: one stream, which any number of hubs share.
+//!
+//! `docs/engines.md` says what it promises. Everything that changes the log is a script, which Redis runs in one step:
+//! `append.lua` counts the sequence, adds the entries, and looks up idempotency keys and ended topics; `tidy.lua` does
+//! what retention says; `renew.lua` gives the log a new epoch where a failover or a restart has lost some of it.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `{NAME}:log` | the stream; the id of an entry is `<sequence>-0` |
+//! | `{NAME}:meta` | epoch, latest and earliest sequence, time and size of the log |
+//! | `{NAME}:topics` | of each topic its latest entry, its time, and whether the topic has ended |
+//! | `{NAME}:key:…` | what was answered to an idempotent batch, until its window has passed |
+#![forbid(unsafe_code)]
+
+mod connection;
+mod entry;
+mod feed;
+mod limits;
+mod options;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, Script, Value, cmd, pipe};
+use tidings_engine::{
+    Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
+};
+use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits, TopicInfo};
+use tidings_protocol::{Epoch, Sequence, Timestamp, Topic};
+
+use crate::connection::{Connection, Keys, because};
+use crate::entry::{Entry, entries};
+use crate::feed::RedisFeed;
+use crate::options::Options;
+
+/// A stream of Redis as the engine of a log.
+pub struct Redis {
+    options: Options,
+    config: EngineConfig,
+    keys: Keys,
+    scripts: Scripts,
+    connection: Mutex<Option<Arc<Connection>>>,
+}
+
+struct Scripts {
+    open: Script,
+    append: Script,
+    tidy: Script,
+    renew: Script,
+}
+
+/// What there is of a log.
+struct Found {
+    epoch: Epoch,
+    secret: [u8; 16],
+    latest: Sequence,
+    earliest: Sequence,
+    largest: u64,
+}
+
+// === impl Redis ===
+
+impl Redis {
+    /// The log at an address, `redis://HOST:PORT/NAME`, or `rediss://…`. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// [`InvalidAddress`] says what is wrong with it.
+    pub fn new(address: Address, config: EngineConfig) -> Result<Self, InvalidAddress> {
+        let options = Options::new(address)?;
+        let scripts = Scripts {
+            open: Script::new(include_str!("scripts/open.lua")),
+            append: Script::new(include_str!("scripts/append.lua")),
+            tidy: Script::new(include_str!("scripts/tidy.lua")),
+            renew: Script::new(include_str!("scripts/renew.lua")),
+        };
+        let keys = Keys::new(&options.name);
+        Ok(Self { options, config, keys, scripts, connection: Mutex::default() })
+    }
+
+    fn connection(&self) -> Result<Arc<Connection>, EngineError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        connection.ok_or_else(|| EngineError::away("there is no connection"))
+    }
+
+    fn set(&self, connection: Option<Arc<Connection>>) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+
+    async fn attach_now(&self, seen: Option<&Seen>) -> Result<Attached, EngineError> {
+        self.set(None);
+        let (client, place) = connection::master(&self.options).await?;
+        let failed = |error: RedisError| because(&format!("failed to connect to {place}"), &error);
+        let mut writes = connection::connect(&client).await.map_err(failed)?;
+        let mut reads = connection::connect(&client).await.map_err(failed)?;
+        let held = connection::connect_to_follow(&client).await.map_err(failed)?;
+        if seen.is_none() {
+            check_settings(&mut writes).await?;
+        }
+        let mut found = self.find(&mut writes).await?;
+        let mut same = seen.filter(|seen| seen.cursor.epoch == found.epoch);
+        if let Some(seen) = same
+            && !self.holds(&mut writes, &found, seen).await?
+        {
+            self.renew(&mut writes, found.epoch).await?;
+            found = self.find(&mut writes).await?;
+            same = None;
+        }
+        let topics = if same.is_some() { Vec::new() } else { self.topics(&mut reads).await? };
+        let after = same.map_or(found.latest, |seen| seen.cursor.sequence);
+        let connection = Connection::new((writes, reads), found.epoch, found.secret, found.largest);
+        connection.note_seen(after);
+        let connection = Arc::new(connection);
+        self.set(Some(Arc::clone(&connection)));
+        let bounds = Bounds { epoch: found.epoch, earliest: found.earliest, latest: after };
+        let log = self.keys.log.clone();
+        Ok(Attached { bounds, topics, feed: Box::new(RedisFeed { held, connection, log, after }) })
+    }
+
+    /// What there is of the log, which begins where there is none.
+    async fn find(&self, writes: &mut MultiplexedConnection) -> Result<Found, EngineError> {
+        let mut random = [0; 24];
+        getrandom::fill(&mut random)
+            .map_err(|error| EngineError::away(format!("no random numbers: {error}")))?;
+        let (secret, epoch) = random.split_at(16);
+        let mut call = self.scripts.open.key(&self.keys.log);
+        call.key(&self.keys.meta).key(&self.keys.topics).arg(new_epoch(epoch).as_str());
+        call.arg(secret.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let found = call.invoke_async::<Value>(writes).await;
+        let found = found.map_err(|error| because("failed to open the log", &error))?;
+        let foreign = || {
+            EngineError::refused(format!(
+                "there are keys of somebody else under `{{{}}}`; name the log otherwise",
+                self.options.name
+            ))
+        };
+        let Value::Array(fields) = found else { return Err(foreign()) };
+        let text = |place: usize| match fields.get(place) {
+            Some(Value::BulkString(text)) => std::str::from_utf8(text).map_err(|_| foreign()),
+            _ => Err(foreign()),
+        };
+        if text(0)? != "1" {
+            return Err(EngineError::refused("the log is of a newer version of Tidings"));
+        }
+        let number = |place: usize| text(place)?.parse::<u64>().map_err(|_| foreign());
+        let secret = u128::from_str_radix(text(2)?, 16).map_err(|_| foreign())?;
+        Ok(Found {
+            epoch: text(1)?.parse().map_err(|_| foreign())?,
+            secret: secret.to_be_bytes(),
+            latest: number(3)?,
+            earliest: number(4)?,
+            largest: number(5)?,
+        })
+    }
+
+    /// Whether the log still has what was followed.
+    async fn holds(
+        &self,
+        writes: &mut MultiplexedConnection,
+        found: &Found,
+        seen: &Seen,
+    ) -> Result<bool, EngineError> {
+        if found.latest < seen.cursor.sequence {
+            return Ok(false);
+        }
+        let Some(entry) = seen.entry.as_ref().filter(|entry| entry.sequence >= found.earliest) else {
+            return Ok(true);
+        };
+        let id = format!("{}-0", entry.sequence);
+        let range = cmd("XRANGE").arg(&self.keys.log).arg(&id).arg(&id).query_async::<Value>(writes).await;
+        let range = entries(range.map_err(|error| because("failed to look for the last event", &error))?)?;
+        let own = range.into_iter().next().map(|(_, own, _)| own);
+        Ok(own == Some(Entry::Event(Arc::clone(entry))))
+    }
+
+    async fn renew(&self, writes: &mut MultiplexedConnection, lost: Epoch) -> Result<(), EngineError> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| EngineError::away(format!("no random numbers: {error}")))?;
+        let mut call = self.scripts.renew.key(&self.keys.log);
+        call.key(&self.keys.meta).key(&self.keys.topics);
+        call.arg(lost.as_str()).arg(new_epoch(&random).as_str());
+        let renewed = call.invoke_async::<Value>(writes).await;
+        renewed.map(drop).map_err(|error| because("failed to give the log a new epoch", &error))
+    }
+
+    async fn topics(&self, reads: &mut MultiplexedConnection) -> Result<Vec<TopicInfo>, EngineError> {
+        let mut infos = Vec::new();
+        let mut place = 0_u64;
+        loop {
+            let mut scan = cmd("HSCAN");
+            scan.arg(&self.keys.topics).arg(place).arg("COUNT").arg(limits::TOPICS);
+            let scanned = scan.query_async::<(u64, Vec<(String, String)>)>(reads).await;
+            let (next, found) = scanned.map_err(|error| because("failed to read the topics", &error))?;
+            infos.extend(found.iter().filter_map(|(topic, info)| topic_info(topic, info)));
+            place = next;
+            if place == 0 {
+                return Ok(infos);
+            }
+        }
+    }
+
+    async fn read_now(&self, after: Sequence, limits: ReadLimits) -> Result<Block, EngineError> {
+        let connection = self.connection()?;
+        let mut reads = connection.reads.clone();
+        let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after };
+        let mut bytes = 0;
+        while block.entries.len() < limits.entries && bytes < limits.bytes {
+            let count = connection.count().min((limits.entries - block.entries.len()) as u64);
+            let mut both = pipe();
+            both.atomic().cmd("HGET").arg(&self.keys.meta).arg("epoch");
+            both.cmd("XRANGE")
+                .arg(&self.keys.log)
+                .arg(format!("{}-0", block.next.saturating_add(1)))
+                .arg("+");
+            both.arg("COUNT").arg(count);
+            let read = both.query_async::<(Option<String>, Value)>(&mut reads).await;
+            let (epoch, range) = read.map_err(|error| because("failed to read", &error))?;
+            if epoch.as_deref() != Some(connection.epoch.as_str()) {
+                return Err(EngineError::Renewed);
+            }
+            let found = entries(range)?;
+            let is_end = (found.len() as u64) < count;
+            for (sequence, entry, size) in found {
+                connection.note_size(size);
+                bytes += size;
+                block.next = sequence;
+                if let Entry::Event(event) = entry {
+                    block.entries.push(event);
+                }
+            }
+            if is_end {
+                break;
+            }
+        }
+        Ok(block)
+    }
+
+    async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {
+        let connection = self.connection()?;
+        let mut writes = connection.writes.clone();
+        let retention = self.config.retention;
+        loop {
+            let mut call = self.scripts.tidy.key(&self.keys.log);
+            call.key(&self.keys.meta).key(&self.keys.topics);
+            call.arg(millis(retention.age)).arg(retention.bytes).arg(limits::DISCARD);
+            let tidied = call.invoke_async::<Value>(&mut writes).await;
+            let tidied = tidied.map_err(|error| because("failed to discard old events", &error))?;
+            if tidied == Value::BulkString(b"lost".to_vec()) {
+                self.renew(&mut writes, connection.epoch).await?;
+                return Err(EngineError::Renewed);
+            }
+            let Ok((epoch, earliest, more)) = redis::from_redis_value::<(String, u64, u8)>(tidied) else {
+                return Err(EngineError::away("the script answered strangely"));
+            };
+            let epoch = epoch.parse().map_err(|_| EngineError::away("the epoch is none"))?;
+            if more == 0 {
+                return Ok((epoch, earliest));
+            }
+        }
+    }
+}
+
+/// Tells the one who runs the hub what the settings of Redis mean for the log.
+async fn check_settings(writes: &mut MultiplexedConnection) -> Result<(), EngineError> {
+    let mut settings = Vec::new();
+    for name in ["maxmemory-policy", "appendonly", "appendfsync"] {
+        let answer = cmd("CONFIG").arg("GET").arg(name).query_async::<Vec<String>>(writes).await;
+        settings.push(answer.ok().and_then(|pair| pair.into_iter().nth(1)));
+    }
+    let [policy, append, sync] = settings.as_slice() else { return Ok(()) };
+    match policy.as_deref() {
+        Some(policy) if policy.starts_with("allkeys") => {
+            return Err(EngineError::refused(format!(
+                "Redis discards any key when its memory is full (maxmemory-policy {policy}), the log too; set it to noeviction"
+            )));
+        }
+        Some(policy) if policy != "noeviction" => {
+            tracing::warn!(
+                policy,
+                "Redis may discard idempotency keys when its memory is full; set maxmemory-policy to noeviction"
+            );
+        }
+        _ => {}
+    }
+    match (append.as_deref(), sync.as_deref()) {
+        (Some("yes"), Some("always")) => {}
+        (Some("yes"), Some(sync)) => tracing::warn!(
+            appendfsync = sync,
+            "Redis may lose acknowledged events when its machine fails; set appendfsync to always"
+        ),
+        (Some(_), _) => tracing::warn!(
+            "Redis may lose acknowledged events when it ends; set appendonly to yes and appendfsync to always"
+        ),
+        (None, _) => {
+            tracing::warn!(
+                "Redis does not show its settings: it is not known when acknowledged events are durable"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn topic_info(topic: &str, info: &str) -> Option<TopicInfo> {
+    let mut parts = info.split(' ');
+    Some(TopicInfo {
+        topic: Topic::new(topic).ok()?,
+        latest: parts.next()?.parse().ok()?,
+        time: Timestamp::from_millis(parts.next()?.parse().ok()?),
+        closed: parts.next()? == "1",
+    })
+}
+
+fn new_epoch(random: &[u8]) -> Epoch {
+    Epoch::from_random(random.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte)))
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("at", &self.options.shown).finish_non_exhaustive()
+    }
+}
+
+impl Engine for Redis {
+    fn name(&self) -> &'static str {
+        "Redis"
+    }
+
+    fn attach<'a>(&'a self, seen: Option<&'a Seen>) -> BoxFuture<'a, Result<Attached, EngineError>> {
+        Box::pin(self.attach_now(seen))
+    }
+
+    fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(async move {
+            let connection = self.connection()?;
+            let (script, window) = (&self.scripts.append, millis(self.config.idempotency_window).max(1));
+            write::write(&connection, script, &self.keys, window, self.options.replicas, batches).await
+        })
+    }
+
+    fn writes(&self) -> usize {
+        limits::WRITES
+    }
+
+    fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
+        Box::pin(self.read_now(after, limits))
+    }
+
+    fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {
+        Box::pin(self.tidy_now())
+    }
+}

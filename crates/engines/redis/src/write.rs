@@ -1,0 +1,105 @@
+use redis::{RedisError, Script, Value, cmd};
+use tidings_engine::{BatchResult, EngineError, encode};
+use tidings_log::{AppendError, Appended, Batch, Fingerprint, LogUnavailable};
+use tidings_protocol::{Closing, Timestamp, Topic};
+
+use crate::connection::{Connection, Keys, because};
+use crate::limits::REPLICAS;
+
+/// Appends batches by a script, and waits for replicas where that is asked for.
+pub(crate) async fn write(
+    connection: &Connection,
+    script: &Script,
+    keys: &Keys,
+    window: u64,
+    replicas: usize,
+    batches: Vec<Batch>,
+) -> Result<Vec<BatchResult>, EngineError> {
+    let count = batches.len();
+    let mut call = script.key(&keys.log);
+    call.key(&keys.meta).key(&keys.topics);
+    call.arg(connection.epoch.as_str()).arg(connection.seen()).arg(window).arg(count);
+    let mut named = Vec::with_capacity(count);
+    let mut place = 3;
+    for batch in batches {
+        named.push(batch.idempotency.as_ref().map(|idempotency| idempotency.key.clone()));
+        match Fingerprint::of(&batch, connection.secret) {
+            Some(Fingerprint { key, content }) => {
+                place += 1;
+                call.key(keys.batch(key)).arg(place).arg(format!("{content:032x}"));
+            }
+            None => {
+                call.arg(0).arg("0");
+            }
+        }
+        let entries = batch.into_entries();
+        call.arg(entries.len());
+        for (event, closing) in entries {
+            let mut bytes = Vec::new();
+            encode(&event, closing, &mut bytes);
+            connection.note_size(bytes.len());
+            call.arg(event.topic.as_str()).arg(u8::from(closing != Closing::No)).arg(bytes);
+        }
+    }
+    let mut writes = connection.writes.clone();
+    let answers = match call.invoke_async::<Value>(&mut writes).await {
+        Ok(Value::Array(answers)) if answers.len() == count => answers,
+        Ok(Value::BulkString(text)) if text == b"renewed" => return Err(EngineError::Renewed),
+        Ok(Value::BulkString(text)) if text == b"lost" => {
+            return Err(EngineError::away("events that were acknowledged are missing"));
+        }
+        Ok(_) => return Err(EngineError::away("the script answered strangely")),
+        Err(error) if is_full(&error) => {
+            let full = AppendError::Full { reason: "Redis has no memory for it".into() };
+            return Ok(vec![Err(full); count]);
+        }
+        Err(error) => return Err(because("failed to append", &error)),
+    };
+    if replicas > 0 {
+        let mut wait = cmd("WAIT");
+        wait.arg(replicas).arg(REPLICAS.as_millis() as u64);
+        let had: usize = wait
+            .query_async(&mut writes)
+            .await
+            .map_err(|error| because("failed to wait for replicas", &error))?;
+        if had < replicas {
+            let reason = format!("{had} of {replicas} replicas took the batch in time");
+            return Ok(vec![Err(LogUnavailable { reason }.into()); count]);
+        }
+    }
+    let results = answers.into_iter().zip(named).map(|(answer, key)| result(connection, &answer, key));
+    results.collect()
+}
+
+/// Reads the answer to one batch.
+fn result(connection: &Connection, answer: &Value, key: Option<String>) -> Result<BatchResult, EngineError> {
+    let strange = || EngineError::away("the script answered strangely");
+    let Value::Array(parts) = answer else { return Err(strange()) };
+    match parts.as_slice() {
+        [Value::Int(kind @ 0..=1), Value::Int(first), Value::Int(count), Value::Int(time)] => {
+            let appended = Appended {
+                epoch: connection.epoch,
+                first: u64::try_from(*first).map_err(|_| strange())?,
+                count: u32::try_from(*count).map_err(|_| strange())?,
+                time: Timestamp::from_millis(u64::try_from(*time).map_err(|_| strange())?),
+                duplicate: *kind == 1,
+            };
+            if appended.count > 0 {
+                connection.note_seen(appended.last());
+            }
+            Ok(Ok(appended))
+        }
+        [Value::Int(2)] => Ok(Err(AppendError::KeyConflict { key: key.unwrap_or_default() })),
+        [Value::Int(3), Value::BulkString(topic)] => {
+            let topic = std::str::from_utf8(topic).ok().and_then(|text| Topic::new(text).ok());
+            Ok(Err(AppendError::TopicClosed { topic: topic.ok_or_else(strange)? }))
+        }
+        _ => Err(strange()),
+    }
+}
+
+/// Whether Redis refuses for want of memory or disk, before it has changed anything.
+fn is_full(error: &RedisError) -> bool {
+    let text = error.to_string();
+    error.code() == Some("OOM") || text.contains("OOM command not allowed") || error.code() == Some("MISCONF")
+}

@@ -1,0 +1,119 @@
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::process::{Process, folder, program};
+use crate::quiet_port;
+
+/// A `nats-server` with JetStream.
+#[derive(Debug)]
+pub struct NatsServer {
+    program: PathBuf,
+    folder: TempDir,
+    port: u16,
+    process: Option<Process>,
+}
+
+/// Three `nats-server`s that are one cluster.
+#[derive(Debug)]
+pub struct NatsCluster {
+    nodes: Vec<NatsServer>,
+}
+
+fn find() -> Option<PathBuf> {
+    program("nats-server", "nats-server", &[])
+}
+
+// === impl NatsServer ===
+
+impl NatsServer {
+    /// Starts one that lets everybody in; `None` where it is not installed.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// Starts one with more lines in its configuration.
+    #[must_use]
+    pub fn start_with(more: &str) -> Option<Self> {
+        Some(Self::new(find()?, quiet_port(), "alone", more))
+    }
+
+    fn new(program: PathBuf, port: u16, name: &str, more: &str) -> Self {
+        let mut server = Self { program, folder: folder(), port, process: None };
+        let store = server.folder.path().join("store");
+        let text = format!(
+            "server_name: {name}\nlisten: 127.0.0.1:{port}\nmax_payload: 4MB\njetstream {{ store_dir: {store:?} }}\n{more}\n"
+        );
+        std::fs::write(server.folder.path().join("nats.conf"), text).unwrap();
+        server.start_again();
+        server
+    }
+
+    /// Starts it again on the same port and folder.
+    pub fn start_again(&mut self) {
+        let arguments = ["-c", "nats.conf"];
+        let folder = self.folder.path();
+        self.process = Some(Process::start(&self.program, arguments, folder, self.port, Signal::KILL));
+    }
+
+    /// Ends it as a crash would. What the system has of its files stays.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the server runs").kill();
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Stops it where it is, and lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        self.process.as_ref().expect("the server runs").signal(signal);
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder that it keeps its streams in.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+// === impl NatsCluster ===
+
+impl NatsCluster {
+    /// Starts three; `None` where NATS is not installed.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let program = find()?;
+        let routes: Vec<_> = (0..3).map(|_| quiet_port()).collect();
+        let list: Vec<_> = routes.iter().map(|route| format!("\"nats://127.0.0.1:{route}\"")).collect();
+        let list = list.join(", ");
+        let nodes = routes.iter().enumerate().map(|(number, route)| {
+            let cluster = format!("cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{list}] }}");
+            NatsServer::new(program.clone(), quiet_port(), &format!("n{number}"), &cluster)
+        });
+        Some(Self { nodes: nodes.collect() })
+    }
+
+    /// Its nodes, `n0`, `n1` and `n2`.
+    pub fn nodes(&mut self) -> &mut [NatsServer] {
+        &mut self.nodes
+    }
+
+    /// The hosts of all nodes, as an address has them.
+    #[must_use]
+    pub fn hosts(&self) -> String {
+        let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        hosts.join(",")
+    }
+}

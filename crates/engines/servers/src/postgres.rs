@@ -1,0 +1,122 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Signal, getuid};
+use tempfile::TempDir;
+
+use crate::process::{Process, folder, program};
+use crate::quiet_port;
+
+/// A `postgres` with a cluster of its own, whose user `postgres` needs no password from this machine.
+#[derive(Debug)]
+pub struct PostgresServer {
+    programs: PathBuf,
+    arguments: Vec<String>,
+    folder: TempDir,
+    port: u16,
+    process: Option<Process>,
+}
+
+/// The user that a server runs as where the tests are root, as it refuses to be root itself.
+const USER: &str = "postgres";
+
+// === impl PostgresServer ===
+
+impl PostgresServer {
+    /// Starts one; `None` where it is not installed.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with these settings beside where it listens, like `fsync=off`.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
+        // The others are where the program is, and not where there is a link to it.
+        let program = program("postgres", "postgresql", &versions())?.canonicalize().unwrap();
+        let (port, folder) = (quiet_port(), folder());
+        let mut server = Self {
+            programs: program.parent().unwrap().to_owned(),
+            arguments: Vec::new(),
+            folder,
+            port,
+            process: None,
+        };
+        let path = server.folder.path();
+        if getuid().is_root() {
+            let owned = Command::new("chown").arg(USER).arg(path).status().unwrap();
+            assert!(owned.success());
+        }
+        let data = path.join("data");
+        let (init, arguments) = server.command(
+            "initdb",
+            ["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"],
+        );
+        let made = Command::new(init).args(arguments).arg(&data).current_dir(path).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut arguments = vec!["-D".to_owned(), data.display().to_string()];
+        let own =
+            [format!("port={port}"), "listen_addresses=127.0.0.1".into(), "unix_socket_directories=".into()];
+        for setting in own.into_iter().chain(settings.iter().map(ToString::to_string)) {
+            arguments.extend(["-c".to_owned(), setting]);
+        }
+        server.arguments = arguments;
+        server.start_again();
+        Some(server)
+    }
+
+    /// Starts it again on the same port and folder, and waits until it takes connections.
+    pub fn start_again(&mut self) {
+        let (program, arguments) = self.command("postgres", &self.arguments);
+        let folder = self.folder.path();
+        // It ends at once and without a word to anybody, as in a crash, and takes its children with it.
+        self.process = Some(Process::start(&program, arguments, folder, self.port, Signal::QUIT));
+        let ready = || {
+            let mut ask = Command::new(self.programs.join("pg_isready"));
+            ask.args(["-q", "-h", "127.0.0.1", "-p"]).arg(self.port.to_string()).status().unwrap()
+        };
+        while !ready().success() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the server runs").kill();
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A program of the server's, run as the user that may.
+    fn command<A: AsRef<str>>(
+        &self,
+        name: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> (PathBuf, Vec<String>) {
+        let program = self.programs.join(name);
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+        if !getuid().is_root() {
+            return (program, arguments.collect());
+        }
+        let as_user = [
+            format!("--reuid={USER}"),
+            format!("--regid={USER}"),
+            "--clear-groups".into(),
+            program.display().to_string(),
+        ];
+        (Path::new("setpriv").to_owned(), as_user.into_iter().chain(arguments).collect())
+    }
+}
+
+/// Where Debian has the programs, the newest version first.
+fn versions() -> Vec<PathBuf> {
+    let Ok(folders) = std::fs::read_dir("/usr/lib/postgresql") else { return Vec::new() };
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let mut found: Vec<_> = folders.filter_map(|folder| Some(folder.ok()?.path())).collect();
+    found.sort_by_key(number);
+    found.into_iter().rev().map(|folder| folder.join("bin")).collect()
+}

@@ -1,0 +1,295 @@
+//! Who may publish and read what: JSON Web Tokens (RFC 7519), presented as bearer tokens (RFC 6750).
+//!
+//! A token is signed by a key that the hub knows, and says in its claim `tidings` which topics its bearer may publish to
+//! and subscribe to. What needs no token is said by the [rights](Rights) of everybody.
+
+mod claims;
+mod jwks;
+mod keys;
+mod presented;
+mod rights;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::request::Parts;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Header, Validation};
+use tidings_protocol::{ProblemKind, Selector, Topic};
+
+use self::claims::Claims;
+use self::jwks::Jwks;
+use self::keys::KeySet;
+use crate::problem::Refusal;
+use crate::{Cors, defaults};
+
+pub use self::jwks::InvalidJwksUrl;
+pub use self::keys::{InvalidKey, Key};
+pub use self::rights::Rights;
+
+/// Decides who may do what. Clones are the same.
+///
+/// ```
+/// use tidings_http::{Auth, AuthConfig, Key, Rights};
+/// let config = AuthConfig {
+///     keys: vec![Key::hs256(b"a secret of 32 bytes or more ......")?],
+///     anonymous: Rights { subscribe: vec!["news/**".parse()?], ..Rights::none() },
+///     ..AuthConfig::default()
+/// };
+/// let auth = Auth::new(config)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Auth(Arc<Inner>);
+
+/// What tokens are accepted, and what needs none.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// Keys that tokens may be signed with.
+    pub keys: Vec<Key>,
+    /// Where more of them are published, as a JSON Web Key Set (RFC 7517).
+    pub jwks_url: Option<String>,
+    /// The audience that tokens must be for (`aud`).
+    pub audience: Option<String>,
+    /// The issuer that tokens must be from (`iss`).
+    pub issuer: Option<String>,
+    /// The cookie that may carry a token.
+    pub cookie: Option<String>,
+    /// What everybody may do without one.
+    pub anonymous: Rights,
+}
+
+#[derive(Debug)]
+struct Inner {
+    keys: KeySet,
+    jwks: Option<Jwks>,
+    audience: Option<String>,
+    issuer: Option<String>,
+    cookie: Option<String>,
+    anonymous: Rights,
+}
+
+/// What the sender of one request may do.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    auth: Arc<Inner>,
+    token: Option<Bearer>,
+}
+
+/// What a token says of its bearer.
+#[derive(Debug, Clone)]
+struct Bearer {
+    rights: Arc<Rights>,
+    subject: Option<Arc<str>>,
+    expires: SystemTime,
+}
+
+const NO_TOKEN: &str = "Bearer realm=\"tidings\"";
+const BAD_TOKEN: &str = "Bearer realm=\"tidings\", error=\"invalid_token\"";
+const SMALL_TOKEN: &str = "Bearer realm=\"tidings\", error=\"insufficient_scope\"";
+
+// === impl AuthConfig ===
+
+impl Default for AuthConfig {
+    /// Nobody may do anything.
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            jwks_url: None,
+            audience: None,
+            issuer: None,
+            cookie: None,
+            anonymous: Rights::none(),
+        }
+    }
+}
+
+// === impl Auth ===
+
+impl Auth {
+    /// Decides by tokens.
+    ///
+    /// # Errors
+    /// [`InvalidJwksUrl`] where the keys could never be fetched.
+    pub fn new(config: AuthConfig) -> Result<Self, InvalidJwksUrl> {
+        let AuthConfig { keys, jwks_url, audience, issuer, cookie, anonymous } = config;
+        let jwks = jwks_url.as_deref().map(Jwks::new).transpose()?;
+        Ok(Self(Arc::new(Inner { keys: KeySet::new(keys), jwks, audience, issuer, cookie, anonymous })))
+    }
+
+    /// Lets everybody do everything, without a look at tokens.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(Arc::new(Inner {
+            keys: KeySet::new(Vec::new()),
+            jwks: None,
+            audience: None,
+            issuer: None,
+            cookie: None,
+            anonymous: Rights::all(),
+        }))
+    }
+
+    /// Fetches the keys that are published elsewhere, where there are any, so that the first token need not wait.
+    pub async fn warm(&self) {
+        if let Some(jwks) = &self.0.jwks {
+            jwks.warm().await;
+        }
+    }
+
+    /// What the sender of a request may do.
+    pub(crate) async fn access(&self, parts: &Parts, cors: &Cors) -> Result<Access, Refusal> {
+        let auth = Arc::clone(&self.0);
+        // Whoever may do everything need not show a token, and one for somebody else does no harm.
+        if auth.anonymous.is_all() {
+            return Ok(Access { auth, token: None });
+        }
+        let token = match presented::token(parts, auth.cookie.as_deref(), cors)? {
+            Some(token) => Some(auth.verify(&token).await?),
+            None => None,
+        };
+        Ok(Access { auth, token })
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    async fn verify(&self, token: &str) -> Result<Bearer, Refusal> {
+        if token.len() > defaults::TOKEN_BYTES {
+            return Err(bad(format!("it is longer than {} bytes", defaults::TOKEN_BYTES)));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|error| malformed(&error))?;
+        if self.keys.knows(&header) {
+            return self.decode(token, &header, &self.keys);
+        }
+        match &self.jwks {
+            Some(jwks) => self.decode(token, &header, &*jwks.keys_for(&header).await?),
+            None => Err(bad("it is not signed with a key that this hub knows")),
+        }
+    }
+
+    fn decode(&self, token: &str, header: &Header, keys: &KeySet) -> Result<Bearer, Refusal> {
+        let mut refusal = bad("it is not signed with a key that this hub knows");
+        for key in keys.candidates(header) {
+            let mut validation = Validation::new(key.algorithm());
+            validation.leeway = defaults::TOKEN_LEEWAY.as_secs();
+            validation.validate_nbf = true;
+            let mut required = vec!["exp"];
+            validation.validate_aud = self.audience.is_some();
+            if let Some(audience) = &self.audience {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            if let Some(issuer) = &self.issuer {
+                validation.set_issuer(&[issuer]);
+                required.push("iss");
+            }
+            validation.set_required_spec_claims(&required);
+            match jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation) {
+                Ok(data) => return data.claims.bearer(),
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
+                Err(error) => refusal = self.complaint(&error),
+            }
+        }
+        Err(refusal)
+    }
+
+    fn complaint(&self, error: &jsonwebtoken::errors::Error) -> Refusal {
+        match error.kind() {
+            ErrorKind::ExpiredSignature => bad("it has expired; get a new one"),
+            ErrorKind::ImmatureSignature => bad("it is not valid yet; see its `nbf`"),
+            ErrorKind::InvalidAudience => {
+                bad(format!("its `aud` is not `{}`", self.audience.as_deref().unwrap_or_default()))
+            }
+            ErrorKind::InvalidIssuer => {
+                bad(format!("its `iss` is not `{}`", self.issuer.as_deref().unwrap_or_default()))
+            }
+            ErrorKind::MissingRequiredClaim(claim) => bad(format!("it has no `{claim}`")),
+            ErrorKind::InvalidClaimFormat(claim) => bad(format!("its `{claim}` is malformed")),
+            ErrorKind::Json(error) => bad(format!("its claims are malformed: {error}")),
+            _ => bad("it is malformed, or not signed with a key that this hub knows"),
+        }
+    }
+}
+
+fn malformed(error: &jsonwebtoken::errors::Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::Json(_) | ErrorKind::InvalidAlgorithmName => {
+            bad("its header names no algorithm that this hub takes: HS256, RS256, ES256 or EdDSA")
+        }
+        _ => bad("it is no JSON Web Token: three parts in base64url, with dots between them"),
+    }
+}
+
+fn bad(reason: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ProblemKind::Unauthorized, format!("the token is refused: {reason}")).challenge(BAD_TOKEN)
+}
+
+// === impl Access ===
+
+impl Access {
+    fn allows(&self, right: impl Fn(&Rights) -> bool) -> bool {
+        right(&self.auth.anonymous) || self.token.as_ref().is_some_and(|token| right(&token.rights))
+    }
+
+    /// The sender may do this, or is told what would be right.
+    fn require(&self, allowed: bool, what: impl FnOnce() -> String) -> Result<(), Refusal> {
+        match (allowed, &self.token) {
+            (true, _) => Ok(()),
+            (false, None) => {
+                let detail = format!("{} needs a token: send `Authorization: Bearer …`", what());
+                Err(Refusal::new(ProblemKind::Unauthorized, detail).challenge(NO_TOKEN))
+            }
+            (false, Some(_)) => {
+                let detail = format!("the token does not cover {}", what());
+                Err(Refusal::new(ProblemKind::Forbidden, detail).challenge(SMALL_TOKEN))
+            }
+        }
+    }
+
+    /// Every selector must be covered as a whole.
+    pub(crate) fn subscribe(&self, selectors: &[Selector]) -> Result<(), Refusal> {
+        selectors.iter().try_for_each(|selector| {
+            let allowed = self.allows(|rights| rights.may_subscribe(selector));
+            self.require(allowed, || format!("subscribing to `{selector}`"))
+        })
+    }
+
+    pub(crate) fn publish(&self, topic: &Topic) -> Result<(), Refusal> {
+        let allowed = self.allows(|rights| rights.may_publish(topic));
+        self.require(allowed, || format!("publishing to `{topic}`"))
+    }
+
+    /// Whether there is any topic to publish to, before it is known which.
+    pub(crate) fn publish_at_all(&self) -> Result<(), Refusal> {
+        self.require(self.allows(|rights| !rights.publish.is_empty()), || "publishing".to_owned())
+    }
+
+    pub(crate) fn metrics(&self) -> Result<(), Refusal> {
+        self.require(self.allows(|rights| rights.metrics), || "reading the metrics".to_owned())
+    }
+
+    /// Who the token says that its bearer is.
+    pub(crate) fn subject(&self) -> Option<&Arc<str>> {
+        self.token.as_ref()?.subject.as_ref()
+    }
+
+    /// How long the token is valid from now on. One that is already in the time that clocks may differ by is valid to
+    /// its end.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        let expires = self.token.as_ref()?.expires;
+        let now = SystemTime::now();
+        let left = expires.duration_since(now);
+        let late = || (expires + defaults::TOKEN_LEEWAY).duration_since(now).unwrap_or_default();
+        Some(left.unwrap_or_else(|_| late()))
+    }
+}
+
+/// A moment of a token (RFC 7519 §2), of which nonsense is none.
+fn moment(seconds: f64) -> Option<SystemTime> {
+    // Later than this nobody waits, and the arithmetic of clocks ends somewhere.
+    const LATEST: f64 = 253_402_300_799.0;
+    let seconds = Duration::try_from_secs_f64(seconds.min(LATEST)).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(seconds)
+}

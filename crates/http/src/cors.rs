@@ -1,0 +1,135 @@
+use std::time::Duration;
+
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderValue, Method, Uri};
+use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
+
+use crate::defaults;
+
+/// Which origins' pages may use a hub (the Fetch standard's CORS protocol). By default none: a page uses the hub of its
+/// own origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    origins: Origins,
+    max_age: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origins {
+    Any,
+    These(Vec<HeaderValue>),
+}
+
+/// The text names no origin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}`: an origin is `https://HOST` or `https://HOST:PORT`, without a path, or `*` alone for every origin"
+)]
+pub struct InvalidOrigin {
+    text: String,
+}
+
+// === impl Cors ===
+
+impl Cors {
+    /// Allows the pages of these origins, exactly as browsers send them, or those of every origin where `*` is the only
+    /// one. Browsers send cookies along only for origins that are named.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] where one is no origin.
+    pub fn new(origins: &[String], max_age: Duration) -> Result<Self, InvalidOrigin> {
+        let origins = match origins {
+            [any] if any == "*" => Origins::Any,
+            these => Origins::These(these.iter().map(|text| origin(text)).collect::<Result<_, _>>()?),
+        };
+        Ok(Self { origins, max_age })
+    }
+
+    /// Whether pages of this origin may use the hub as whoever is logged in to it.
+    pub(crate) fn trusts(&self, origin: &HeaderValue) -> bool {
+        matches!(&self.origins, Origins::These(these) if these.contains(origin))
+    }
+
+    /// `None` where no other origin may.
+    pub(crate) fn layer(&self) -> Option<CorsLayer> {
+        let layer = CorsLayer::new()
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_headers([
+                AUTHORIZATION,
+                CONTENT_TYPE,
+                HeaderName::from_static("last-event-id"),
+                HeaderName::from_static("idempotency-key"),
+                CACHE_CONTROL,
+                IF_NONE_MATCH,
+            ])
+            .expose_headers([ETAG, RETRY_AFTER, WWW_AUTHENTICATE])
+            .max_age(self.max_age);
+        match &self.origins {
+            Origins::These(these) if these.is_empty() => None,
+            // The answers are the same for everyone, and caches may know it.
+            Origins::Any => Some(layer.allow_origin(AllowOrigin::any()).vary(Vary::list([]))),
+            Origins::These(these) => {
+                Some(layer.allow_origin(AllowOrigin::list(these.clone())).allow_credentials(true))
+            }
+        }
+    }
+}
+
+impl Default for Cors {
+    fn default() -> Self {
+        Self { origins: Origins::These(Vec::new()), max_age: defaults::CORS_MAX_AGE }
+    }
+}
+
+/// Browsers send an origin in one spelling (RFC 6454 §6.2), so one that is written otherwise would match none.
+fn origin(text: &str) -> Result<HeaderValue, InvalidOrigin> {
+    let invalid = || InvalidOrigin { text: text.to_owned() };
+    let uri: Uri = text.parse().map_err(|_| invalid())?;
+    let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(invalid)?;
+    let default_port = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    let is_plain = format!("{scheme}://{authority}") == text
+        && text == text.to_ascii_lowercase()
+        && !authority.as_str().contains(['@', '*'])
+        && (authority.port().is_none() || authority.port_u16() != default_port);
+    HeaderValue::from_str(text).ok().filter(|_| is_plain).ok_or_else(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        let cors = |texts: &[&str]| {
+            Cors::new(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), Duration::ZERO)
+        };
+        for text in
+            ["https://app.example", "http://localhost:5173", "https://[::1]:8443", "capacitor://localhost"]
+        {
+            assert!(cors(&[text]).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "app.example",
+            "https://app.example/",
+            "https://app.example/x",
+            "https://App.example",
+            "https://app.example:443",
+            "https://user@app.example",
+            "https://*.example",
+            "null",
+        ] {
+            assert!(cors(&[text]).is_err(), "{text}");
+        }
+        assert!(cors(&["*", "https://app.example"]).is_err());
+        assert!(cors(&["*"]).unwrap().layer().is_some());
+        assert!(cors(&[]).unwrap().layer().is_none());
+    }
+}

@@ -1,0 +1,170 @@
+//! Connections that speak HTTP/1.1.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, EXPECT, HOST};
+use http::{HeaderValue, Request, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use crate::connection::{Host, Parts, Peer, Wire};
+use crate::kept::keep;
+use crate::metrics::Speaks;
+use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
+use crate::permits::Share;
+use crate::problem::Refusal;
+use crate::socket::{HeadTimer, Progress};
+use crate::strict::Strict;
+use crate::{defaults, head};
+
+/// A response that is to be given in the lot.
+struct Departure {
+    /// Its head so far.
+    head: Vec<u8>,
+    order: Order,
+    share: Option<Share>,
+}
+
+/// The response for which a connection leaves hyper, when there is one.
+type Leaving = Arc<Mutex<Option<Departure>>>;
+
+impl Host {
+    pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
+        peer.permit.speaks(Speaks { version: 1, tls: T::ENCRYPTED });
+        let leaving = Leaving::default();
+        let service = service_fn({
+            let (host, leaving, progress) = (Arc::clone(&self), Arc::clone(&leaving), Arc::clone(&progress));
+            let address = peer.address;
+            move |mut request: Request<Incoming>| {
+                progress.request();
+                if T::PARKS {
+                    request.extensions_mut().insert(Space);
+                }
+                let (host, leaving) = (Arc::clone(&host), Arc::clone(&leaving));
+                async move { Ok::<_, Infallible>(host.answer_or_leave::<T>(request, address, leaving).await) }
+            }
+        });
+        let timer = HeadTimer::new(&self.face, &progress);
+        let mut connection = http1::Builder::new()
+            .timer(timer)
+            .header_read_timeout(self.face.config.head_timeout)
+            .max_headers(defaults::HEAD_FIELDS)
+            .max_buf_size(self.face.config.max_head_bytes)
+            .serve_connection(TokioIo::new(Strict::new(io)), service);
+
+        // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
+        // apart as soon as what came before it has been written.
+        let mut is_draining = false;
+        let ended = loop {
+            let mut run = |cx: &mut std::task::Context<'_>| match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(served) => Poll::Ready(Some(served)),
+                Poll::Pending if progress.is_flushed() && is_leaving(&leaving) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+            tokio::select! {
+                biased;
+                ended = poll_fn(&mut run) => break ended,
+                () = self.face.draining.cancelled(), if !is_draining => is_draining = true,
+            }
+            Pin::new(&mut connection).graceful_shutdown();
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
+            None => {
+                let parts = connection.into_parts();
+                if let Ok(own) = parts.io.into_inner().into_inner().into_parts() {
+                    self.park(own, &parts.read_buf, &leaving, peer);
+                }
+            }
+        }
+    }
+
+    /// Parks a connection. `first` is what hyper has read of it and not used.
+    fn park(&self, parts: Parts, first: &Bytes, leaving: &Leaving, mut peer: Peer) {
+        let departure = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Departure { mut head, mut order, share }) = departure else { return };
+        match &mut order.interest.shape {
+            Shape::Stream { .. } => {
+                head::write_stream_end(&mut head);
+                head.append(&mut order.opening);
+                order.opening = head;
+            }
+            Shape::Poll { head: own, .. } => {
+                *own = head.into();
+                order.template =
+                    order.asked.and_then(|cursor| Template::new(&parts.heard, cursor, ticks(order.wait)));
+            }
+        }
+        if let Some(share) = share {
+            peer.permit.count_for(share);
+        }
+        self.lot.park(parts.socket, order, join(first, &parts.unread), peer.permit);
+    }
+
+    /// Answers a request, or leaves the answer for the lot to give, and then never returns.
+    async fn answer_or_leave<T: Wire>(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        leaving: Leaving,
+    ) -> Response {
+        if let Err(refusal) = check_host(&request) {
+            return closing(self.refuse(&request, peer, refusal));
+        }
+        // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
+        // for unless it is told (RFC 9110 §10.1.1).
+        let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+        let (mut response, share) = self.answer::<T>(request, peer).await;
+        if waits && !response.status().is_success() {
+            response = closing(response);
+        }
+        let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
+            return match share {
+                Some(share) => keep(response, share),
+                None => response,
+            };
+        };
+        let mut head = Vec::new();
+        head::write(&response.into_parts().0, &mut head);
+        *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(Departure { head, order, share });
+        std::future::pending().await
+    }
+}
+
+/// A request of HTTP/1.1 names its host once (RFC 9112 §3.2). One that does not may have been understood otherwise by
+/// somebody on the way.
+fn check_host(request: &Request<Incoming>) -> Result<(), Refusal> {
+    let count = request.headers().get_all(HOST).iter().count();
+    if count > 1 || count == 0 && request.version() == Version::HTTP_11 {
+        return Err(Refusal::query("a request has exactly one `Host` field"));
+    }
+    Ok(())
+}
+
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn is_leaving(leaving: &Leaving) -> bool {
+    leaving.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+fn join(first: &Bytes, second: &Bytes) -> Bytes {
+    if first.is_empty() {
+        return second.clone();
+    }
+    let mut both = BytesMut::from(&first[..]);
+    both.extend_from_slice(second);
+    both.freeze()
+}

@@ -1,0 +1,90 @@
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body as AnyBody;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+
+use crate::defaults;
+
+tokio::task_local! {
+    /// The stream that is served by the present task.
+    pub(crate) static STALL: Arc<Stall>;
+}
+
+/// Since when a stream has not been asked for more of its body: since its client's window is closed.
+#[derive(Debug, Default)]
+pub(crate) struct Stall(Mutex<Option<Instant>>);
+
+/// A body that is given away in small pieces. With each that is taken, its client shows that it reads.
+#[derive(Debug)]
+struct Paced {
+    body: AnyBody,
+    /// What is left of a frame.
+    rest: Bytes,
+    stall: Arc<Stall>,
+}
+
+/// Gives the body of a response of the present task away in small pieces.
+pub(crate) fn pace(response: Response) -> Response {
+    match STALL.try_with(Arc::clone) {
+        Ok(stall) => response.map(|body| AnyBody::new(Paced { body, rest: Bytes::new(), stall })),
+        Err(_) => response,
+    }
+}
+
+// === impl Stall ===
+
+impl Stall {
+    pub(crate) fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+// === impl Paced ===
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.stall.set(None);
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        let count = self.rest.len().min(defaults::HTTP2_PIECE_BYTES);
+        let piece = self.rest.split_to(count);
+        self.stall.set(Some(Instant::now()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}

@@ -1,0 +1,8 @@
+//! Who may do what.
+
+mod expiry;
+mod jwks;
+mod keys;
+mod limits;
+mod presented;
+mod rights;

@@ -1,0 +1,137 @@
+//! Keys that are published elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{KeyPair, PublicKeyData as _};
+use serde_json::{Value, json};
+use tidings_http::{Auth, AuthConfig};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::keys::refusal;
+use crate::support::tokens::{bearer, claims, sign_as};
+use crate::support::{Request, Running, Setup};
+
+/// Whoever publishes the keys.
+struct Issuer {
+    url: String,
+    asked: Arc<AtomicU64>,
+    serving: JoinHandle<()>,
+}
+
+struct Signer {
+    name: &'static str,
+    pair: KeyPair,
+}
+
+impl Issuer {
+    async fn publish(set: Value) -> Self {
+        let asked = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&asked);
+        let answer = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let text = set.to_string();
+            async move { text }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let app = Router::new().route("/jwks.json", get(answer));
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, asked, serving }
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Signer {
+    fn new(name: &'static str) -> Self {
+        Self { name, pair: KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap() }
+    }
+
+    fn jwk(&self) -> Value {
+        let x = URL_SAFE_NO_PAD.encode(self.pair.der_bytes());
+        json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": self.name, "use": "sig"})
+    }
+
+    fn token(&self) -> String {
+        let header = Header { kid: Some(self.name.into()), ..Header::new(Algorithm::EdDSA) };
+        let key = EncodingKey::from_ed_pem(self.pair.serialize_pem().as_bytes()).unwrap();
+        sign_as(&header, &claims(&[], &["**"]), &key)
+    }
+}
+
+async fn hub(url: &str) -> Running {
+    let setup = Setup::new();
+    let hub = setup.hub();
+    let auth = Auth::new(AuthConfig { jwks_url: Some(url.into()), ..AuthConfig::default() }).unwrap();
+    setup.start_with(hub, auth).await
+}
+
+#[tokio::test]
+async fn a_key_is_fetched_when_it_is_first_named_and_kept() {
+    let signer = Signer::new("one");
+    let symmetric = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "two", "alg": "HS256"});
+    let odd = json!({"kty": "lattice", "kid": "three"});
+    let issuer = Issuer::publish(json!({"keys": [symmetric, odd, signer.jwk()]})).await;
+    let hub = hub(&issuer.url).await;
+    assert_eq!(refusal(&hub, &signer.token()).await, None);
+    assert_eq!(refusal(&hub, &signer.token()).await, None);
+    assert_eq!(issuer.asked(), 1);
+    // A secret that is published is none.
+    let header = Header { kid: Some("two".into()), ..Header::new(Algorithm::HS256) };
+    let forged = sign_as(&header, &claims(&[], &["**"]), &EncodingKey::from_secret(b"secret"));
+    assert!(refusal(&hub, &forged).await.is_some());
+    // Whoever invents names does not make the hub ask again and again.
+    for name in ["four", "five", "six"] {
+        assert!(refusal(&hub, &Signer::new(name).token()).await.is_some());
+    }
+    assert_eq!(issuer.asked(), 1);
+    // The issuer goes away, and what was fetched stays.
+    issuer.serving.abort();
+    assert_eq!(refusal(&hub, &signer.token()).await, None);
+}
+
+#[tokio::test]
+async fn many_who_come_at_once_share_one_fetch() {
+    let signer = Signer::new("one");
+    let issuer = Issuer::publish(json!({"keys": [signer.jwk()]})).await;
+    let hub = hub(&issuer.url).await;
+    let token = signer.token();
+    let asked = (0..20).map(|_| refusal(&hub, &token));
+    assert!(futures_util::future::join_all(asked).await.iter().all(Option::is_none));
+    assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn while_there_are_no_keys_nobody_is_told_that_a_token_is_bad() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    drop(listener);
+    let hub = hub(&gone).await;
+    let request = Request::get("/topics/a").header("authorization", &bearer(&Signer::new("one").token()));
+    let answer = hub.ask(request).await;
+    answer.problem(503, "unavailable");
+    assert!(answer.header("retry-after").is_some());
+    hub.get("/topics/a").await.problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_set_of_no_use_counts_as_none() {
+    let signer = Signer::new("one");
+    for set in [json!({"keys": []}), json!([]), json!("x"), json!({"keys": [{"kty": "RSA"}]})] {
+        let issuer = Issuer::publish(set.clone()).await;
+        let hub = hub(&issuer.url).await;
+        let request = Request::get("/topics/a").header("authorization", &bearer(&signer.token()));
+        hub.ask(request).await.problem(503, "unavailable");
+    }
+    assert!(Auth::new(AuthConfig { jwks_url: Some("file:///x".into()), ..AuthConfig::default() }).is_err());
+    assert!(Auth::new(AuthConfig { jwks_url: Some("nonsense".into()), ..AuthConfig::default() }).is_err());
+}

@@ -1,0 +1,210 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use tidings_http::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, Key, Rights};
+use tidings_protocol::Selector;
+
+use super::ConfigError;
+
+/// The variable that may hold the secret itself. It is no flag: everyone on a machine can read a command line.
+const SECRET_VARIABLE: &str = "TIDINGS_AUTH_HS256_SECRET";
+/// The variable that may hold the public keys themselves.
+const PUBLIC_KEY_VARIABLE: &str = "TIDINGS_AUTH_PUBLIC_KEY";
+
+/// `[auth]`: the keys that tokens are signed with, and what needs no token.
+///
+/// The secret and the public keys may also be in TIDINGS_AUTH_HS256_SECRET and TIDINGS_AUTH_PUBLIC_KEY.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct AuthSettings {
+    /// A file with the secret that tokens are signed with by HS256: 32 random bytes or more [default: none; also the
+    /// secret itself in TIDINGS_AUTH_HS256_SECRET]
+    #[arg(
+        id = "auth-hs256-secret-file",
+        long = "auth-hs256-secret-file",
+        env = "TIDINGS_AUTH_HS256_SECRET_FILE",
+        value_name = "FILE"
+    )]
+    #[serde(alias = "hs256_secret_file")]
+    hs256_secret_file: Option<PathBuf>,
+
+    /// A PEM file with public keys that tokens are signed with by RS256, ES256 or EdDSA [default: none; also the keys
+    /// themselves in TIDINGS_AUTH_PUBLIC_KEY]
+    #[arg(
+        id = "auth-public-key-file",
+        long = "auth-public-key-file",
+        env = "TIDINGS_AUTH_PUBLIC_KEY_FILE",
+        value_name = "FILE"
+    )]
+    #[serde(alias = "public_key_file")]
+    public_key_file: Option<PathBuf>,
+
+    /// Where such keys are published as a JSON Web Key Set [default: none]
+    #[arg(id = "auth-jwks-url", long = "auth-jwks-url", env = "TIDINGS_AUTH_JWKS_URL", value_name = "URL")]
+    #[serde(alias = "jwks_url")]
+    jwks_url: Option<String>,
+
+    /// The audience (`aud`) that tokens must be for [default: any]
+    #[arg(id = "auth-audience", long = "auth-audience", env = "TIDINGS_AUTH_AUDIENCE", value_name = "TEXT")]
+    audience: Option<String>,
+
+    /// The issuer (`iss`) that tokens must be from [default: any]
+    #[arg(id = "auth-issuer", long = "auth-issuer", env = "TIDINGS_AUTH_ISSUER", value_name = "TEXT")]
+    issuer: Option<String>,
+
+    /// A cookie that may carry a token, for reading, and for publishing from origins in `[cors]` [default: none]
+    #[arg(id = "auth-cookie", long = "auth-cookie", env = "TIDINGS_AUTH_COOKIE", value_name = "NAME")]
+    cookie: Option<String>,
+
+    #[command(flatten)]
+    #[serde(default)]
+    anonymous: AnonymousSettings,
+}
+
+/// `[auth.anonymous]`: what needs no token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct AnonymousSettings {
+    /// What everybody may publish to [default: nothing]
+    #[arg(
+        id = "auth-anonymous-publish",
+        long = "auth-anonymous-publish",
+        env = "TIDINGS_AUTH_ANONYMOUS_PUBLISH",
+        value_name = "SELECTOR",
+        value_delimiter = ','
+    )]
+    publish: Option<Vec<String>>,
+
+    /// What everybody may subscribe to [default: nothing]
+    #[arg(
+        id = "auth-anonymous-subscribe",
+        long = "auth-anonymous-subscribe",
+        env = "TIDINGS_AUTH_ANONYMOUS_SUBSCRIBE",
+        value_name = "SELECTOR",
+        value_delimiter = ','
+    )]
+    subscribe: Option<Vec<String>>,
+
+    /// Whether everybody may read the metrics [default: false]
+    #[arg(
+        id = "auth-anonymous-metrics",
+        long = "auth-anonymous-metrics",
+        env = "TIDINGS_AUTH_ANONYMOUS_METRICS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    metrics: Option<bool>,
+}
+
+/// Tokens cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthSetupError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("failed to read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("failed to take the key in {place}: {source}")]
+    Key { place: String, source: InvalidKey },
+    #[error("failed to set `auth-jwks-url`: {0}")]
+    Jwks(#[from] InvalidJwksUrl),
+}
+
+// === impl AuthSettings ===
+
+impl AuthSettings {
+    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
+        Self { hs256_secret_file: file, ..Self::default() }
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            hs256_secret_file: self.hs256_secret_file.or(other.hs256_secret_file),
+            public_key_file: self.public_key_file.or(other.public_key_file),
+            jwks_url: self.jwks_url.or(other.jwks_url),
+            audience: self.audience.or(other.audience),
+            issuer: self.issuer.or(other.issuer),
+            cookie: self.cookie.or(other.cookie),
+            anonymous: AnonymousSettings {
+                publish: self.anonymous.publish.or(other.anonymous.publish),
+                subscribe: self.anonymous.subscribe.or(other.anonymous.subscribe),
+                metrics: self.anonymous.metrics.or(other.anonymous.metrics),
+            },
+        }
+    }
+
+    /// Who may do what; `None` where nothing says so.
+    pub(crate) fn auth(&self) -> Result<Option<Auth>, AuthSetupError> {
+        let mut keys = Vec::new();
+        if let Some((place, secret)) = self.secret()? {
+            keys.push(Key::hs256(&secret).map_err(|source| AuthSetupError::Key { place, source })?);
+        }
+        for (place, text) in self.public_keys()? {
+            keys.extend(Key::from_pem(&text).map_err(|source| AuthSetupError::Key { place, source })?);
+        }
+        let AnonymousSettings { publish, subscribe, metrics } = &self.anonymous;
+        let is_set = self.jwks_url.is_some() || publish.is_some() || subscribe.is_some() || metrics.is_some();
+        if keys.is_empty() && !is_set {
+            return Ok(None);
+        }
+        let anonymous = Rights {
+            publish: selectors("auth-anonymous-publish", publish.as_deref())?,
+            subscribe: selectors("auth-anonymous-subscribe", subscribe.as_deref())?,
+            metrics: metrics.unwrap_or(false),
+        };
+        Ok(Some(Auth::new(AuthConfig {
+            keys,
+            jwks_url: self.jwks_url.clone(),
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            cookie: self.cookie.clone(),
+            anonymous,
+        })?))
+    }
+
+    /// The secret, and where it was found.
+    pub(crate) fn secret(&self) -> Result<Option<(String, Vec<u8>)>, AuthSetupError> {
+        if let Some(path) = &self.hs256_secret_file {
+            let mut secret = std::fs::read(path).map_err(unreadable(path))?;
+            // Editors end files with a line's end, which nobody means as a part of the secret.
+            secret.truncate(secret.trim_ascii_end().len());
+            return Ok(Some((path.display().to_string(), secret)));
+        }
+        let secret = std::env::var(SECRET_VARIABLE).ok().filter(|secret| !secret.is_empty());
+        Ok(secret.map(|secret| (SECRET_VARIABLE.to_owned(), secret.into_bytes())))
+    }
+
+    pub(crate) fn audience(&self) -> Option<&str> {
+        self.audience.as_deref()
+    }
+
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    fn public_keys(&self) -> Result<Vec<(String, String)>, AuthSetupError> {
+        let mut texts = Vec::new();
+        if let Some(path) = &self.public_key_file {
+            let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
+            texts.push((path.display().to_string(), text));
+        }
+        let variable = std::env::var(PUBLIC_KEY_VARIABLE).ok().filter(|text| !text.is_empty());
+        texts.extend(variable.map(|text| (PUBLIC_KEY_VARIABLE.to_owned(), text)));
+        Ok(texts)
+    }
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> AuthSetupError {
+    let path = path.to_owned();
+    |source| AuthSetupError::Read { path, source }
+}
+
+fn selectors(name: &'static str, texts: Option<&[String]>) -> Result<Vec<Selector>, ConfigError> {
+    let read = |text: &String| {
+        Selector::new(text)
+            .map_err(|error| ConfigError::Value { name, problem: format!("`{text}`: {error}") })
+    };
+    texts.unwrap_or_default().iter().map(read).collect()
+}

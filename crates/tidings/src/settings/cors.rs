@@ -1,0 +1,43 @@
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use tidings_http::{Cors, defaults};
+
+use super::ConfigError;
+use crate::value::Span;
+
+/// `[cors]`: pages of which other origins may use the hub.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct CorsSettings {
+    /// Origins whose pages may use the hub, like `https://app.example`, or `*` for all of them [default: none]
+    #[arg(
+        id = "cors-origins",
+        long = "cors-origins",
+        env = "TIDINGS_CORS_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    origins: Option<Vec<String>>,
+
+    /// How long browsers remember the answer to a preflight request [default: 2h]
+    #[arg(id = "cors-max-age", long = "cors-max-age", env = "TIDINGS_CORS_MAX_AGE", value_name = "DURATION")]
+    #[serde(alias = "max_age")]
+    max_age: Option<Span>,
+}
+
+// === impl CorsSettings ===
+
+impl CorsSettings {
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { origins: self.origins.or(other.origins), max_age: self.max_age.or(other.max_age) }
+    }
+
+    pub(crate) fn cors(&self) -> Result<Cors, ConfigError> {
+        let origins = self.origins.as_deref().unwrap_or_default();
+        let max_age = self.max_age.map_or(defaults::CORS_MAX_AGE, |span| span.0);
+        super::within("cors-max-age", Span(max_age), &(Duration::ZERO..=defaults::CORS_MAX_AGE_MOST))?;
+        Cors::new(origins, max_age).map_err(|error| super::value("cors-origins", &error))
+    }
+}

@@ -1,0 +1,141 @@
+//! `tidings token`: makes tokens for a hub.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use tidings_http::Key;
+use tidings_protocol::Selector;
+
+use crate::settings::Settings;
+use crate::value::Span;
+
+/// What `tidings token` is told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The token is signed with the secret that the hub has, from `--auth-hs256-secret-file`, from \
+    TIDINGS_AUTH_HS256_SECRET or from the hub's configuration file, or with a private key whose public one the hub has."
+)]
+pub(crate) struct Arguments {
+    /// What its bearer may publish to; repeatable
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    publish: Vec<Selector>,
+
+    /// What its bearer may subscribe to, and list; repeatable
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    subscribe: Vec<Selector>,
+
+    /// Lets its bearer read the metrics
+    #[arg(long)]
+    metrics: bool,
+
+    /// Who its bearer is (`sub`), for limits that count by it
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+
+    /// How long it is valid
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    ttl: Span,
+
+    /// A PEM file with a private key of RSA, P-256 or Ed25519, to sign with instead of the secret
+    #[arg(long, value_name = "FILE")]
+    private_key_file: Option<PathBuf>,
+
+    /// The name of that key (`kid`), where the hub has several
+    #[arg(long, value_name = "TEXT", requires = "private_key_file")]
+    key_id: Option<String>,
+
+    /// The hub's configuration file
+    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    secret: SecretSource,
+}
+
+/// Where the secret is. The settings of a hub have the same name for it.
+#[derive(Debug, Args)]
+struct SecretSource {
+    /// A file with the secret to sign with
+    #[arg(long, env = "TIDINGS_AUTH_HS256_SECRET_FILE", value_name = "FILE")]
+    auth_hs256_secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Claims<'a> {
+    iat: u64,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    tidings: Scope<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Scope<'a> {
+    publish: Vec<&'a str>,
+    subscribe: Vec<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    metrics: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
+    let auth = Settings::with_secret_file(arguments.secret.auth_hs256_secret_file.clone())
+        .or(file.unwrap_or_default())
+        .auth;
+    let (mut header, key) = match &arguments.private_key_file {
+        Some(path) => private_key(path)?,
+        None => {
+            let (place, secret) = auth.secret()?.ok_or(
+                "failed to sign: name the hub's secret with `--auth-hs256-secret-file`, or a private key with \
+                 `--private-key-file`",
+            )?;
+            Key::hs256(&secret).map_err(|error| format!("failed to take the key in {place}: {error}"))?;
+            (Header::new(Algorithm::HS256), EncodingKey::from_secret(&secret))
+        }
+    };
+    header.kid = arguments.key_id.clone();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let names = |selectors: &'_ [Selector]| selectors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (publish, subscribe) = (names(&arguments.publish), names(&arguments.subscribe));
+    let claims = Claims {
+        iat: now.as_secs(),
+        exp: now.saturating_add(arguments.ttl.0.max(Duration::from_secs(1))).as_secs(),
+        sub: arguments.subject.as_deref(),
+        aud: auth.audience(),
+        iss: auth.issuer(),
+        tidings: Scope {
+            publish: publish.iter().map(String::as_str).collect(),
+            subscribe: subscribe.iter().map(String::as_str).collect(),
+            metrics: arguments.metrics,
+        },
+    };
+    let token = jsonwebtoken::encode(&header, &claims, &key)
+        .map_err(|error| format!("failed to sign with the key: {error}"))?;
+    writeln!(std::io::stdout(), "{token}")?;
+    Ok(())
+}
+
+fn private_key(path: &Path) -> Result<(Header, EncodingKey), Box<dyn Error>> {
+    let pem = std::fs::read(path).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+    let kinds = [
+        (Algorithm::RS256, EncodingKey::from_rsa_pem as fn(&[u8]) -> _),
+        (Algorithm::ES256, EncodingKey::from_ec_pem),
+        (Algorithm::EdDSA, EncodingKey::from_ed_pem),
+    ];
+    let found =
+        kinds.into_iter().find_map(|(algorithm, read)| Some((Header::new(algorithm), read(&pem).ok()?)));
+    found.ok_or_else(|| {
+        let path = path.display();
+        format!("failed to take the key in {path}: no private key of RSA, P-256 or Ed25519 in PEM (PKCS #8)")
+            .into()
+    })
+}
