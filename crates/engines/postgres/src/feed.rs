@@ -36,9 +36,12 @@ impl PostgresFeed {
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
         let begun = Instant::now();
         loop {
-            let (block, _) = self.reader.block(self.after, FED).await?;
+            let (block, earliest) = self.reader.block(self.after, FED).await?;
             if block.epoch != self.epoch {
                 return Err(EngineError::Renewed);
+            }
+            if self.after.saturating_add(1) < earliest {
+                return Err(EngineError::away("entries were discarded before this hub had read them"));
             }
             if block.next > self.after || begun.elapsed() >= SILENCE {
                 self.after = block.next;

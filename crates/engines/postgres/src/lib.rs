@@ -56,7 +56,8 @@ struct Connection {
     terms: Terms,
     reader: Reader,
     /// For retention, which may take longer than others can wait.
-    keeper: tokio::sync::Mutex<Session>,
+    keeper: tokio::sync::Mutex<Option<Session>>,
+    hints: Arc<Hints>,
     /// Whoever writes takes it out, and puts it back when it is known what became of that.
     writer: tokio::sync::Mutex<Option<Writer>>,
     horizon: Horizon,
@@ -93,7 +94,6 @@ impl Postgres {
         let identity = place::identify(&session, options, &place, seen).await?;
         let writer = Writer::new(session, schema).await?;
         let reader = Reader::new(Session::connect(options, &hints).await?, schema).await?;
-        let keeper = Session::connect(options, &hints).await?;
 
         // Before anything is read: what comes later is notified of.
         let session = Session::connect(options, &hints).await?;
@@ -102,7 +102,7 @@ impl Postgres {
         let same = seen.filter(|seen| seen.cursor.epoch == identity.epoch);
         let (bounds, topics) = load::load(&session, schema, same.map(|seen| seen.cursor.epoch)).await?;
         let same = same.filter(|seen| seen.cursor.epoch == bounds.epoch);
-        let after = same.map_or(bounds.latest, |seen| seen.cursor.sequence);
+        let after = same.map_or(bounds.latest, |seen| seen.cursor.sequence.max(bounds.earliest - 1));
         let feed_reader = Reader::new(session, schema).await?;
 
         let window = u64::try_from(self.config.idempotency_window.as_millis()).unwrap_or(u64::MAX);
@@ -110,12 +110,13 @@ impl Postgres {
             options: options.clone(),
             terms: Terms { secret: identity.secret, window },
             reader,
-            keeper: tokio::sync::Mutex::new(keeper),
+            keeper: tokio::sync::Mutex::default(),
+            hints: Arc::clone(&hints),
             writer: tokio::sync::Mutex::new(Some(writer)),
             horizon: Horizon::default(),
             ends: Mutex::default(),
         });
-        let moving = tokio::spawn(move_all(Arc::clone(&connection), Arc::clone(&hints)));
+        let moving = tokio::spawn(move_all(Arc::clone(&connection)));
         let feed =
             PostgresFeed::new(feed_reader, hints, bounds.epoch, after, AbortOnDropHandle::new(moving));
         self.set(Some(connection));
@@ -124,16 +125,21 @@ impl Postgres {
 
     async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {
         let connection = self.connection()?;
-        let keeper = connection.keeper.lock().await;
-        let (epoch, earliest, ends) =
-            partitions::tidy(&keeper, &self.options.schema, &self.config).await?;
+        let mut slot = connection.keeper.lock().await;
+        let keeper = match slot.take().filter(|keeper| !keeper.is_closed()) {
+            Some(keeper) => keeper,
+            None => Session::connect(&self.options, &connection.hints).await?,
+        };
+        let (epoch, earliest, ends) = partitions::tidy(&keeper, &self.options.schema, &self.config).await?;
+        *slot = Some(keeper);
         *connection.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
         Ok((epoch, earliest))
     }
 }
 
 /// Moves what applications publish into the log, until that fails.
-async fn move_all(connection: Arc<Connection>, hints: Arc<Hints>) -> EngineError {
+async fn move_all(connection: Arc<Connection>) -> EngineError {
+    let hints = Arc::clone(&connection.hints);
     let looks = match Looks::prepare(&connection.reader.session, &connection.options.schema).await {
         Ok(looks) => looks,
         Err(error) => return error,

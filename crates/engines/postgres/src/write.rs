@@ -245,6 +245,8 @@ impl Writer {
             self.execute(&self.end, &end, ends.len()),
             self.execute(&self.refuse, &refuse, refused.len()),
             self.execute(&self.notify, &[], entries.len()),
+            // Where a time-out ends a commit that waits for a standby, Postgres calls it done though it is not.
+            self.session.batch_execute("SET LOCAL statement_timeout = 0"),
             self.session.batch_execute("COMMIT"),
         )?;
         Ok(())
