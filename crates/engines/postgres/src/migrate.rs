@@ -42,9 +42,10 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
     }
     let what = format!("make the log's tables in the schema `{}`", schema.name());
     if current == 0 {
-        let there = in_time(&what, session.query_one("SELECT to_regnamespace($1::text) IS NOT NULL", &[
-            &schema.quoted(),
-        ]))
+        let there = in_time(
+            &what,
+            session.query_one("SELECT to_regnamespace($1::text) IS NOT NULL", &[&schema.quoted()]),
+        )
         .await?;
         if !there.get::<_, bool>(0) {
             let create = schema.fill("CREATE SCHEMA {schema}");
@@ -78,7 +79,8 @@ async fn begin_log(session: &Session, schema: &Schema, place: &Place) -> Result<
 async fn version(session: &Session, schema: &Schema) -> Result<Option<usize>, EngineError> {
     let what = "look for the log's tables";
     let table = format!("{}.log", schema.quoted());
-    let there = in_time(what, session.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&table])).await?;
+    let there =
+        in_time(what, session.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&table])).await?;
     if !there.get::<_, bool>(0) {
         return Ok(None);
     }
@@ -104,10 +106,14 @@ async fn check(session: &Session, options: &Options) -> Result<(), EngineError> 
         return Err(EngineError::refused("Postgres 13 or newer is needed"));
     }
     if encoding != "UTF8" {
-        return Err(EngineError::refused(format!("the database has the encoding {encoding}, and UTF8 is needed")));
+        return Err(EngineError::refused(format!(
+            "the database has the encoding {encoding}, and UTF8 is needed"
+        )));
     }
     if fsync == "off" || options.commit == "off" {
-        tracing::warn!("Postgres acknowledges what is not on the disk: events can be lost when its machine fails");
+        tracing::warn!(
+            "Postgres acknowledges what is not on the disk: events can be lost when its machine fails"
+        );
     }
     Ok(())
 }

@@ -102,7 +102,8 @@ pub(crate) fn begin<'a>(
 }
 
 fn begin_sql(schema: &Schema) -> String {
-    schema.fill("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({class}, {key})")
+    schema
+        .fill("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({class}, {key})")
 }
 
 // === impl Writer ===
@@ -330,7 +331,8 @@ impl Draft {
     /// Adds a batch, as if those before it were in the log already.
     fn add(&mut self, batch: Batch, print: Option<Fingerprint>) -> BatchResult {
         let print = print.map(|print| (print.key.to_le_bytes(), print.content.to_le_bytes()));
-        if let Some((known, (_, content))) = print.and_then(|print| Some((self.known.get(&print.0)?, print))) {
+        if let Some((known, (_, content))) = print.and_then(|print| Some((self.known.get(&print.0)?, print)))
+        {
             if known.content == content {
                 return Ok(known.appended);
             }

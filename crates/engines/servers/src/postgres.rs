@@ -106,6 +106,7 @@ impl PostgresServer {
     }
 
     /// Gives a file or folder to the user that the server runs as.
+    #[expect(clippy::unused_self, reason = "it says whose user")]
     fn own(&self, path: &Path) {
         if getuid().is_root() {
             let owned = Command::new("chown").arg(USER).arg(path).status().unwrap();

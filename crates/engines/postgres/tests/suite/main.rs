@@ -1,5 +1,10 @@
 //! The log in Postgres, with real servers.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and one that measures tells"
+)]
 
 mod away;
 mod conformance;
