@@ -117,8 +117,7 @@ impl Postgres {
             ends: Mutex::default(),
         });
         let moving = tokio::spawn(move_all(Arc::clone(&connection)));
-        let feed =
-            PostgresFeed::new(feed_reader, hints, bounds.epoch, after, AbortOnDropHandle::new(moving));
+        let feed = PostgresFeed::new(feed_reader, hints, bounds.epoch, after, AbortOnDropHandle::new(moving));
         self.set(Some(connection));
         Ok(Attached { bounds, topics, feed: Box::new(feed) })
     }

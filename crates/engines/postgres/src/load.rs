@@ -28,8 +28,11 @@ pub(crate) async fn load(
     let what = "read the topics of the log";
     in_time(what, session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?;
     let state = in_time(what, session.query_one(&schema.fill(read::STATE), &[])).await?;
-    let bounds =
-        Bounds { epoch: read::epoch(&state, 0)?, earliest: number(state.get(1)), latest: number(state.get(2)) };
+    let bounds = Bounds {
+        epoch: read::epoch(&state, 0)?,
+        earliest: number(state.get(1)),
+        latest: number(state.get(2)),
+    };
     let mut topics = HashMap::new();
     if known != Some(bounds.epoch) {
         let (sql, mut after) = (schema.fill(KNOWN), String::new());

@@ -1,11 +1,11 @@
 //! Making the tables, and bringing those of an older hub up to date.
 
 use tidings_engine::EngineError;
-use tidings_protocol::Epoch;
+use tokio_postgres::types::ToSql;
 
-use crate::error::failed;
 use crate::options::Options;
-use crate::place::Place;
+use crate::partitions;
+use crate::place::{self, Place};
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
@@ -42,9 +42,10 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
     }
     let what = format!("make the log's tables in the schema `{}`", schema.name());
     if current == 0 {
-        let there = in_time(&what, session.query_one("SELECT to_regnamespace($1::text) IS NOT NULL", &[
-            &schema.quoted(),
-        ]))
+        let there = in_time(
+            &what,
+            session.query_one("SELECT to_regnamespace($1::text) IS NOT NULL", &[&schema.quoted()]),
+        )
         .await?;
         if !there.get::<_, bool>(0) {
             let create = schema.fill("CREATE SCHEMA {schema}");
@@ -55,30 +56,29 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
         in_time(&what, session.batch_execute(&schema.fill(sql))).await?;
     }
     if current == 0 {
-        begin_log(session, schema, place).await.map_err(|error| failed(&what, &error))?;
+        begin_log(session, schema, place, &what).await?;
         tracing::info!(schema = schema.name(), "made the log's tables");
     }
     let set = schema.fill(&format!("UPDATE {{schema}}.log SET version = {}", MIGRATIONS.len()));
     in_time(&what, session.batch_execute(&set)).await
 }
 
-async fn begin_log(session: &Session, schema: &Schema, place: &Place) -> Result<(), tokio_postgres::Error> {
-    let mut secret = [0; 16];
-    crate::place::random(&mut secret);
-    let epoch = crate::place::draw_epoch();
+async fn begin_log(session: &Session, schema: &Schema, place: &Place, what: &str) -> Result<(), EngineError> {
+    let (secret, epoch) = (place::random::<16>()?, place::draw_epoch()?);
     let sql = schema.fill(
         "INSERT INTO {schema}.log (version, epoch, secret, place, timeline) VALUES (0, $1, $2, $3, $4)",
     );
-    let epoch: &str = Epoch::as_str(&epoch);
-    session.execute(&sql, &[&epoch, &&secret[..], &place.place, &place.timeline]).await?;
-    session.batch_execute(&crate::partitions::create(schema, 0)).await
+    let insert: [&(dyn ToSql + Sync); 4] = [&epoch.as_str(), &&secret[..], &place.place, &place.timeline];
+    in_time(what, session.execute(&sql, &insert)).await?;
+    in_time(what, session.batch_execute(&partitions::create(schema, 0))).await
 }
 
 /// The version of the tables; none where there are none.
 async fn version(session: &Session, schema: &Schema) -> Result<Option<usize>, EngineError> {
     let what = "look for the log's tables";
     let table = format!("{}.log", schema.quoted());
-    let there = in_time(what, session.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&table])).await?;
+    let there =
+        in_time(what, session.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&table])).await?;
     if !there.get::<_, bool>(0) {
         return Ok(None);
     }
@@ -104,10 +104,14 @@ async fn check(session: &Session, options: &Options) -> Result<(), EngineError> 
         return Err(EngineError::refused("Postgres 13 or newer is needed"));
     }
     if encoding != "UTF8" {
-        return Err(EngineError::refused(format!("the database has the encoding {encoding}, and UTF8 is needed")));
+        return Err(EngineError::refused(format!(
+            "the database has the encoding {encoding}, and UTF8 is needed"
+        )));
     }
     if fsync == "off" || options.commit == "off" {
-        tracing::warn!("Postgres acknowledges what is not on the disk: events can be lost when its machine fails");
+        tracing::warn!(
+            "Postgres acknowledges what is not on the disk: events can be lost when its machine fails"
+        );
     }
     Ok(())
 }

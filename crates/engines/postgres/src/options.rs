@@ -85,8 +85,7 @@ impl Options {
                 })?
             }
         };
-        let lossless_failover =
-            address.parsed("lossless-failover", "`true` or `false`")?.unwrap_or_default();
+        let lossless_failover = address.parsed("lossless-failover", "`true` or `false`")?.unwrap_or_default();
         let mode = match address.option("sslmode").as_deref() {
             None if local => SslMode::Disable,
             Some("disable") => SslMode::Disable,

@@ -96,7 +96,11 @@ pub(crate) struct Taken {
     pub(crate) ended: bool,
 }
 
-async fn prepare(session: &Session, schema: &Schema, sql: &str) -> Result<(Statement, Statement), EngineError> {
+async fn prepare(
+    session: &Session,
+    schema: &Schema,
+    sql: &str,
+) -> Result<(Statement, Statement), EngineError> {
     let sql = |rows| schema.fill(&sql.replace("{rows}", rows));
     let prepared = async { Ok((session.prepare(&sql(NEW)).await?, session.prepare(&sql(ALL)).await?)) };
     prepared.await.map_err(|error| failed("look into the outbox", &error))
@@ -107,7 +111,10 @@ async fn prepare(session: &Session, schema: &Schema, sql: &str) -> Result<(State
 impl Horizon {
     fn get(&self) -> Option<String> {
         let horizon = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        horizon.as_ref().filter(|(_, whole)| whole.elapsed() < WHOLE_LOOK).map(|(snapshot, _)| snapshot.clone())
+        horizon
+            .as_ref()
+            .filter(|(_, whole)| whole.elapsed() < WHOLE_LOOK)
+            .map(|(snapshot, _)| snapshot.clone())
     }
 
     /// What was waiting is moved, and that is committed.

@@ -2,11 +2,7 @@ use std::path::PathBuf;
 
 /// The password that Postgres' own clients would take: from the file that `PGPASSFILE` names, or else from `.pgpass` at
 /// home. Each of its lines is `HOST:PORT:DATABASE:USER:PASSWORD`, where `*` stands for any.
-pub(crate) fn from_passfile(
-    hosts: &[(String, u16)],
-    database: &str,
-    user: Option<&str>,
-) -> Option<String> {
+pub(crate) fn from_passfile(hosts: &[(String, u16)], database: &str, user: Option<&str>) -> Option<String> {
     let file = std::env::var_os("PGPASSFILE")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass")))?;

@@ -36,8 +36,8 @@ impl Session {
         let at = format!("connect to {}", options.shown);
         let patience = ANSWER * u32::try_from(options.config.get_ports().len()).unwrap_or(1);
         let connected = timeout(patience, options.config.connect(options.tls.connector()?)).await;
-        let connected =
-            connected.map_err(|_| EngineError::away(format!("failed to {at}: no answer within {patience:?}")))?;
+        let connected = connected
+            .map_err(|_| EngineError::away(format!("failed to {at}: no answer within {patience:?}")))?;
         let (client, mut connection) = connected.map_err(|error| failed(&at, &error))?;
         let hints = Arc::clone(hints);
         let task = tokio::spawn(async move {

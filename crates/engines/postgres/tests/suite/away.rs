@@ -48,9 +48,8 @@ async fn a_server_that_crashes_under_load_loses_nothing_that_was_acknowledged() 
         readers.push(Reader::of(hub).await);
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let publishers: Vec<_> = (0..6)
-        .map(|name| tokio::spawn(publish(hubs[name % 2].clone(), name, Arc::clone(&stop))))
-        .collect();
+    let publishers: Vec<_> =
+        (0..6).map(|name| tokio::spawn(publish(hubs[name % 2].clone(), name, Arc::clone(&stop)))).collect();
     let mut events = readers[0].until("0/20").await;
     for round in 1..=2 {
         server.kill();

@@ -48,8 +48,7 @@ async fn readers_are_told_where_the_server_lost_what_they_have_seen() {
     assert_ne!(hub.bounds().epoch, before);
 
     // A running hub hears at once of an epoch that somebody else has drawn.
-    let renewed: String =
-        admin.query_one("SELECT tidings.tidings_renew()", &[]).await.unwrap().get(0);
+    let renewed: String = admin.query_one("SELECT tidings.tidings_renew()", &[]).await.unwrap().get(0);
     let (gap, _) = reader.next().await;
     assert_eq!(gap.unwrap().reason, GapReason::Unknown);
     assert_eq!(hub.bounds().epoch.to_string(), renewed);

@@ -57,7 +57,8 @@ async fn the_certificate_of_the_server_is_checked() {
     };
     let (own, other) = (issuer("own"), issuer("other"));
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &own).unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &own).unwrap();
     server.encrypt(&certificate.pem(), &key.serialize_pem());
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, pem: String| {

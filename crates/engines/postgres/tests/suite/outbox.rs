@@ -30,7 +30,10 @@ async fn application(url: String, name: usize) -> Vec<(i64, Vec<String>)> {
             client.batch_execute("SELECT pg_sleep(0.3)").await.unwrap();
         }
         let taken = client
-            .query_one(&format!("UPDATE numbers SET next = next + 1 WHERE name = '{counter}' RETURNING next"), &[])
+            .query_one(
+                &format!("UPDATE numbers SET next = next + 1 WHERE name = '{counter}' RETURNING next"),
+                &[],
+            )
             .await;
         let number: i64 = match taken {
             Ok(row) => row.get(0),

@@ -51,18 +51,50 @@ async fn it_takes_what_a_hub_takes() {
     let long = "x".repeat(512);
     let longer = "ü".repeat(257);
     for text in [
-        "a", "a//b", "größe/α", "a*b/c**", ".", "%2e", " ", "a\\b", "***", "a/***/b", "*a", "a-*", &long, &longer, "",
-        "/", "/a", "a/", "*", "**", "a/*", "*/a", "a/**/b", "a\nb", "a\u{1}", "a\u{7f}", "a\u{85}b", "a\u{9f}",
-        "a\u{a0}b", "\u{2028}",
+        "a",
+        "a//b",
+        "größe/α",
+        "a*b/c**",
+        ".",
+        "%2e",
+        " ",
+        "a\\b",
+        "***",
+        "a/***/b",
+        "*a",
+        "a-*",
+        &long,
+        &longer,
+        "",
+        "/",
+        "/a",
+        "a/",
+        "*",
+        "**",
+        "a/*",
+        "*/a",
+        "a/**/b",
+        "a\nb",
+        "a\u{1}",
+        "a\u{7f}",
+        "a\u{85}b",
+        "a\u{9f}",
+        "a\u{a0}b",
+        "\u{2028}",
     ] {
         let refused = refusal(&application, text, None).await;
         assert_eq!(refused.is_none(), Topic::new(text).is_ok(), "{text:?}: {refused:?}");
         assert!(refused.is_none_or(|code| code == SqlState::INVALID_PARAMETER_VALUE), "{text:?}");
     }
     let long = "t".repeat(128);
-    for (event, right) in
-        [(&*long, true), ("tidings", true), ("", false), ("tidings.x", false), ("a\tb", false), (&longer, false)]
-    {
+    for (event, right) in [
+        (&*long, true),
+        ("tidings", true),
+        ("", false),
+        ("tidings.x", false),
+        ("a\tb", false),
+        (&longer, false),
+    ] {
         assert_eq!(refusal(&application, "a", Some(event)).await.is_none(), right, "{event:?}");
     }
     let large = "SELECT tidings.tidings_publish('a', repeat('x', $1))";
@@ -108,7 +140,8 @@ async fn an_application_may_call_it_and_nothing_else() {
     admin.batch_execute(grant).await.unwrap();
     let mut reader = Reader::of(&hub).await;
     // Nothing of the application's own takes the place of what the function means.
-    let traps = "CREATE TEMP TABLE outbox (topic text); CREATE FUNCTION pg_temp.octet_length(text) RETURNS int
+    let traps =
+        "CREATE TEMP TABLE outbox (topic text); CREATE FUNCTION pg_temp.octet_length(text) RETURNS int
         LANGUAGE sql AS 'SELECT 0'; SET search_path = pg_temp, pg_catalog";
     application.batch_execute(traps).await.unwrap();
     application.batch_execute(call).await.unwrap();

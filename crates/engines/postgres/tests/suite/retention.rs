@@ -41,7 +41,9 @@ async fn what_is_too_much_is_dropped_in_partitions_and_nobody_misses_it_unheard(
     let (mut after, mut numbers) = (bounds.earliest - 1, Vec::new());
     while after < log.bounds().latest {
         let chunk = log.read(after, &Selection::all(), LIMITS).await.unwrap();
-        numbers.extend(chunk.entries.iter().map(|entry| text(entry).split(' ').next().unwrap().parse::<u32>().unwrap()));
+        numbers.extend(
+            chunk.entries.iter().map(|entry| text(entry).split(' ').next().unwrap().parse::<u32>().unwrap()),
+        );
         after = chunk.next;
     }
     let first = numbers[0];
@@ -82,7 +84,9 @@ async fn a_dump_that_is_running_delays_what_is_dropped_and_nobody_else() {
     let log = open_with(&url(&server), short()).await;
     let last = log.append(batch("a", "old")).await.unwrap().last();
     let dump = client(&url(&server)).await;
-    dump.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tidings.entries").await.unwrap();
+    dump.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tidings.entries")
+        .await
+        .unwrap();
     for _ in 0..40 {
         log.append(batch("b", "meanwhile")).await.unwrap();
         sleep(Duration::from_millis(100)).await;
