@@ -22,7 +22,7 @@ PLACEHOLDERS = {"--url": "URL", "--pid": "PID", "--fsync-dir": "FOLDER"}
 INTRODUCTION = """# Benchmarks
 
 Written by `bench/run`, which measures Tidings beside nginx with nchan, durable-streams, and the **floor**: a program that
-does one `send()` of the same bytes for each subscriber and nothing else ([bench/floor](../bench/floor/src/main.rs)). Every
+does one `send()` of the same bytes for each subscriber, or one write and sync for each publication, and nothing else ([bench/floor](../bench/floor/src/main.rs)). Every
 server runs alone, on one core; the load, `tidings bench`, on another. Times on a machine that others share vary from run
 to run: **the ratios within one run are what can be compared.**
 """
@@ -70,6 +70,7 @@ def table(everything):
         for row in scenario.rows:
             own = middle(everything, scenario, own_target(scenario), row)
             cells = {target: middle(everything, scenario, target, row) for target in OTHERS}
+            cells["floor"] = middle(everything, scenario, row.against or "floor", row)
             quotient = ratio(everything, scenario, row)
             mark = ""
             if row.met and own is not None and not everything["quick"]:

@@ -9,7 +9,7 @@ from typing import Callable
 
 import servers
 
-TARGETS = {"tidings": "tidings", "tidings-disk": "tidings", "nchan": "nchan", "durable-streams": "durable-streams", "floor": "floor"}
+TARGETS = {"tidings": "tidings", "tidings-disk": "tidings", "nchan": "nchan", "durable-streams": "durable-streams", "floor": "floor", "floor-disk": "floor"}
 MEGABYTE = 1e6
 
 
@@ -224,8 +224,8 @@ SCENARIOS = [
     Scenario("publish-64", ["tidings-disk", "durable-streams"], publish_many, [
         Row("durable publications a second, 64 publishers", "≥ 40,000", "/s", lambda report: report["publish"]["events_per_second"], at_least(40_000)),
     ]),
-    Scenario("publish-1", ["tidings-disk", "durable-streams"], publish_one, [
-        Row("durable publication, 1 publisher, p50", "", "ms", lambda report: report["publish"]["latency_ms"]["p50"]),
+    Scenario("publish-1", ["tidings-disk", "durable-streams", "floor-disk"], publish_one, [
+        Row("durable publication, 1 publisher, p50", "", "ms", lambda report: report["publish"]["latency_ms"]["p50"], None, "floor-disk"),
         Row("one bare fdatasync, p50", "", "ms", lambda report: report["disk"]["fdatasync_ms"]["p50"]),
         Row("the publication in bare fdatasyncs", "≤ 1.5", "×", lambda report: report["disk"]["publish_ratio"], at_most(1.5)),
     ], rounds=3),

@@ -87,6 +87,9 @@ def arguments(binaries, target, port, folder, data, flags):
         return [binaries.tidings, "serve", "--listen", f"127.0.0.1:{port}", "--log", f"disk:{data}", *flags]
     if target == "floor":
         return [binaries.floor, f"127.0.0.1:{port}"]
+    if target == "floor-disk":
+        data.mkdir(parents=True)
+        return [binaries.floor, f"127.0.0.1:{port}", data / "file"]
     if target == "durable-streams":
         return [binaries.durable_streams, "--port", str(port), "--data-dir", data]
     configuration = folder / "nginx.conf"

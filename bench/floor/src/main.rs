@@ -3,15 +3,21 @@
 //!
 //! A subscriber that does not take all at once, or comes back with a `Last-Event-ID`, goes on from its place in
 //! all that was ever published: one `send()` of what is missing, as often as its socket has room.
+//!
+//! With a file as its second argument, a publication is written to it and synced before it is answered: what a durable
+//! publication takes at the least.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::{Write as _, stdout};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::fs::fdatasync;
+use rustix::io::{Errno, pwrite};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, listen, recv, send, sockopt};
 
 struct Floor {
@@ -20,6 +26,7 @@ struct Floor {
     /// Every frame that was ever made.
     history: Vec<u8>,
     events: u64,
+    file: Option<File>,
 }
 
 struct Peer {
@@ -31,6 +38,7 @@ struct Peer {
     clogged: bool,
 }
 
+const FILE_BYTES: u64 = 16 << 20;
 const LISTENER: u64 = u64::MAX;
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
 const RECEIPT: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
@@ -43,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     writeln!(stdout(), "floor listening on http://{}", listener.local_addr()?)?;
-    let mut floor = Floor { epoll, peers: Vec::new(), history: Vec::new(), events: 0 };
+    let file = std::env::args().nth(2).map(|path| prepare(&path)).transpose()?;
+    let mut floor = Floor { epoll, peers: Vec::new(), history: Vec::new(), events: 0, file };
     let (mut events, mut buffer): (Vec<Event>, _) = (Vec::with_capacity(1_024), vec![0; 64 << 10]);
     loop {
         events.clear();
@@ -55,6 +64,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+}
+
+/// A file that has its room already, as a log's has.
+fn prepare(path: &str) -> std::io::Result<File> {
+    let file = File::create(path)?;
+    (0..FILE_BYTES >> 20).try_for_each(|place| file.write_all_at(&[0; 1 << 20], place << 20))?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 // === impl Floor ===
@@ -104,10 +121,16 @@ impl Floor {
         if peer.asked.len() < end {
             return Ok(());
         }
+        let data = &peer.asked[head + 4..end];
+        if let Some(file) = &self.file {
+            let place = self.events * data.len() as u64 % (FILE_BYTES - data.len() as u64);
+            pwrite(file, data, place)?;
+            fdatasync(file)?;
+        }
         self.events += 1;
         // As many bytes as an id of Tidings has.
         self.history.extend_from_slice(format!("id: floor0-{}\ndata: ", self.events).as_bytes());
-        self.history.extend_from_slice(&peer.asked[head + 4..end]);
+        self.history.extend_from_slice(data);
         self.history.extend_from_slice(b"\n\n");
         peer.asked.clear();
         _ = send(&peer.fd, RECEIPT, SendFlags::NOSIGNAL)?;

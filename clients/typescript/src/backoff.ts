@@ -12,9 +12,9 @@ export class Backoff {
   #base = BACKOFF_BASE;
 
   /** Takes the hub's `retry:` as the base. */
-  set base(base: number) {
+  from = (base: number): void => {
     this.#base = Math.min(Math.max(base, RETRY_FLOOR), RETRY_CEILING);
-  }
+  };
 
   /** Counts a failure, and says how long to rest; where the hub named a time itself, at least that. Throws what no
    * other attempt would do better at. */

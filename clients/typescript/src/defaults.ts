@@ -14,8 +14,6 @@ export const STREAM_FAILURES = 3;
 export const POLL_FAILURES = 2;
 /** How long after it was given up the first transport is tried again. */
 export const CLIMB_AFTER = 300_000;
-/** A stream that is still heard of after this time counts as a success; one that delivers an event does at once. */
-export const SETTLED = 5_000;
 
 /** How long a long poll asks the hub to wait. Below the 30 s after which common proxies give up. */
 export const LONG_POLL_WAIT = 25_000;
@@ -36,9 +34,8 @@ export const RETRY_FLOOR = 100;
 /** The longest delay that a hub's `retry:` or `Retry-After` can ask for. */
 export const RETRY_CEILING = 3_600_000;
 
-/** How long the answer to a publish may take, and how many bytes in a millisecond an upload may be as slow as. */
-export const PUBLISH_TIMEOUT = 30_000;
-export const SLOWEST_UPLOAD = 32;
+/** How long the answer to a publish may take, the upload included. */
+export const PUBLISH_TIMEOUT = 60_000;
 /** How long a publish is tried again before it is given up. */
 export const PUBLISH_RETRY = 60_000;
 

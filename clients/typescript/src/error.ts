@@ -46,24 +46,13 @@ export class TidingsError extends Error {
   /** How long the hub asked to wait, in milliseconds. */
   declare readonly retryAfter?: number;
 
-  constructor(
-    kind: ErrorKind,
-    message: string,
-    more?: { status?: number; problem?: Problem | undefined; retryAfter?: number | undefined; cause?: unknown },
-  ) {
-    super(message);
+  constructor(kind: ErrorKind, words: string, more?: object) {
+    super(`${kind}: ${words}`);
     this.kind = kind;
     Object.assign(this, more);
   }
 }
 
 /** What another one's error says; Node.js keeps what happened in the cause. */
-export const wordsOf = (error: unknown): string => {
-  const { message, cause } = (error ?? {}) as { message?: string; cause?: { message?: string } };
-  return cause?.message || message || String(error);
-};
+export const wordsOf = (error: any): string => `${error?.cause ?? error}`;
 
-/** Tells of an error that is none of the client's, as a browser tells of one in an event listener. */
-export const report = (error: unknown): void => {
-  (globalThis.reportError ?? console.error)(error);
-};

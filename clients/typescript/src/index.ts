@@ -6,4 +6,5 @@ export { type Published, publish, type PublishOptions } from "./publish.ts";
 export type { RequestOptions } from "./request.ts";
 export type { ConnectOptions, CursorStore } from "./settings.ts";
 export type { State } from "./state.ts";
+export { localStore } from "./store.ts";
 export type { AnyEvent, Subscription } from "./subscription.ts";

@@ -1,4 +1,4 @@
-import { ANSWER_SIZE, POLL_GRACE } from "./defaults.ts";
+import { ANSWER_SIZE } from "./defaults.ts";
 import { type ErrorKind, type Problem, TidingsError, wordsOf } from "./error.ts";
 import type { Span } from "./span.ts";
 
@@ -7,7 +7,7 @@ export interface RequestOptions {
   /** The bearer token, or what supplies one: it is asked again for each attempt. */
   token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
   /** Further headers. In a browser, they make requests to another origin ask the hub first. */
-  headers?: HeadersInit;
+  headers?: Record<string, string>;
   /** Whether cookies are sent to another origin. */
   credentials?: RequestCredentials;
   /** What sends requests, instead of the global `fetch`. */
@@ -17,43 +17,40 @@ export interface RequestOptions {
 /** The URL of a topic, which in a page may be relative to it. */
 export const locate = (url: string | URL): URL => new URL(url, globalThis.location?.href);
 
-/** Sends a request, and lets its answer through where all is well: 200, 201 and 204. */
+/** Sends a request, and lets its answer through where it is of this type, or 204. */
 export async function send(
   url: URL,
   { token, ...options }: RequestOptions,
   span: Span,
-  fields: Record<string, string>,
-  body?: BodyInit,
+  type: string,
+  init: RequestInit,
 ): Promise<Response> {
-  const headers = new Headers(options.headers);
   let doing: ErrorKind = "token";
+  span.start();
   try {
-    for (const name in fields) headers.set(name, fields[name]!);
     // The supplier of tokens is another one's, and knows nothing of the signal.
-    if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string;
-    span.signal.throwIfAborted();
-    if (token) headers.set("Authorization", "Bearer " + token);
-    doing = "unreachable";
-    const response = await (options.fetch ?? fetch)(url, {
-      method: body === undefined ? "GET" : "POST",
-      headers,
+    if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
+    const request = new Request(url, {
+      ...init,
+      headers: { ...options.headers, ...(init.headers as object), ...(token && { authorization: "Bearer " + token }) },
       signal: span.signal,
       // A redirect could turn a publish into a read, or carry the token elsewhere.
       redirect: "manual",
       cache: "no-store",
-      credentials: options.credentials ?? "same-origin",
-      body: body ?? null,
+      credentials: options.credentials!,
     });
-    const { status } = response;
-    if (status === 200 || status === 201 || status === 204) return response;
-    if (status < 400) throw unexpected(response);
-    const problem: Problem =
-      typeOf(response) === "application/problem+json" ? await json(response, span, ANSWER_SIZE).catch(() => 0) : 0;
-    const passing = status >= 500 || status === 408 || status === 425 || status === 429;
-    const after = response.headers.get("retry-after")!;
+    doing = "unreachable";
+    const response = await (options.fetch ?? fetch)(request);
+    const { status, ok, headers: told } = response;
+    const form = `${told.get("content-type")}`;
+    if (status === 204 || (ok && form.startsWith(type))) return response;
+    // Browsers show nothing of a redirect that is not followed, not even its status.
+    if (status < 400) throw new TidingsError("unexpected", `${status || "a redirect"}, ${form}`, { status });
+    const problem: Problem = form.includes("problem") ? await json(response, span).catch(() => 0) : 0;
+    const after = told.get("retry-after")!;
     throw new TidingsError(
-      passing ? "unavailable" : "refused",
-      `the hub answered ${status}: ${problem?.detail || problem?.title || response.statusText}`,
+      status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
+      `${status}, ${problem?.detail ?? form}`,
       // Seconds, or a date.
       { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
     );
@@ -62,71 +59,36 @@ export async function send(
   }
 }
 
-/** Lets an answer pass only where it is of this type. */
-export function demand(response: Response, type: string): void {
-  if (typeOf(response) !== type) throw unexpected(response);
-}
-
-/** The pieces of a body, as text. Each may take so long, but for the time in which they are dealt with. */
-export async function* pieces(response: Response, span: Span, patience: () => [number, ErrorKind]): AsyncGenerator<string> {
+/** Reads a body to its end, as text, piece by piece. The time that a piece is dealt with is not the span's. */
+export async function read(response: Response, span: Span, piece: (text: string) => unknown): Promise<void> {
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
-  try {
-    for (;;) {
-      span.expect(...patience());
-      const { value, done } = await reader.read();
-      span.expect(Infinity);
-      if (done) return;
-      yield decoder.decode(value, { stream: true });
-    }
-  } catch (error) {
-    throw blame(span, "broken", error);
-  } finally {
-    reader.cancel().catch(() => {});
+  for (;;) {
+    span.start();
+    const { value, done } = await reader.read().catch((error) => {
+      throw blame(span, "broken", error);
+    });
+    span.stop();
+    if (done) return;
+    await piece(decoder.decode(value, { stream: true }));
   }
 }
 
 /** The whole body as JSON, up to `limit` characters. */
-export async function json(response: Response, span: Span, limit: number): Promise<any> {
-  let text = "";
-  for await (const piece of pieces(response, span, () => [POLL_GRACE, "late"])) {
-    text += piece;
-    if (text.length > limit) throw tooLarge(limit);
-  }
-  return parse(text);
-}
-
-export function parse(text: string): any {
+export async function json(response: Response, span: Span, limit: number = ANSWER_SIZE): Promise<any> {
   try {
+    let text = "";
+    await read(response, span, (piece) => {
+      if ((text += piece).length > limit) throw Error(TOO_LARGE);
+    });
     return JSON.parse(text);
   } catch (error) {
-    throw malformed(wordsOf(error));
+    throw blame(span, "malformed", error);
   }
 }
 
-/** Whether a value has what the client itself needs of an event. */
-export const isEvent = (value: any): boolean => typeof value?.id === "string" && "data" in value;
-
-export const malformed = (words: string): TidingsError =>
-  new TidingsError("malformed", "the answer cannot be read: " + words);
-
-export const tooLarge = (limit: number): TidingsError => malformed(`it is larger than ${limit} characters`);
-
-const typeOf = (response: Response): string =>
-  (response.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
-
-// Browsers show nothing of a redirect that is not followed, not even its status.
-const unexpected = (response: Response): TidingsError =>
-  new TidingsError("unexpected", `this is not the answer of a hub: ${response.status || "a redirect"} ${typeOf(response)}`, {
-    status: response.status,
-  });
-
-const did: { [kind in ErrorKind]?: string } = {
-  token: "no token could be had",
-  unreachable: "the hub cannot be reached",
-  broken: "the connection broke",
-};
+export const TOO_LARGE = "too large";
 
 /** Another one's error, in the client's words. What was aborted failed for the reason that it was aborted for. */
-const blame = ({ signal }: Span, kind: ErrorKind, cause: any): unknown =>
-  signal.aborted ? signal.reason : cause instanceof TidingsError ? cause : new TidingsError(kind, `${did[kind]}: ${wordsOf(cause)}`, { cause });
+export const blame = ({ signal }: Span, kind: ErrorKind, cause: any): any =>
+  signal.aborted ? signal.reason : cause instanceof TidingsError ? cause : new TidingsError(kind, wordsOf(cause), { cause });

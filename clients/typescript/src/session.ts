@@ -2,8 +2,8 @@ import { Backoff } from "./backoff.ts";
 import { EMPTY_POLL_PAUSE } from "./defaults.ts";
 import { TidingsError } from "./error.ts";
 import type { Step } from "./event.ts";
-import { Ladder, type Transport } from "./ladder.ts";
-import { send } from "./request.ts";
+import { climb, type Transport } from "./ladder.ts";
+import { blame, send } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import { Span } from "./span.ts";
 import type { State } from "./state.ts";
@@ -26,122 +26,122 @@ export interface Source {
   close(): void;
 }
 
-/** What a page hears when it, or the network, comes back. */
-const WAKING = ["online", "pageshow", "visibilitychange"];
+/** What a page hears when it or the network comes back, or goes. */
+const WAKING = ["offline", "online", "pageshow", "visibilitychange"];
 
 /** The life of a subscription, from attempt to attempt: one loop over one cursor, whichever the transport. */
 export function session(at: URL, settings: Settings, sink: Sink): Source {
-  const { since, events = [] } = settings;
-  const ladder = new Ladder(settings.transports, settings.climbAfter);
+  const ladder = climb(settings.transports, settings.climbAfter);
   const backoff = new Backoff();
   let cursor: string | undefined;
   let over = false;
   let paused = false;
-  let span: Span;
+  let span = new Span();
   /** Whether the hub itself named the time of the rest. */
-  let named = false;
+  let named: number | undefined;
   /** The transport that the consumer was last told is open. */
   let open: Transport | undefined;
 
-  function ask(Accept: string, parameters: Record<string, string | number>): Promise<Response> {
-    const url = new URL(at);
-    const { searchParams } = url;
-    for (const type of events) searchParams.append("event", type);
-    for (const name in parameters) searchParams.set(name, `${parameters[name]}`);
-    // Unlike `since`, this is never the caller's mistake: a cursor from elsewhere is a gap.
-    if (cursor) searchParams.set("lastEventId", cursor);
-    // What the URL says stands where the options say nothing.
-    else if (since || !searchParams.has("since")) searchParams.set("since", since ?? "latest");
-    return send(url, settings, span, { Accept });
-  }
-
   async function attempt(transport: Transport): Promise<number> {
-    const mine = (span = new Span());
+    const { signal } = (span = new Span());
     if (!open) sink.state({ status: "connecting", transport });
+    const before = cursor;
     const attempt = {
       settings,
       span,
-      ask,
-      opened() {
-        backoff.tokenRefused = false;
-        if (open !== transport && !mine.signal.aborted) sink.state({ status: "open", transport: (open = transport) });
+      async ask(accept: string, parameters: Record<string, string>) {
+        const url = new URL(at);
+        const { searchParams } = url;
+        // What the URL says stands where the options say nothing.
+        const since = settings.since ?? searchParams.get("since") ?? "latest";
+        // Unlike `since`, which is for the first time, this is never the caller's mistake: a cursor from elsewhere is
+        // a gap.
+        Object.entries({ ...parameters, ...(cursor ? { lastEventId: cursor } : { since }) }).forEach((entry) =>
+          searchParams.set(...entry),
+        );
+        const response = await send(url, settings, span, accept, { headers: { accept } });
+        if (response.body) return response;
+        attempt.tell({ cursor, end: true });
       },
-      succeeded() {
-        backoff.attempt = 0;
-        ladder.succeeded();
+      heard(works: boolean) {
+        if (works) {
+          backoff.attempt = 0;
+          ladder.succeeded();
+        }
+        backoff.tokenRefused = false;
+        if (open !== transport && !signal.aborted) sink.state({ status: "open", transport: (open = transport) });
       },
       tell(step: Step) {
         // Another attempt may have gone on from the cursor.
-        if (mine.signal.aborted) return;
+        if (signal.aborted) return;
         cursor = step.cursor ||= cursor;
+        if (step.event) attempt.heard(true);
         if (step.end) close();
         sink.tell(step);
       },
-      retry(base: number) {
-        backoff.base = base;
-      },
+      retry: backoff.from,
       room: sink.room,
     };
-    if (transport === "sse") {
-      await stream(attempt);
-      return 0;
-    }
-    const before = cursor;
-    const asked = Date.now();
     // The first poll finds out where it is, and whether polls are answered at all. Were it held, and broke, nobody
     // would know from which cursor to go on.
-    const held = transport === "long-poll" && cursor && ladder.proven;
-    if (await poll(attempt, held ? settings.wait : 0)) {
-      // A hub that says that there is more and does not move is not asked without a rest.
-      if (cursor !== before) return 0;
+    const held = transport === "long-poll" && cursor && ladder.proven() ? settings.wait : 0;
+    const soon = Date.now() + EMPTY_POLL_PAUSE;
+    if (transport === "sse") await stream(attempt);
+    // A hub that says that there is more and does not move is not asked without a rest.
+    else if (!(await poll(attempt, held)) || cursor === before) {
+      if (transport === "poll") return settings.interval;
+      if (held && Date.now() < soon) return EMPTY_POLL_PAUSE;
     }
-    if (transport === "poll") return settings.interval;
-    return held && Date.now() - asked < EMPTY_POLL_PAUSE ? EMPTY_POLL_PAUSE : 0;
+    return 0;
   }
 
-  function wake({ type, persisted }: Event & { persisted?: boolean }): void {
-    // After a change of network, or in a page that comes back out of the browser's cache, the connection may be
-    // dead without a sign. A new one costs little, and loses nothing.
-    if ((type === "online" || persisted) && !named && !paused) {
-      span.abort(new TidingsError("broken", "the network or the page was away"));
-    } else span.check();
+  function wake({ type }: Event): void {
+    // After a change of network the connection may be dead without a sign. A new one costs little, and loses nothing.
+    if (type.endsWith("line") && !named) span.abort(new TidingsError("unreachable", type));
+    else span.check();
   }
+
+  const listen = (how: "addEventListener" | "removeEventListener") =>
+    WAKING.forEach((event) => globalThis[how]?.(event, wake));
 
   function close(): void {
     over = true;
-    span?.abort();
-    for (const event of WAKING) globalThis.removeEventListener?.(event, wake);
+    span.abort();
+    listen("removeEventListener");
   }
 
   return {
     async run(from) {
       cursor = from;
-      for (const event of WAKING) globalThis.addEventListener?.(event, wake);
+      listen("addEventListener");
       while (!over) {
         let rest = Infinity;
-        named = false;
+        named = 0;
         try {
           if (!paused) rest = await attempt(ladder.rung());
         } catch (reason) {
-          const error = reason as TidingsError;
-          if (over) return;
-          if (!paused) {
+          rest = 0;
+          const error = blame(span, "malformed", reason);
+          // The answer may not have been read to its end.
+          span.abort();
+          // Without a reason it was paused, or closed.
+          if (error && !over && !paused) {
+            const transport = ladder.rung();
             try {
-              const transport = ladder.rung();
-              rest = backoff.after(error, settings, (error) => ladder.failed(error));
-              named = !!error.retryAfter;
+              rest = backoff.after(error, settings, ladder.failed);
+              named = error.retryAfter;
               open = undefined;
               span = new Span();
               sink.state({ status: "waiting", transport, error, retryIn: rest, attempt: backoff.attempt });
             } catch {
-              close();
               sink.state({ status: "failed", error });
             }
           }
         }
         if (rest && !over) {
           if (span.signal.aborted) span = new Span();
-          span.expect(rest);
+          span.patience = rest;
+          span.start();
           await span.over();
         }
       }
@@ -149,7 +149,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     pause(pause) {
       paused = pause;
       open = undefined;
-      span?.abort();
+      span.abort();
     },
     close,
   };

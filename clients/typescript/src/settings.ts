@@ -18,10 +18,8 @@ export interface ConnectOptions extends RequestOptions {
   since?: string;
   /** Goes on after this cursor. One that the store keeps comes before it. */
   cursor?: string | undefined;
-  /** Keeps the cursor: the name of an item of `localStorage`, or a store of your own. */
-  store?: string | CursorStore;
-  /** Only events of these types. An event without a type has the type `message`. */
-  events?: readonly string[];
+  /** Keeps the cursor: `localStore(name)`, or a store of your own. */
+  store?: CursorStore;
   /** The interval of heartbeats to ask for, 1 s to 60 s. A stream that is silent for two and a half of them counts
    * as dead. */
   heartbeat?: number;
@@ -44,12 +42,12 @@ export interface ConnectOptions extends RequestOptions {
 export type Settings = ConnectOptions &
   Required<
     Pick<ConnectOptions, "transports" | "heartbeat" | "firstByte" | "climbAfter" | "wait" | "interval" | "buffer" | "maxEventSize">
-  > & { silence: number };
+  >;
 
 export function settle(options: ConnectOptions): Settings {
-  const heartbeat = Math.min(Math.max(options.heartbeat ?? defaults.HEARTBEAT, 1_000), 60_000);
   return {
     transports: ["sse", "long-poll", "poll"],
+    heartbeat: defaults.HEARTBEAT,
     firstByte: defaults.FIRST_BYTE,
     climbAfter: defaults.CLIMB_AFTER,
     wait: defaults.LONG_POLL_WAIT,
@@ -57,7 +55,5 @@ export function settle(options: ConnectOptions): Settings {
     buffer: defaults.BUFFER_EVENTS,
     maxEventSize: defaults.EVENT_SIZE,
     ...options,
-    heartbeat,
-    silence: heartbeat * defaults.SILENT_HEARTBEATS,
   };
 }

@@ -1,23 +1,21 @@
 import { type ErrorKind, TidingsError } from "./error.ts";
 
-const words: { [kind in ErrorKind]?: string } = {
-  late: "no answer came in time",
-  stalled: "the stream did not begin in time",
-  silent: "the stream was silent for too long",
-};
-
 /** An attempt, or the rest before the next one: it is aborted by hand, or when its time is up. */
 export class Span extends AbortController {
-  #at = Infinity;
-  #patience = 0;
-  #kind: ErrorKind | undefined;
+  /** How long it may take, from each start. */
+  patience = Infinity;
+  /** What it is then. */
+  kind: ErrorKind = "late";
+  #until = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Its time is up after `patience` from now; for an attempt, with an error of this kind. */
-  expect(patience: number, kind?: ErrorKind): void {
-    this.#patience = patience;
-    this.#at = Date.now() + patience;
-    this.#kind = kind;
+  start(): void {
+    this.#until = Date.now() + this.patience;
+    this.check();
+  }
+
+  stop(): void {
+    this.#until = Infinity;
     this.check();
   }
 
@@ -26,12 +24,13 @@ export class Span extends AbortController {
   check(): void {
     clearTimeout(this.#timer);
     // Where the clock was put back, it is not waited for.
-    const left = Math.min(this.#at - Date.now(), this.#patience);
-    if (left <= 0) this.abort(this.#kind && new TidingsError(this.#kind, words[this.#kind]!));
-    else if (left < Infinity && !this.signal.aborted) this.#timer = setTimeout(() => this.check(), left);
+    const left = Math.min(this.#until - Date.now(), this.patience);
+    if (left <= 0) this.abort(new TidingsError(this.kind, "too late"));
+    else if (this.#until < Infinity) this.#timer = setTimeout(() => this.check(), left);
   }
 
-  override abort(reason?: unknown): void {
+  /** Without a reason where it is not to fail, but to end. */
+  override abort(reason: unknown = 0): void {
     clearTimeout(this.#timer);
     super.abort(reason);
   }
@@ -39,7 +38,7 @@ export class Span extends AbortController {
   /** Resolves once it is aborted. */
   over(): Promise<unknown> {
     return new Promise((resolve) => {
-      this.signal.addEventListener("abort", resolve);
+      this.signal.onabort = resolve;
       if (this.signal.aborted) resolve(0);
     });
   }

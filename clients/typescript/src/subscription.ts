@@ -1,10 +1,9 @@
 import { BUFFER_SIZE } from "./defaults.ts";
-import { report, TidingsError, wordsOf } from "./error.ts";
+import { TidingsError, wordsOf } from "./error.ts";
 import type { Gap, Step, TidingsEvent } from "./event.ts";
 import type { Sink, Source } from "./session.ts";
 import type { Settings } from "./settings.ts";
 import type { State } from "./state.ts";
-import { localStore } from "./store.ts";
 
 /** Any of the events of a map from event types to the types of their data. */
 export type AnyEvent<Events> = { [Type in keyof Events & string]: TidingsEvent<Events[Type], Type> }[keyof Events & string];
@@ -36,11 +35,9 @@ export interface Subscription<Events extends object = Record<string, any>> {
   [Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined>;
 }
 
-const RESERVED = ["*", "gap", "state"];
-
 export function subscribe<Events extends object>(settings: Settings, begin: (sink: Sink) => Source): Subscription<Events> {
-  const store = typeof settings.store === "string" ? localStore(settings.store) : settings.store;
-  const listeners: Record<string, Set<(told: any) => void>> = Object.create(null);
+  const { store } = settings;
+  const listeners = new Set<[type: string, listener: (told: any) => void]>();
   let cursor = settings.cursor;
   let saved: string | undefined;
   let state: State = { status: "connecting", transport: settings.transports[0]! };
@@ -55,23 +52,22 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   const change = () => new Promise<void>((resolve) => waiting.push(resolve));
   const changed = () => waiting.splice(0).forEach((resolve) => resolve());
 
-  function emit(type: string, told: unknown): void {
-    for (const listener of listeners[type] ?? []) {
-      try {
-        listener(told);
-      } catch (error) {
-        report(error);
-      }
+  function emit(told: unknown, type: string, all?: string): void {
+    for (const [of, listener] of [...listeners]) {
+      // What it throws is none of the client's: it ends up where uncaught errors do.
+      if (of === type || of === all) (async () => listener(told))();
     }
   }
 
   function enter(entered: State): void {
+    // Nothing comes after the end.
+    if (over) return;
     state = entered;
-    if (entered.status === "ended" || entered.status === "closed" || entered.status === "failed") {
+    if (["ended", "closed", "failed"].includes(state.status)) {
       over = true;
       source.close();
     }
-    emit("state", state);
+    emit(state, "state");
     changed();
   }
 
@@ -80,12 +76,8 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     const { event, gap } = step;
     size -= step.size ?? 0;
     cursor = step.cursor;
-    if (gap) emit("gap", gap);
-    if (event) {
-      const { event: type = "message" } = event;
-      if (!RESERVED.includes(type)) emit(type, event);
-      emit("*", event);
-    }
+    if (gap) emit(gap, "gap");
+    if (event) emit(event, "*", ["gap", "state"].includes(event.event!) ? "*" : (event.event ?? "message"));
     if (step.end) enter({ status: "ended" });
     changed();
     return step;
@@ -93,8 +85,9 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   /** Gives what came to the listeners, where there are any for events. */
   function deliver(): void {
-    const listened = () => Object.keys(listeners).some((type) => type !== "gap" && type !== "state" && listeners[type]!.size);
-    while (queue[0] && !paused && !pulled && listened()) take();
+    const heard = ({ event, gap }: Step) =>
+      (!event && !gap) || [...listeners].some(([type]) => type !== "state" && (gap || type !== "gap"));
+    while (queue[0] && !paused && !pulled && heard(queue[0])) take();
     if (!pulled) save();
     changed();
   }
@@ -103,7 +96,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     if (!cursor || cursor === saved) return;
     saved = cursor;
     // A cursor that is not kept means events once more, and none lost.
-    (async () => store?.save(saved!))().catch(report);
+    (async () => store?.save(saved!))();
   }
 
   const source = begin({
@@ -126,7 +119,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       cursor = saved = (await store?.load()) || cursor;
       if (!over) source.run(cursor);
     } catch (cause) {
-      enter({ status: "failed", error: new TidingsError("store", "the cursor store cannot be read: " + wordsOf(cause), { cause }) });
+      enter({ status: "failed", error: new TidingsError("store", wordsOf(cause), { cause }) });
     }
   })();
 
@@ -138,30 +131,29 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       return cursor;
     },
     on(type: string, listener: (told: any) => void) {
-      (listeners[type] ??= new Set()).add(listener);
+      const entry: [string, typeof listener] = [type, listener];
+      listeners.add(entry);
       // Not at once, so that listeners that are added together hear the same.
       queueMicrotask(deliver);
-      return () => void listeners[type]!.delete(listener);
+      return () => void listeners.delete(entry);
     },
     pause() {
-      if (over || paused) return;
       paused = true;
       source.pause(true);
       enter({ status: "paused" });
     },
     resume() {
-      if (over || !paused) return;
+      if (!paused || over) return;
       paused = false;
       source.pause(false);
       deliver();
     },
     close() {
-      if (over) return;
       queue = [];
       enter({ status: "closed" });
     },
     async *[Symbol.asyncIterator]() {
-      if (pulled) throw new TypeError("a subscription is pulled from in one place only: connect again for another");
+      if (pulled) throw Error("one loop only");
       pulled = true;
       try {
         for (;;) {

@@ -12,6 +12,10 @@ mod rights;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Method;
+use http::header::ORIGIN;
 use http::request::Parts;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
@@ -23,7 +27,7 @@ use self::keys::KeySet;
 use crate::problem::Refusal;
 use crate::{Cors, defaults};
 
-pub use self::jwks::InvalidJwksUrl;
+pub use self::jwks::{InvalidJwksUrl, JwksTimes};
 pub use self::keys::{InvalidKey, Key};
 pub use self::rights::Rights;
 
@@ -49,6 +53,8 @@ pub struct AuthConfig {
     pub keys: Vec<Key>,
     /// Where more of them are published, as a JSON Web Key Set (RFC 7517).
     pub jwks_url: Option<String>,
+    /// How often they are fetched.
+    pub jwks_times: JwksTimes,
     /// The audience that tokens must be for (`aud`).
     pub audience: Option<String>,
     /// The issuer that tokens must be from (`iss`).
@@ -96,6 +102,7 @@ impl Default for AuthConfig {
         Self {
             keys: Vec::new(),
             jwks_url: None,
+            jwks_times: JwksTimes::default(),
             audience: None,
             issuer: None,
             cookie: None,
@@ -112,8 +119,8 @@ impl Auth {
     /// # Errors
     /// [`InvalidJwksUrl`] where the keys could never be fetched.
     pub fn new(config: AuthConfig) -> Result<Self, InvalidJwksUrl> {
-        let AuthConfig { keys, jwks_url, audience, issuer, cookie, anonymous } = config;
-        let jwks = jwks_url.as_deref().map(Jwks::new).transpose()?;
+        let AuthConfig { keys, jwks_url, jwks_times, audience, issuer, cookie, anonymous } = config;
+        let jwks = jwks_url.map(|url| Jwks::new(&url, jwks_times)).transpose()?;
         Ok(Self(Arc::new(Inner { keys: KeySet::new(keys), jwks, audience, issuer, cookie, anonymous })))
     }
 
@@ -139,6 +146,16 @@ impl Auth {
 
     /// What the sender of a request may do.
     pub(crate) async fn access(&self, parts: &Parts, cors: &Cors) -> Result<Access, Refusal> {
+        let access = self.present(parts, cors).await?;
+        if access.token.is_none() && is_from_another_site(parts, cors) {
+            let detail =
+                "a page of another site may publish without a token only where `[cors] origins` names it";
+            return Err(Refusal::new(ProblemKind::Forbidden, detail));
+        }
+        Ok(access)
+    }
+
+    async fn present(&self, parts: &Parts, cors: &Cors) -> Result<Access, Refusal> {
         let auth = Arc::clone(&self.0);
         // Whoever may do everything need not show a token, and one for somebody else does no harm.
         if auth.anonymous.is_all() {
@@ -160,17 +177,23 @@ impl Inner {
             return Err(bad(format!("it is longer than {} bytes", defaults::TOKEN_BYTES)));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| malformed(&error))?;
-        if self.keys.knows(&header) {
-            return self.decode(token, &header, &self.keys);
+        if has_critical(token) {
+            return Err(bad(
+                "its header has a `crit` that this hub does not understand (RFC 7515, section 4.1.11)",
+            ));
         }
-        match &self.jwks {
-            Some(jwks) => self.decode(token, &header, &*jwks.keys_for(&header).await?),
-            None => Err(bad("it is not signed with a key that this hub knows")),
+        if let Some(bearer) = self.decode(token, &header, &self.keys)? {
+            return Ok(bearer);
         }
+        let published = match &self.jwks {
+            Some(jwks) => self.decode(token, &header, &*jwks.keys_for(&header).await?)?,
+            None => None,
+        };
+        published.ok_or_else(|| bad("it is not signed with a key that this hub knows"))
     }
 
-    fn decode(&self, token: &str, header: &Header, keys: &KeySet) -> Result<Bearer, Refusal> {
-        let mut refusal = bad("it is not signed with a key that this hub knows");
+    /// What a token says; `None` where none of the keys has signed it.
+    fn decode(&self, token: &str, header: &Header, keys: &KeySet) -> Result<Option<Bearer>, Refusal> {
         for key in keys.candidates(header) {
             let mut validation = Validation::new(key.algorithm());
             validation.leeway = defaults::TOKEN_LEEWAY.as_secs();
@@ -187,12 +210,12 @@ impl Inner {
             }
             validation.set_required_spec_claims(&required);
             match jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation) {
-                Ok(data) => return data.claims.bearer(),
+                Ok(data) => return data.claims.bearer().map(Some),
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
-                Err(error) => refusal = self.complaint(&error),
+                Err(error) => return Err(self.complaint(&error)),
             }
         }
-        Err(refusal)
+        Ok(None)
     }
 
     fn complaint(&self, error: &jsonwebtoken::errors::Error) -> Refusal {
@@ -211,6 +234,26 @@ impl Inner {
             _ => bad("it is malformed, or not signed with a key that this hub knows"),
         }
     }
+}
+
+/// Whether a browser says that it publishes for a page of another site: any page on the internet could, on a hub that only
+/// this machine can reach (the Fetch Metadata standard). Where a token is needed, such a page has none.
+fn is_from_another_site(parts: &Parts, cors: &Cors) -> bool {
+    let site = parts.headers.get("sec-fetch-site");
+    parts.method == Method::POST
+        && site.is_some_and(|site| site == "cross-site")
+        && !parts.headers.get(ORIGIN).is_some_and(|origin| cors.allows(origin))
+}
+
+/// Whether a token is only to be accepted by who understands more than the hub does.
+fn has_critical(token: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Critical {
+        crit: Option<serde::de::IgnoredAny>,
+    }
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+    serde_json::from_slice::<Critical>(&header).is_ok_and(|header| header.crit.is_some())
 }
 
 fn malformed(error: &jsonwebtoken::errors::Error) -> Refusal {
@@ -254,6 +297,11 @@ impl Access {
             let allowed = self.allows(|rights| rights.may_subscribe(selector));
             self.require(allowed, || format!("subscribing to `{selector}`"))
         })
+    }
+
+    /// Whether everybody may subscribe to all of these.
+    pub(crate) fn is_public(&self, selectors: &[Selector]) -> bool {
+        selectors.iter().all(|selector| self.auth.anonymous.may_subscribe(selector))
     }
 
     pub(crate) fn publish(&self, topic: &Topic) -> Result<(), Refusal> {

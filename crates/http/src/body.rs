@@ -9,8 +9,16 @@ use tidings_protocol::ProblemKind;
 use tokio::time::{Instant, timeout_at};
 
 use crate::limit::Limit;
+use crate::memory::Portion;
 use crate::problem::Refusal;
 use crate::{Face, defaults};
+
+/// A body, and the memory that it takes among all that are under way.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
+    pub(crate) memory: Portion,
+}
 
 /// Reads a body of at most `limit` bytes. Where its length is declared, one that is too long is refused before
 /// any of it is read. What does not come in time is refused.
@@ -19,7 +27,7 @@ pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: Body,
     limit: usize,
-) -> Result<Bytes, Refusal> {
+) -> Result<Whole, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = declared
         && length > limit as u64
@@ -28,6 +36,7 @@ pub(crate) async fn read(
     }
     // What arrives are pieces of the connection's buffer, which would live as long as the event does.
     let mut whole = Vec::new();
+    let mut memory = face.bodies.portion();
     let begun = Instant::now();
     loop {
         // It may neither pause for long nor dribble for ever.
@@ -44,13 +53,14 @@ pub(crate) async fn read(
         if whole.len() + data.len() > limit {
             return Err(too_large(limit));
         }
+        memory.grow(whole.len() + data.len())?;
         if whole.is_empty() {
             whole.reserve_exact(data.len());
         }
         whole.extend_from_slice(&data);
     }
     whole.shrink_to_fit();
-    Ok(Bytes::from(whole))
+    Ok(Whole { bytes: Bytes::from(whole), memory })
 }
 
 pub(crate) fn too_large(limit: usize) -> Refusal {

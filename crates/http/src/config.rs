@@ -33,6 +33,9 @@ pub struct HttpConfig {
     pub max_streams_per_connection: u32,
     /// The largest head of a request, in bytes (`max-head-bytes`).
     pub max_head_bytes: usize,
+    /// The most memory for bodies of requests that are under way, and the same again for answers, in bytes
+    /// (`max-buffered-bytes`).
+    pub max_buffered_bytes: usize,
     /// How long a connection may take to agree on TLS (`handshake-timeout`).
     pub handshake_timeout: Duration,
     /// How long a request's head may take to arrive (`head-timeout`).
@@ -48,6 +51,8 @@ pub struct HttpConfig {
     pub trusted_proxies: TrustedProxies,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
+    /// How long shared caches may keep a page that everybody may read; zero for not at all (`cache`).
+    pub cache: Duration,
     /// Pages of which other origins may use the hub (`[cors]`).
     pub cors: Cors,
 }
@@ -84,6 +89,10 @@ pub mod defaults {
     pub const RETRY: Duration = Duration::from_secs(2);
     /// The most that a client is asked to wait before it reconnects to a hub that shuts down.
     pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
+    /// The longest that shared caches may be told to keep a page.
+    pub const CACHE_MOST: Duration = Duration::from_secs(86_400);
+    /// How long they may keep one without events, in seconds: as long as it takes those who wait for it to fetch it.
+    pub const CACHE_EMPTY_SECONDS: u32 = 1;
     /// How long browsers remember the answer to a preflight request.
     pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
     /// The longest that they may be told to.
@@ -118,6 +127,12 @@ pub mod defaults {
     pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
     /// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
     pub const HTTP2_PING: Duration = Duration::from_secs(20);
+    /// The most memory for bodies of requests that are under way, and the same again for answers.
+    pub const MAX_BUFFERED_BYTES: usize = 256 << 20;
+    /// An answer that is larger counts among those.
+    pub const LARGE_ANSWER_BYTES: usize = 32 << 10;
+    /// The most of it that is handed on at once.
+    pub const ANSWER_PIECE_BYTES: usize = 16 << 10;
     /// The largest head of a request, in bytes.
     pub const MAX_HEAD_BYTES: usize = 32 << 10;
     /// The least that it can be set to: what the HTTP library reads at once.
@@ -140,6 +155,8 @@ pub mod defaults {
     pub const STREAM_CHUNK_BYTES: usize = 64 << 10;
     /// Topics in one answer to `GET /topics`, unless the request says otherwise.
     pub const TOPICS: usize = 100;
+    /// How many requests list topics at once; the others wait for their turn.
+    pub const LISTINGS: usize = 1;
     /// The most topics in one answer to `GET /topics`.
     pub const MAX_TOPICS: usize = 10_000;
     /// How long connections may take to end after the hub has begun to shut down.
@@ -190,6 +207,7 @@ impl Default for HttpConfig {
             publish_rate_per_subject: 0,
             max_topics_per_request: tidings_protocol::limits::SELECTORS,
             max_streams_per_connection: defaults::MAX_STREAMS_PER_CONNECTION,
+            max_buffered_bytes: defaults::MAX_BUFFERED_BYTES,
             max_head_bytes: defaults::MAX_HEAD_BYTES,
             handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
             head_timeout: defaults::HEAD_TIMEOUT,
@@ -198,6 +216,7 @@ impl Default for HttpConfig {
             drain_timeout: defaults::DRAIN_TIMEOUT,
             trusted_proxies: TrustedProxies::default(),
             retry: defaults::RETRY,
+            cache: Duration::ZERO,
             cors: Cors::default(),
         }
     }

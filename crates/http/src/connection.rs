@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -7,7 +8,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tidings_protocol::ProblemKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,8 +18,10 @@ use tower::ServiceExt as _;
 
 use crate::access::Line;
 use crate::detect::{Protocol, Rewound, detect};
+use crate::kept::keep;
 use crate::limit::Limit;
 use crate::linger::Lingering;
+use crate::paced::pace;
 use crate::parking::Lot;
 use crate::permits::{Permit, Permits, Share};
 use crate::problem::Refusal;
@@ -71,13 +74,27 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 }
 
 /// A connection that is taken apart.
-#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) socket: OwnedFd,
     /// What was read of it and not asked for.
     pub(crate) unread: Bytes,
     /// The request that was read last, where it was a short one.
     pub(crate) heard: Vec<u8>,
+}
+
+// === impl Parts ===
+
+impl fmt::Debug for Parts {
+    /// Without what was read, which may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, unread, heard } = self;
+        let (unread, heard) = (unread.len(), heard.len());
+        f.debug_struct("Parts")
+            .field("socket", socket)
+            .field("unread", &unread)
+            .field("heard", &heard)
+            .finish()
+    }
 }
 
 // === impl Wire ===
@@ -118,7 +135,7 @@ impl Host {
         match detected {
             // Boxed, so that a connection has room for them only when it has said something.
             Ok(Ok(Some((Protocol::Http1, io)))) => Box::pin(self.http1(io, progress, peer)).await,
-            Ok(Ok(Some((Protocol::Http2, io)))) => Box::pin(self.http2(io, peer)).await,
+            Ok(Ok(Some((Protocol::Http2, io)))) => Box::pin(self.http2(io, progress, peer)).await,
             Ok(Ok(Some((Protocol::Tls, io)))) => Box::pin(self.encrypted(io, progress, peer)).await,
             Ok(Ok(None)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "failed to read from a connection"),
@@ -149,7 +166,7 @@ impl Host {
         };
         match accepted {
             Ok(Ok(io)) if io.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(self.http2(io, peer)).await;
+                Box::pin(self.http2(io, progress, peer)).await;
             }
             Ok(Ok(io)) => Box::pin(self.http1(io, progress, peer)).await,
             Ok(Err(error)) => {
@@ -186,7 +203,18 @@ impl Host {
         };
         // A router answers everything.
         let response = self.router.clone().oneshot(Lingering::wrap(request)).await;
-        (response.unwrap_or_else(|never| match never {}), share)
+        (self.within_memory(response.unwrap_or_else(|never| match never {})), share)
+    }
+
+    /// A large answer is kept in memory until its client has taken it: so there may only be so many.
+    fn within_memory(&self, response: Response) -> Response {
+        let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+        let Some(size) = size.filter(|size| *size > defaults::LARGE_ANSWER_BYTES) else { return response };
+        let mut memory = self.face.answers.portion();
+        match memory.grow(size) {
+            Ok(()) => keep(pace(response, defaults::ANSWER_PIECE_BYTES), memory),
+            Err(refusal) => refusal.into_response(),
+        }
     }
 
     /// Answers a request that does not come to the routes.

@@ -53,6 +53,11 @@ impl Cors {
         matches!(&self.origins, Origins::These(these) if these.contains(origin))
     }
 
+    /// Whether pages of this origin may use the hub at all.
+    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
+        self.origins == Origins::Any || self.trusts(origin)
+    }
+
     /// `None` where no other origin may.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let layer = CorsLayer::new()

@@ -8,13 +8,15 @@ use axum::routing::any;
 use http::Method;
 use tidings_hub::Hub;
 use tidings_protocol::ProblemKind;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::Subjects;
+use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
-use crate::{Auth, HttpConfig, access, publish, query, read, status, topics};
+use crate::{Auth, HttpConfig, access, defaults, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -26,6 +28,12 @@ pub struct Face {
     pub(crate) auth: Auth,
     pub(crate) subjects: Subjects,
     pub(crate) rates: Arc<Rates>,
+    /// The memory for bodies of requests that are under way.
+    pub(crate) bodies: Budget,
+    /// The memory for large answers that are under way.
+    pub(crate) answers: Budget,
+    /// Turns to list the topics.
+    pub(crate) listings: Arc<Semaphore>,
 }
 
 // === impl Face ===
@@ -34,14 +42,18 @@ impl Face {
     /// Gives a hub its face. Everybody may do everything, until [`with_auth`](Self::with_auth) says otherwise.
     #[must_use]
     pub fn new(hub: Hub, config: HttpConfig) -> Self {
+        let metrics = Arc::new(Metrics::new());
         Self {
             hub,
             rates: Arc::new(Rates::new(&config)),
+            bodies: Budget::new(config.max_buffered_bytes, &metrics),
+            answers: Budget::new(config.max_buffered_bytes, &metrics),
             config: Arc::new(config),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             draining: CancellationToken::new(),
             auth: Auth::open(),
             subjects: Subjects::default(),
+            listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
         }
     }
 
@@ -62,6 +74,7 @@ impl Face {
             .route("/healthz", any(health))
             .route("/readyz", any(ready))
             .route("/metrics", any(metrics))
+            .route("/openapi.json", any(describe))
             .fallback(not_found)
             .with_state(self.clone());
         let routes = match self.config.cors.layer() {
@@ -142,6 +155,10 @@ async fn metrics(State(face): State<Face>, request: Request) -> Response {
     }
 }
 
+async fn describe(method: Method) -> Response {
+    only_get(&method, status::description)
+}
+
 fn only_get(method: &Method, answer: impl FnOnce() -> Response) -> Response {
     match *method {
         Method::GET | Method::HEAD => answer(),
@@ -150,6 +167,60 @@ fn only_get(method: &Method, answer: impl FnOnce() -> Response) -> Response {
 }
 
 async fn not_found() -> Response {
-    let detail = "the paths are /topics, /topics/{topic}, /events, /healthz, /readyz and /metrics";
+    let detail =
+        "the paths are /topics, /topics/{topic}, /events, /healthz, /readyz, /metrics and /openapi.json";
     Refusal::new(ProblemKind::NotFound, detail).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use tidings_protocol::ProblemKind;
+
+    fn description() -> Value {
+        serde_json::from_str(include_str!("openapi.json")).unwrap()
+    }
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let source = include_str!("face.rs");
+        let (source, _) = source.split_once("mod tests").unwrap();
+        let routes = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let routes: BTreeSet<String> =
+            routes.filter(|path| *path != "/topics/").map(|path| path.replace("{*", "{")).collect();
+        let paths: BTreeSet<String> = description()["paths"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(paths, routes);
+    }
+
+    #[test]
+    fn the_description_is_of_this_version_and_has_every_problem() {
+        let description = description();
+        assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let text = description["components"]["responses"].to_string();
+        for kind in ProblemKind::ALL {
+            assert!(text.contains(&format!("\"urn:tidings:{}\"", kind.name())), "{}", kind.name());
+        }
+    }
+
+    /// The tables of the documentation name what a request may have.
+    #[test]
+    fn the_description_has_what_the_documentation_names() {
+        let parameters = description()["components"]["parameters"].to_string();
+        let page = include_str!("../../../docs/protocol.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let mut found = 0;
+        for name in rows {
+            let name = name.trim_start_matches('?').split([':', '=', ' ']).next().unwrap();
+            // Not media types, nor names of problems.
+            let is_parameter = !name.contains('/') && name != "Content-Type" && name != "invalid-topic";
+            let is_problem = ProblemKind::ALL.iter().any(|kind| kind.name() == name);
+            if is_parameter && !is_problem {
+                assert!(parameters.contains(&format!("\"name\":\"{name}\"")), "{name}");
+                found += 1;
+            }
+        }
+        assert!(found >= 10, "{found}");
+    }
 }

@@ -1,14 +1,19 @@
 //! What the fuzz targets of this crate do with their input. See `fuzz/README.md`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Uri};
-use tidings_protocol::{Cursor, Epoch, Start, limits};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use tidings_protocol::{Cursor, Epoch, Selector, Start, limits};
 
 use crate::accept::Form;
-use crate::defaults;
+use crate::auth::Access;
 use crate::parking::{REQUEST_BYTES, Template};
 use crate::problem::Refusal;
 use crate::query::{Query, ReadOptions, path_topic, selector};
+use crate::{Auth, AuthConfig, Cors, Key, defaults};
 
 /// The first line of the input is the target of a request, the second a `Last-Event-ID`, the third an `Accept`.
 /// Whatever they are, what is made of them is within its bounds; and where a poll could be known again by its bytes,
@@ -70,15 +75,61 @@ fn known_again(target: &[u8], id: Option<&[u8]>, cursor: Cursor, options: &ReadO
     assert_eq!(found, Ok::<_, Refusal>(expected));
 }
 
+/// The first line of the input is the header of a token and the rest its claims, both as the hub would decode them. Where
+/// the key of the hub signs it, nothing but HS256 is accepted, and the bearer may do what the claims say. Taken as a token
+/// as it is, the input is refused.
+pub fn claims(input: &[u8]) {
+    const SECRET: &[u8] = b"a secret that is only used for fuzzing";
+    let Ok(key) = Key::hs256(SECRET) else { return };
+    let config = AuthConfig { keys: vec![key], ..AuthConfig::default() };
+    let auth = Auth::new(config).expect("there is no URL");
+    if let Ok(text) = std::str::from_utf8(input) {
+        let access = ask(&auth, text);
+        assert!(access.is_none_or(|access| access.subscribe(&[Selector::all()]).is_err()));
+    }
+    let mut lines = input.splitn(2, |byte| *byte == b'\n');
+    let (header, claims) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signed =
+        jsonwebtoken::crypto::sign(message.as_bytes(), &EncodingKey::from_secret(SECRET), Algorithm::HS256);
+    let Some(access) = ask(&auth, &format!("{message}.{}", signed.expect("a secret signs"))) else { return };
+    // What nobody looks at may be malformed in ways that matter to nobody.
+    let object = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).ok();
+    let (Some(header), Some(claims)) = (object(header), object(claims)) else { return };
+    assert_eq!(header["alg"], "HS256");
+    let named = |name: &str| {
+        let texts = claims["tidings"][name].as_array().into_iter().flatten();
+        texts.map(|text| Selector::new(text.as_str().unwrap_or_default()).expect("it was understood"))
+    };
+    for selector in named("subscribe") {
+        assert!(access.subscribe(&[selector]).is_ok());
+    }
+    let all = named("subscribe").any(|selector| selector == Selector::all());
+    assert_eq!(access.subscribe(&[Selector::all()]).is_ok(), all);
+    assert!(access.remaining().is_some());
+}
+
+/// What the bearer of a token may do; nothing where it is refused, or is none.
+fn ask(auth: &Auth, token: &str) -> Option<Access> {
+    let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
+    let (parts, ()) = request.body(()).ok()?.into_parts();
+    auth.access(&parts, &Cors::default()).now_or_never().expect("no key is fetched").ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    #[test]
-    fn what_fuzzing_found_holds() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/query");
+    fn replay(target: &str, run: impl Fn(&[u8])) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         let inputs: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(!inputs.is_empty());
-        inputs.iter().for_each(|file| super::query(&std::fs::read(file).unwrap()));
+        inputs.iter().for_each(|file| run(&std::fs::read(file).unwrap()));
+    }
+
+    #[test]
+    fn what_fuzzing_found_holds() {
+        replay("query", super::query);
+        replay("token_claims", super::claims);
     }
 }

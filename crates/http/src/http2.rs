@@ -16,21 +16,22 @@ use crate::kept::keep;
 use crate::limit::Limit;
 use crate::metrics::Speaks;
 use crate::paced::pace;
+use crate::socket::Progress;
 use crate::streams::Streams;
 
 impl Host {
-    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, mut peer: Peer) {
+    pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
         peer.permit.speaks(Speaks { version: 2, tls: T::ENCRYPTED });
         let config = &self.face.config;
         // Dropping them ends every stream.
-        let streams = Streams::new(&self.face);
+        let streams = Streams::new(&self.face, progress);
         let service = service_fn({
             let (host, address) = (Arc::clone(&self), peer.address);
             move |request: Request<Incoming>| {
                 let host = Arc::clone(&host);
                 async move {
                     let (response, share) = host.answer::<T>(request, address).await;
-                    let response = pace(response);
+                    let response = pace(response, defaults::HTTP2_PIECE_BYTES);
                     Ok::<_, Infallible>(match share {
                         Some(share) => keep(response, share),
                         None => response,

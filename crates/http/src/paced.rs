@@ -8,8 +8,6 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::defaults;
-
 tokio::task_local! {
     /// The stream that is served by the present task.
     pub(crate) static STALL: Arc<Stall>;
@@ -19,21 +17,21 @@ tokio::task_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Stall(Mutex<Option<Instant>>);
 
-/// A body that is given away in small pieces. With each that is taken, its client shows that it reads.
+/// A body that is given away in small pieces. With each that is taken, its client shows that it reads; and what is not
+/// taken stays here, rather than in the buffers of the library, which would take all of it at once.
 #[derive(Debug)]
 struct Paced {
     body: AnyBody,
     /// What is left of a frame.
     rest: Bytes,
-    stall: Arc<Stall>,
+    piece: usize,
+    stall: Option<Arc<Stall>>,
 }
 
-/// Gives the body of a response of the present task away in small pieces.
-pub(crate) fn pace(response: Response) -> Response {
-    match STALL.try_with(Arc::clone) {
-        Ok(stall) => response.map(|body| AnyBody::new(Paced { body, rest: Bytes::new(), stall })),
-        Err(_) => response,
-    }
+/// Gives the body of a response away in pieces of so many bytes.
+pub(crate) fn pace(response: Response, piece: usize) -> Response {
+    let stall = STALL.try_with(Arc::clone).ok();
+    response.map(|body| AnyBody::new(Paced { body, rest: Bytes::new(), piece, stall }))
 }
 
 // === impl Stall ===
@@ -50,6 +48,14 @@ impl Stall {
 
 // === impl Paced ===
 
+impl Paced {
+    fn waits_since(&self, since: Option<Instant>) {
+        if let Some(stall) = &self.stall {
+            stall.set(since);
+        }
+    }
+}
+
 impl Body for Paced {
     type Data = Bytes;
     type Error = axum::Error;
@@ -58,7 +64,7 @@ impl Body for Paced {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.stall.set(None);
+        self.waits_since(None);
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -68,9 +74,9 @@ impl Body for Paced {
                 other => return Poll::Ready(other),
             }
         }
-        let count = self.rest.len().min(defaults::HTTP2_PIECE_BYTES);
+        let count = self.rest.len().min(self.piece);
         let piece = self.rest.split_to(count);
-        self.stall.set(Some(Instant::now()));
+        self.waits_since(Some(Instant::now()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

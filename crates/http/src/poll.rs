@@ -13,6 +13,7 @@ use tidings_protocol::{Cursor, Start, limits};
 use tokio::time::timeout;
 
 use crate::Face;
+use crate::caching::Caching;
 use crate::lease::Lease;
 use crate::metrics::Transport;
 use crate::parking::{Interest, Order, Shape, Slip, Space};
@@ -25,6 +26,7 @@ pub(crate) async fn answer(
     parts: &Parts,
     mut subscription: Subscription,
     options: &ReadOptions,
+    caching: Caching,
     lease: Option<Lease>,
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
@@ -40,7 +42,7 @@ pub(crate) async fn answer(
     } else if !first.is_empty() {
         (first, Transport::LongPoll)
     } else if !first.more && may_park(face, parts) {
-        return Ok(park(parts, &subscription, options, wait, lease));
+        return Ok(park(parts, &subscription, options, caching, wait, lease));
     } else {
         let deliveries = face.metrics.deliveries(Transport::LongPoll);
         let _reader = deliveries.reader();
@@ -68,7 +70,7 @@ pub(crate) async fn answer(
     }
     let more = pull.more && !pull.ended && subscription.has_more().await?;
     let closed = pull.ended || (!more && subscription.has_ended());
-    let page = Page { pull: &pull, next: subscription.cursor(), more, closed };
+    let page = Page { pull: &pull, next: subscription.cursor(), more, closed, caching };
     let tag = page.tag();
     let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
@@ -77,6 +79,8 @@ pub(crate) async fn answer(
     let body = if unchanged { Vec::new() } else { page.body() };
     face.metrics.deliveries(transport).count(pull.entries.len(), body.len());
     let mut response = respond(Body::from(body));
+    let control = HeaderValue::try_from(caching.control(&page));
+    response.headers_mut().insert(CACHE_CONTROL, control.unwrap_or(HeaderValue::from_static("no-store")));
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().remove(CONTENT_TYPE);
@@ -86,12 +90,11 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-/// A response with what every page has in its head.
+/// A response with what every page has in its head, whatever is on it.
 fn respond(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
     response
 }
@@ -110,6 +113,7 @@ fn park(
     parts: &Parts,
     subscription: &Subscription,
     options: &ReadOptions,
+    caching: Caching,
     wait: Duration,
     lease: Option<Lease>,
 ) -> Response {
@@ -117,7 +121,7 @@ fn park(
     let close = parts.version < Version::HTTP_11
         || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
     // The connection fills in the head, when everyone who has a say in it has had it.
-    let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close };
+    let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close, caching };
     let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
     let cursor = subscription.cursor();
     let asked = match options.start {
@@ -137,11 +141,17 @@ pub(crate) struct Page<'a> {
     pub(crate) next: Cursor,
     pub(crate) more: bool,
     pub(crate) closed: bool,
+    pub(crate) caching: Caching,
 }
 
 // === impl Page ===
 
 impl Page<'_> {
+    /// Whether it says nothing but that there is nothing yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pull.entries.is_empty() && !self.more && !self.closed && self.pull.gap.is_none()
+    }
+
     /// Of one request's answers, those with the same tag are the same: the log behind a cursor only grows, and
     /// loses from its beginning.
     pub(crate) fn tag(&self) -> String {
@@ -163,6 +173,9 @@ impl Page<'_> {
         }
         body.extend_from_slice(b"],\"next\":\"");
         self.next.write(&mut body);
+        if let Some(moment) = self.caching.moment().filter(|_| self.is_empty()) {
+            body.extend_from_slice(format!("-{moment}").as_bytes());
+        }
         body.extend_from_slice(if self.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
         if let Some(gap) = &self.pull.gap {
             body.extend_from_slice(b",\"gap\":");

@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 use tidings_hub::Published;
 use tidings_log::{Batch, Idempotency};
 use tidings_protocol::{EventType, Format, NewEvent, ProblemKind, Topic, limits};
+use tracing::Instrument as _;
 
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, path_topic, shown};
-use crate::{Face, body};
+use crate::{Face, body, trace};
 
 /// What the content type of a publication says (§2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,9 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     face.rates.check(face, &parts, &access)?;
 
     let content = Content::of(&parts.headers);
-    let bytes = body::read(face, &parts.headers, body, content.limit(face)).await?;
+    // The memory is kept until the events are appended.
+    let body::Whole { bytes, memory: _memory } =
+        body::read(face, &parts.headers, body, content.limit(face)).await?;
     let query = Query::new(parts.uri.query());
     let event_type = query.get("event")?.map(event_type).transpose()?;
     let close = query.flag("close")?;
@@ -96,7 +99,8 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
         let detail = "send an array as application/json, or lines as application/x-ndjson";
         return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let bytes = body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
+    let body::Whole { bytes, memory: _memory } =
+        body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
     let read = |item: Item<'_>| {
         let text = item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
@@ -129,7 +133,7 @@ async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
     let (events, bytes) =
         (batch.events.len(), batch.events.iter().map(|event| event.data.len()).sum::<usize>());
     let began = Instant::now();
-    let published = face.hub.publish(batch).await?;
+    let published = face.hub.publish(batch).instrument(trace::of_append(events)).await?;
     face.metrics.publish_time().record(began.elapsed(), 1);
     if !published.appended.duplicate {
         face.metrics.published.inc_by(events as u64);

@@ -5,6 +5,7 @@ use tidings_protocol::{ProblemKind, Selector, Start};
 
 use crate::accept::Form;
 use crate::auth::Access;
+use crate::caching::Caching;
 use crate::lease::Lease;
 use crate::limit::Limit;
 use crate::metrics::Transport;
@@ -29,6 +30,7 @@ pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>)
     let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
     let access = face.auth.access(parts, &face.config.cors).await?;
     access.subscribe(&selectors)?;
+    let caching = Caching::of(face, &access, &selectors, &options);
     let selection = options.selection(selectors);
     let long = form != Form::Page || !options.wait.is_zero();
     let start = options.start.clone().unwrap_or(if long { Start::Latest } else { Start::Earliest });
@@ -46,7 +48,7 @@ pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>)
     }
     let subscription = face.hub.subscribe(selection, start).await?;
     let mut response = match form {
-        Form::Page => poll::answer(face, parts, subscription, &options, lease).await?,
+        Form::Page => poll::answer(face, parts, subscription, &options, caching, lease).await?,
         Form::Stream | Form::Lines => {
             stream::answer(face, parts, form, subscription, &options, returning, lease)
         }

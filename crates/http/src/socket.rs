@@ -1,7 +1,8 @@
+use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -24,13 +25,15 @@ pub(crate) struct Watched {
     socket: TcpStream,
     write_timeout: Duration,
     stalled: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Whether the kernel took more at the last deadline, and may take more still.
+    offers: bool,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
     heard: Heard,
 }
 
 /// What was read of a connection since something was last written to it, where that is a short GET request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Heard {
     bytes: Vec<u8>,
     /// Whether the next bytes begin something new.
@@ -47,6 +50,10 @@ pub(crate) struct Progress {
     served: AtomicBool,
     /// Whether everything that was to be written is with the kernel.
     flushed: AtomicBool,
+    /// Whether the kernel has no room for what is to be written.
+    is_full: AtomicBool,
+    /// When that was last so.
+    was_full: Mutex<Option<tokio::time::Instant>>,
 }
 
 /// A timer for hyper's deadline on request heads that is kinder to connections between two requests: these may
@@ -73,7 +80,15 @@ impl Watched {
     pub(crate) fn new(socket: TcpStream, face: &Face, progress: Arc<Progress>) -> Self {
         let write_timeout = face.config.write_timeout;
         let metrics = Arc::clone(&face.metrics);
-        Self { socket, write_timeout, stalled: None, progress, metrics, heard: Heard::default() }
+        Self {
+            socket,
+            write_timeout,
+            stalled: None,
+            offers: false,
+            progress,
+            metrics,
+            heard: Heard::default(),
+        }
     }
 
     /// The connection goes on with what was read of it before.
@@ -94,17 +109,35 @@ impl Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stalled = None;
+            (self.stalled, self.offers) = (None, false);
+            self.progress.full(false);
             return written;
         }
+        // The kernel speaks up only when a good part of its buffer is free again, for which a slow reader may need
+        // longer than it has. So it is offered more at the deadline, as much as it takes.
+        let offer = |own: &mut Self| match send(&own.socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        {
+            Ok(count @ 1..) => {
+                (own.stalled, own.offers) = (None, true);
+                own.progress.full(false);
+                Some(Poll::Ready(Ok(count)))
+            }
+            Ok(_) | Err(_) => {
+                own.offers = false;
+                None
+            }
+        };
+        if self.offers
+            && let Some(taken) = offer(self)
+        {
+            return taken;
+        }
+        self.progress.full(true);
         let limit = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
-        self.stalled = None;
-        // The kernel speaks up only when a good part of its buffer is free again, for which a slow reader may need
-        // longer.
-        if let Ok(count @ 1..) = send(&self.socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            return Poll::Ready(Ok(count));
+        if let Some(taken) = offer(self) {
+            return taken;
         }
         self.metrics.slow_closes.inc();
         self.metrics.count_limit(Limit::WriteTimeout);
@@ -184,12 +217,35 @@ impl Heard {
     }
 }
 
+impl fmt::Debug for Heard {
+    /// Without the bytes, which may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
 // === impl Progress ===
 
 impl Progress {
     /// A request has arrived whole.
     pub(crate) fn request(&self) {
         self.served.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the kernel has room for what is to be written.
+    fn full(&self, is_full: bool) {
+        if self.is_full.swap(is_full, Ordering::Relaxed) && !is_full {
+            let now = tokio::time::Instant::now();
+            *self.was_full.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
+    }
+
+    /// When the kernel last had no room for what was to be written: now, perhaps.
+    pub(crate) fn last_full(&self) -> Option<tokio::time::Instant> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Some(tokio::time::Instant::now());
+        }
+        *self.was_full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether everything that was to be written is with the kernel.

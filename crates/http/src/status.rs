@@ -25,7 +25,10 @@ pub(crate) fn ready(face: &Face) -> Response {
     }
     match face.hub.ready() {
         Ok(()) => plain("ready\n".into(), "text/plain; charset=utf-8"),
-        Err(error) => Refusal::new(ProblemKind::Unavailable, error.to_string()).into_response(),
+        Err(error) => {
+            tracing::debug!(%error, "told that the hub is not ready");
+            Refusal::no_writes().into_response()
+        }
     }
 }
 
@@ -39,6 +42,11 @@ pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
         Format::Prometheus
     };
     Ok(plain(face.metrics.text(&face.hub, format), format.media_type()))
+}
+
+/// What the hub offers, as OpenAPI describes it.
+pub(crate) fn description() -> Response {
+    plain(include_str!("openapi.json").into(), "application/json")
 }
 
 fn plain(text: String, media_type: &'static str) -> Response {

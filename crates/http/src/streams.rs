@@ -12,6 +12,7 @@ use crate::Face;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::paced::{STALL, Stall};
+use crate::socket::Progress;
 
 /// The tasks of the streams of one HTTP/2 connection. They end when the last of its clones is dropped.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ struct Shared {
     idle_timeout: Duration,
     write_timeout: Duration,
     metrics: Arc<Metrics>,
+    progress: Arc<Progress>,
 }
 
 /// How many there are, and since when there have been none.
@@ -46,13 +48,14 @@ struct Watched<F> {
     write_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     metrics: Arc<Metrics>,
+    progress: Arc<Progress>,
     _opened: Opened,
 }
 
 // === impl Streams ===
 
 impl Streams {
-    pub(crate) fn new(face: &Face) -> Self {
+    pub(crate) fn new(face: &Face, progress: Arc<Progress>) -> Self {
         Self(Arc::new(Shared {
             tasks: Mutex::default(),
             open: Arc::new(Open { count: AtomicUsize::new(0), idle: Mutex::new(Instant::now()) }),
@@ -60,6 +63,7 @@ impl Streams {
             idle_timeout: face.config.idle_timeout,
             write_timeout: face.config.write_timeout,
             metrics: Arc::clone(&face.metrics),
+            progress,
         }))
     }
 
@@ -90,6 +94,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
             write_timeout: shared.write_timeout,
             deadline: None,
             metrics: Arc::clone(&shared.metrics),
+            progress: Arc::clone(&shared.progress),
             _opened: Opened(Arc::clone(&shared.open)),
         };
         let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +117,8 @@ impl<F: Future> Future for Watched<F> {
             own.deadline = None;
             return Poll::Pending;
         };
-        let due = since + own.write_timeout;
+        // While the connection itself is full, a stream may have to wait for its turn. Its deadline is another.
+        let due = own.progress.last_full().map_or(since, |full| full.max(since)) + own.write_timeout;
         let deadline = own.deadline.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if deadline.deadline() != due {
             deadline.as_mut().reset(due);

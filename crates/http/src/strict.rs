@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// with a bare LF); but where somebody on the way takes them otherwise, a part of one client's request becomes another
 /// request, of somebody else (RFC 9112 §11.2).
 ///
+/// A connection that goes on with another protocol has to leave it first.
+///
 /// What is in doubt gets a byte that no head may have, so that the library refuses it, and nothing after it is read.
 #[derive(Debug)]
 pub(crate) struct Strict<T> {

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
@@ -93,7 +94,7 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let contents = files.read()?;
         let seen = contents.fingerprint();
-        let current = Arc::new(Current(RwLock::new(Arc::new(files.certified(contents, &provider)?))));
+        let current = Arc::new(Current(RwLock::new(Arc::new(files.certified(&contents, &provider)?))));
         let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -115,7 +116,7 @@ impl Tls {
     pub fn reload(&self) -> Result<(), TlsError> {
         let contents = self.0.files.read()?;
         self.note(&contents);
-        self.replace(contents)
+        self.replace(&contents)
     }
 
     /// Reads the files again if they have changed since they were last looked at, and says whether they had.
@@ -128,7 +129,7 @@ impl Tls {
         if !self.note(&contents) {
             return Ok(false);
         }
-        self.replace(contents).map(|()| true)
+        self.replace(&contents).map(|()| true)
     }
 
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
@@ -136,15 +137,19 @@ impl Tls {
     }
 
     /// Looks at the files every now and then. Dropping it ends that.
-    pub(crate) async fn watch(self) {
+    pub(crate) async fn watch(self) -> Infallible {
         let mut ticks = interval(defaults::CERTIFICATE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut complained = false;
         loop {
             ticks.tick().await;
             let own = self.clone();
-            let Ok(looked) = tokio::task::spawn_blocking(move || own.reload_if_changed()).await else {
-                return;
+            let looked = match tokio::task::spawn_blocking(move || own.reload_if_changed()).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    tracing::error!(%error, "failed to look at the certificate; the next look may do better");
+                    continue;
+                }
             };
             match looked {
                 Ok(changed) => {
@@ -155,7 +160,7 @@ impl Tls {
                 }
                 // What is not there is told of once. What is of no use is not looked at again until it changes.
                 Err(error @ TlsError::Read { .. }) if complained => {
-                    tracing::debug!(%error, "kept the certificate")
+                    tracing::debug!(%error, "kept the certificate");
                 }
                 Err(error) => {
                     tracing::error!(%error, "kept the certificate, as the new one is of no use");
@@ -172,7 +177,7 @@ impl Tls {
         std::mem::replace(&mut *seen, now) != now
     }
 
-    fn replace(&self, contents: Contents) -> Result<(), TlsError> {
+    fn replace(&self, contents: &Contents) -> Result<(), TlsError> {
         let certified = Arc::new(self.0.files.certified(contents, &self.0.provider)?);
         *self.0.certificate.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
         Ok(())
@@ -192,7 +197,7 @@ impl Files {
         Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
-    fn certified(&self, contents: Contents, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    fn certified(&self, contents: &Contents, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
         let chain = CertificateDer::pem_slice_iter(&contents.certificate).collect::<Result<Vec<_>, _>>();
         let chain =
             chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });

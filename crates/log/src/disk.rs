@@ -24,6 +24,7 @@ mod writer;
 
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, reason = "tests use the rest"))]
+#[allow(clippy::unwrap_used, reason = "only tests and fuzz targets come here")]
 mod faults;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -170,7 +171,7 @@ impl DiskLog {
             return Err(AppendError::TooLarge { bytes, limit: limits::BATCH_BYTES });
         }
         let batch = match self.writer.append(batch, bytes) {
-            Ok(appended) => return appended,
+            Ok(numbered) => return Ok(numbered?.of(self.shared.epoch)),
             Err(batch) => batch,
         };
         let fingerprint = Fingerprint::of(&batch, self.shared.secret);

@@ -6,8 +6,17 @@ use std::io::{IsTerminal as _, Write as _, stderr};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Writes the log to standard error: for people, with colours only on a terminal, or as lines of JSON.
-pub(crate) fn start(level: &str, json: bool) -> Result<(), Box<dyn Error>> {
+/// What has to be kept for as long as something is told.
+#[cfg(feature = "otlp")]
+pub(crate) type Kept = Option<crate::traces::Traces>;
+/// Nothing.
+#[cfg(not(feature = "otlp"))]
+#[derive(Debug)]
+pub(crate) struct Kept;
+
+/// Writes the log to standard error: for people, with colours only on a terminal, or as lines of JSON. Traces go to the
+/// collector at `otlp`, where there is one.
+pub(crate) fn start(level: &str, json: bool, otlp: Option<&str>) -> Result<Kept, Box<dyn Error>> {
     // Alone, a word that is no level would be taken for a part of the program, of which nothing is told.
     if !level.contains(['=', ',', '[']) && level.parse::<LevelFilter>().is_err() {
         return Err(format!(
@@ -19,13 +28,46 @@ pub(crate) fn start(level: &str, json: bool) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::builder().parse(level).map_err(|error| {
         format!("failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`")
     })?;
+    begin(filter, json, otlp)
+}
+
+#[cfg(not(feature = "otlp"))]
+fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<dyn Error>> {
+    if otlp.is_some() {
+        let what = "failed to set `otlp-endpoint`: this program was built without the feature `otlp`";
+        return Err(what.into());
+    }
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     if json {
         subscriber.json().init();
     } else {
         subscriber.with_ansi(stderr().is_terminal()).with_target(false).init();
     }
-    Ok(())
+    Ok(Kept)
+}
+
+#[cfg(feature = "otlp")]
+fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<dyn Error>> {
+    use tracing_subscriber::Layer as _;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    const SPANS: &str = "tidings::trace";
+    let traces = otlp.map(crate::traces::Traces::to).transpose()?;
+    let spans = traces
+        .as_ref()
+        .map(|traces| traces.layer().with_filter(Targets::new().with_target(SPANS, LevelFilter::INFO)));
+    // The spans are for the collector: in the log they would stand before every line.
+    let filter = filter.add_directive(format!("{SPANS}=off").parse()?);
+    let log = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = if json {
+        log.json().boxed()
+    } else {
+        log.with_ansi(stderr().is_terminal()).with_target(false).boxed()
+    };
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(spans).init();
+    Ok(traces)
 }
 
 /// Says why the program ends, in one line, with every cause.

@@ -20,6 +20,8 @@ mod settings;
 mod subscribe;
 mod terminal;
 mod token;
+#[cfg(feature = "otlp")]
+mod traces;
 mod value;
 
 /// The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.

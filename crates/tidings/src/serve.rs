@@ -33,14 +33,23 @@ pub(crate) struct Arguments {
     #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Serve no console; the same as `--console=false`
+    #[arg(long, conflicts_with = "console")]
+    no_console: bool,
+
     #[command(flatten)]
     settings: Settings,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
-    let settings = arguments.settings.or(file.unwrap_or_default());
-    logging::start(settings.log_level(), settings.log_json.unwrap_or(false))?;
+    let mut settings = arguments.settings.or(file.unwrap_or_default());
+    if arguments.no_console {
+        settings.console = Some(false);
+    }
+    let endpoint = settings.otlp_endpoint.as_deref();
+    // Held until the end: what is left of traces is sent then.
+    let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
     allow_open_files();
     let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -97,6 +106,9 @@ async fn serve(
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(face.clone()));
     let mut server = Server::new(face, listeners);
+    if settings.console.unwrap_or(true) {
+        server = server.and_routes(tidings_console::router());
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {
         // Only here: without a certificate a hangup ends the hub, as it ends other programs.
@@ -107,11 +119,7 @@ async fn serve(
     announce(&format!("tidings listening on {}", urls.join(" ")))?;
     activation::notify("READY=1");
 
-    let shutdown = async {
-        told_to_end(&mut ends).await;
-        activation::notify("STOPPING=1");
-    };
-    server.serve(shutdown).await.map_err(|error| format!("failed to serve: {error}"))?;
+    server.serve(told_to_end(&mut ends)).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
@@ -189,6 +197,7 @@ async fn told_to_end(ends: &mut [std::io::Result<Signal>; 2]) {
         () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
         () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
     }
+    activation::notify("STOPPING=1");
 }
 
 async fn next(signal: &mut std::io::Result<Signal>) {

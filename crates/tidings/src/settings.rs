@@ -20,7 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
-use self::auth::AuthSettings;
+pub(crate) use self::auth::AuthSettings;
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -129,6 +129,22 @@ pub(crate) struct Settings {
     #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Whether the page that shows the hub at work is served at `/` [default: true]
+    #[arg(
+        long,
+        env = "TIDINGS_CONSOLE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) console: Option<bool>,
+
+    /// How long shared caches may keep a page that everybody may read and that follows a cursor; 0 for not at all
+    /// [default: 0]
+    #[arg(long, env = "TIDINGS_CACHE", value_name = "DURATION")]
+    pub(crate) cache: Option<Span>,
+
     /// What the hub's own log tells: error, warn, info, debug or trace, also by part [default: info]
     #[arg(long, env = "TIDINGS_LOG_LEVEL", value_name = "LEVEL")]
     #[serde(alias = "log_level")]
@@ -145,6 +161,12 @@ pub(crate) struct Settings {
     )]
     #[serde(alias = "log_json")]
     pub(crate) log_json: Option<bool>,
+
+    /// A collector that takes traces over OTLP, like `http://127.0.0.1:4318`; for programs that are built with the
+    /// feature `otlp` [default: none]
+    #[arg(long, env = "TIDINGS_OTLP_ENDPOINT", value_name = "URL")]
+    #[serde(alias = "otlp_endpoint")]
+    pub(crate) otlp_endpoint: Option<String>,
 
     /// Addresses and networks of proxies that are believed where a request comes from, like `10.0.0.0/8`
     /// [default: none]
@@ -191,11 +213,6 @@ impl Settings {
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
     }
 
-    /// Nothing but where the secret is.
-    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
-        Self { auth: AuthSettings::with_secret_file(file), ..Self::default() }
-    }
-
     /// These settings, and for what they leave open, others.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
@@ -212,8 +229,11 @@ impl Settings {
             max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            console: self.console.or(other.console),
+            cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
@@ -265,6 +285,8 @@ impl Settings {
         within("write-timeout", Span(write_timeout), &(MIN_WRITE_TIMEOUT..=LONGEST))?;
         let max_wait = self.max_wait.map_or(base.max_wait, |span| span.0);
         within("max-wait", Span(max_wait), &(Duration::ZERO..=LONGEST))?;
+        let cache = self.cache.map_or(base.cache, |span| span.0);
+        within("cache", Span(cache), &(Duration::ZERO..=defaults::CACHE_MOST))?;
         let max_event_bytes = bytes("max-event-bytes", self.max_event_bytes, base.max_event_bytes)?;
         let max_batch_bytes = bytes("max-batch-bytes", self.max_batch_bytes, base.max_batch_bytes)?;
         for (name, size) in [("max-event-bytes", max_event_bytes), ("max-batch-bytes", max_batch_bytes)] {
@@ -286,6 +308,7 @@ impl Settings {
             max_batch_bytes,
             max_connections,
             trusted_proxies,
+            cache,
             cors: self.cors.cors()?,
             ..base
         })
@@ -344,13 +367,14 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 42);
+        assert_eq!(flags, 46);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
     fn places(name: &str) -> impl Iterator<Item = String> {
         let cuts = name.match_indices(['-', '_']).map(|(at, _)| at);
-        let sections = cuts.map(|at| format!("[{}]\n{} = {{}}", &name[..at], &name[at + 1..]));
+        let section = |at: usize| name[..at].replace(['-', '_'], ".");
+        let sections = cuts.map(move |at| format!("[{}]\n{} = {{}}", section(at), &name[at + 1..]));
         [format!("{name} = {{}}"), format!("[limits]\n{name} = {{}}")].into_iter().chain(sections)
     }
 
@@ -380,6 +404,7 @@ mod tests {
             http.max_connections.to_string(),
             format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),
+            Size(http.max_buffered_bytes as u64).to_string(),
             Size(http.max_head_bytes as u64).to_string(),
             Span(http.handshake_timeout).to_string(),
             Span(http.head_timeout).to_string(),
@@ -429,6 +454,7 @@ mod tests {
             "[limits]\nmax-streams-per-connection = 0",
             "[limits]\nmax-connections-per-subject = 0",
             "[limits]\nmax-topics-per-request = 0",
+            "[limits]\nmax-buffered-bytes = \"1MiB\"",
             "[limits]\nmax-head-bytes = 100",
             "[limits]\nmax-head-bytes = \"1GiB\"",
             "[limits]\nhandshake-timeout = 0",

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tidings_http::Key;
 use tidings_protocol::Selector;
 
-use crate::settings::Settings;
+use crate::settings::{AuthSettings, Settings};
 use crate::value::Span;
 
 /// What `tidings token` is told.
@@ -54,15 +54,23 @@ pub(crate) struct Arguments {
     config: Option<PathBuf>,
 
     #[command(flatten)]
-    secret: SecretSource,
+    hub: Hub,
 }
 
-/// Where the secret is. The settings of a hub have the same name for it.
-#[derive(Debug, Args)]
-struct SecretSource {
+/// What the hub goes by. Its settings have the same names.
+#[derive(Debug, Clone, Args)]
+struct Hub {
     /// A file with the secret to sign with
     #[arg(long, env = "TIDINGS_AUTH_HS256_SECRET_FILE", value_name = "FILE")]
     auth_hs256_secret_file: Option<PathBuf>,
+
+    /// The audience (`aud`) that the hub asks for
+    #[arg(long, env = "TIDINGS_AUTH_AUDIENCE", value_name = "TEXT")]
+    auth_audience: Option<String>,
+
+    /// The issuer (`iss`) that the hub asks for
+    #[arg(long, env = "TIDINGS_AUTH_ISSUER", value_name = "TEXT")]
+    auth_issuer: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,9 +96,9 @@ struct Scope<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
-    let auth = Settings::with_secret_file(arguments.secret.auth_hs256_secret_file.clone())
-        .or(file.unwrap_or_default())
-        .auth;
+    let Hub { auth_hs256_secret_file, auth_audience, auth_issuer } = arguments.hub.clone();
+    let auth = AuthSettings::for_tokens(auth_hs256_secret_file, auth_audience, auth_issuer)
+        .or(file.unwrap_or_default().auth);
     let (mut header, key) = match &arguments.private_key_file {
         Some(path) => private_key(path)?,
         None => {

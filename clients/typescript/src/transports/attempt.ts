@@ -6,11 +6,10 @@ import type { Span } from "../span.ts";
 export interface Attempt {
   settings: Settings;
   span: Span;
-  /** Asks the hub from the cursor on. */
-  ask(accept: string, parameters: Record<string, string | number>): Promise<Response>;
-  /** The hub answers. */
-  opened(): void;
-  succeeded(): void;
+  /** Asks the hub from the cursor on for an answer of this type. There is none where the topic has ended. */
+  ask(type: string, parameters: Record<string, string>): Promise<Response | undefined>;
+  /** The hub answers, and the transport has shown that it works. */
+  heard(works: boolean): void;
   tell(step: Step): void;
   retry(base: number): void;
   /** Resolves once the consumer has room for more. */

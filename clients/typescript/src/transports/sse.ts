@@ -1,76 +1,53 @@
 import { createParser } from "eventsource-parser";
-import { SETTLED } from "../defaults.ts";
+import { SILENT_HEARTBEATS } from "../defaults.ts";
 import { TidingsError } from "../error.ts";
-import { demand, isEvent, malformed, parse, pieces, tooLarge } from "../request.ts";
+import { read, TOO_LARGE } from "../request.ts";
 import type { Attempt } from "./attempt.ts";
 
 /** Reads a stream until it ends, and so always throws, but where the topic has ended. */
-export async function stream({ settings, span, ...attempt }: Attempt): Promise<void> {
-  const { maxEventSize, heartbeat, silence } = settings;
+export async function stream({ settings, span, ask, heard, tell, retry, room }: Attempt): Promise<void> {
+  const { heartbeat, maxEventSize } = settings;
+  const silence = heartbeat * SILENT_HEARTBEATS;
   // Where nothing else is tried, giving up on a stream early wins nothing.
-  const first = settings.transports[1] ? settings.firstByte : silence;
-  let opened = 0;
-  let failure: unknown;
-  let ended = false;
-  let pending: string | undefined;
+  span.patience = settings.transports[1] ? settings.firstByte : silence;
+  span.kind = "stalled";
+  const response = await ask("text/event-stream", { envelope: "true", heartbeat: `${heartbeat / 1000}` });
+  if (!response) return;
+  /** The id of a block that has nothing else: it moves the cursor all the same. */
+  let moved: string | undefined;
   let unread = 0;
-  // A block with an id and nothing else moves the cursor.
-  const moved = () => {
-    if (pending && !failure) attempt.tell({ cursor: pending });
-    pending = "";
-  };
+  // What throws here ends the attempt: nothing after what cannot be read counts, and the cursor does not move past it.
   const parser = createParser({
-    maxBufferSize: maxEventSize,
+    onRetry: retry,
     onId(id) {
-      moved();
-      pending = id;
+      moved = id;
       unread = 0;
     },
-    onEvent({ id, event = "", data }) {
+    onEvent({ id, event, data }) {
       unread = 0;
-      // Nothing after what cannot be read counts: the cursor must not move past it.
-      if (failure || ended) return;
-      try {
-        if (event === "tidings.end") {
-          ended = true;
-          attempt.tell({ cursor: id, end: true });
-        } else if (event === "tidings.gap") {
-          const gap = parse(data);
-          attempt.tell({ cursor: gap.resumed, gap });
-        } else if (!event.startsWith("tidings.")) {
-          const event = parse(data);
-          if (!isEvent(event)) throw malformed("it is no event");
-          attempt.succeeded();
-          attempt.tell({ cursor: event.id, event, size: data.length });
-          // Else it is of the hub's own, as a later version may have them; no published event has such a type.
-        } else return;
-        pending = "";
-      } catch (error) {
-        failure = error;
+      if (event === "tidings.end") tell({ cursor: id, end: true });
+      // One of the hub's own that is not known is of a later version; no published one has such a type.
+      else if (event === "tidings.gap" || !event?.startsWith("tidings.")) {
+        const told = JSON.parse(data);
+        const cursor = event === "tidings.gap" ? told.resumed : told.id;
+        if (!cursor) throw Error("no cursor");
+        tell(event === "tidings.gap" ? { cursor, gap: told } : { cursor, event: told, size: data.length });
+        moved = "";
       }
     },
-    onRetry: attempt.retry,
-    onError({ type }) {
-      if (type[0] === "m") failure ??= tooLarge(maxEventSize);
-    },
   });
-
-  span.expect(first, "stalled");
-  const response = await attempt.ask("text/event-stream", { envelope: "true", heartbeat: heartbeat / 1000 });
-  if (response.status === 204) return attempt.tell({ cursor: "", end: true });
-  demand(response, "text/event-stream");
-  for await (const piece of pieces(response, span, () => (opened ? [silence, "silent"] : [first, "stalled"]))) {
-    if (!opened) attempt.opened();
-    opened ||= Date.now();
-    if (Date.now() - opened > SETTLED) attempt.succeeded();
+  await read(response, span, async (piece) => {
+    // That it began shows little: a proxy may cut it off right then. That it goes on, or brings an event, does.
+    heard(span.kind === "silent");
+    span.patience = silence;
+    span.kind = "silent";
     unread += piece.length;
     parser.feed(piece);
-    moved();
-    // The parser passes over a line that is none without keeping it; one without an end would go unseen.
-    if (unread > maxEventSize) failure ??= tooLarge(maxEventSize);
-    if (ended) return;
-    if (failure) throw failure;
-    await attempt.room();
-  }
-  throw new TidingsError("ended", "the hub ended the stream");
+    if (moved) tell({ cursor: moved });
+    moved = "";
+    // This bounds what the parser keeps, and tells of a line without an end that it passes over.
+    if (unread > maxEventSize) throw Error(TOO_LARGE);
+    await room();
+  });
+  throw new TidingsError("ended", "by the hub");
 }

@@ -1,32 +1,48 @@
 //! Keys that are published at a URL, as identity providers do.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::Header;
 use jsonwebtoken::jwk::JwkSet;
 use reqwest::{Client, Url};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::BuilderVerifierExt;
 use tidings_protocol::ProblemKind;
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+use url::Host;
 
 use super::keys::KeySet;
 use crate::defaults;
 use crate::problem::Refusal;
 
 /// A published set of keys, and where it is.
-#[derive(Debug, Clone)]
-pub(super) struct Jwks(Arc<Shared>);
+#[derive(Debug)]
+pub(super) struct Jwks {
+    shared: Arc<Shared>,
+    /// The fetch that is under way. It ends with the hub, and not with whoever asked for it.
+    task: Mutex<Option<AbortOnDropHandle<()>>>,
+}
 
 #[derive(Debug)]
 struct Shared {
     url: Url,
     http: Client,
+    times: JwksTimes,
     state: Mutex<State>,
-    /// Whoever fetches has it; who comes meanwhile shares what comes.
-    fetching: tokio::sync::Mutex<()>,
-    /// A fetch that nobody waits for. It ends with the hub.
-    refresh: Mutex<Option<AbortOnDropHandle<()>>>,
+    /// Told of each fetch that has ended.
+    ended: watch::Sender<()>,
+}
+
+/// How often a set of keys is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JwksTimes {
+    /// How old it grows before it is fetched again.
+    pub refresh: Duration,
+    /// The least time between two fetches.
+    pub pause: Duration,
+    /// The same, while there are no keys at all.
+    pub retry: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -35,13 +51,17 @@ struct State {
     keys: Option<Arc<KeySet>>,
     fetched: Option<Instant>,
     tried: Option<Instant>,
+    is_fetching: bool,
 }
 
 /// The URL is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidJwksUrl {
     /// It is none, or of another scheme.
-    #[error("`{0}` is no URL like `https://login.example/.well-known/jwks.json`")]
+    #[error(
+        "`{0}` is no URL like `https://login.example/.well-known/jwks.json`; `http` is for this machine, as anybody on the \
+         way could give keys of their own"
+    )]
     Url(String),
     /// Nothing could ever be fetched.
     #[error("no client for HTTPS could be set up: {0}")]
@@ -50,8 +70,8 @@ pub enum InvalidJwksUrl {
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
+    #[error("{0}")]
+    Http(reqwest::Error),
     #[error("the set has more than {} bytes", defaults::JWKS_BYTES)]
     Size,
     #[error("the answer is no set of keys: {0}")]
@@ -60,110 +80,146 @@ enum FetchError {
     Empty,
 }
 
+// === impl FetchError ===
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
+}
+
+// === impl JwksTimes ===
+
+impl Default for JwksTimes {
+    fn default() -> Self {
+        Self { refresh: defaults::JWKS_REFRESH, pause: defaults::JWKS_PAUSE, retry: defaults::JWKS_RETRY }
+    }
+}
+
 // === impl Jwks ===
 
 impl Jwks {
-    pub(super) fn new(text: &str) -> Result<Self, InvalidJwksUrl> {
-        let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+    pub(super) fn new(text: &str, times: JwksTimes) -> Result<Self, InvalidJwksUrl> {
+        let url = Url::parse(text).ok().filter(is_trustworthy);
         let url = url.ok_or_else(|| InvalidJwksUrl::Url(text.to_owned()))?;
         let failed = |error: &dyn std::fmt::Display| InvalidJwksUrl::Client(error.to_string());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
+            .and_then(BuilderVerifierExt::with_platform_verifier)
             .map_err(|error| failed(&error))?
             .with_no_client_auth();
         let http = Client::builder()
             .tls_backend_preconfigured(tls)
             .timeout(defaults::JWKS_TIMEOUT)
+            .https_only(url.scheme() == "https")
             .redirect(reqwest::redirect::Policy::limited(defaults::JWKS_REDIRECTS))
             .build()
             .map_err(|error| failed(&error))?;
-        Ok(Self(Arc::new(Shared {
-            url,
-            http,
-            state: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
-            refresh: Mutex::default(),
-        })))
+        let (ended, _) = watch::channel(());
+        let shared = Shared { url, http, times, state: Mutex::default(), ended };
+        Ok(Self { shared: Arc::new(shared), task: Mutex::default() })
     }
 
+    /// Fetches until there are keys.
     pub(super) async fn warm(&self) {
-        while self.state().keys.is_none() {
+        while self.shared.state().keys.is_none() {
             self.fetch(|state| state.keys.is_none()).await;
-            if self.state().keys.is_none() {
-                tokio::time::sleep(defaults::JWKS_RETRY).await;
+            if self.shared.state().keys.is_none() {
+                tokio::time::sleep(self.shared.times.retry).await;
             }
         }
     }
 
     /// The keys, with that of a token if it is published.
     pub(super) async fn keys_for(&self, header: &Header) -> Result<Arc<KeySet>, Refusal> {
+        let times = self.shared.times;
         let knows = |state: &State| state.keys.as_ref().is_some_and(|keys| keys.knows(header));
-        if knows(&self.state()) {
-            self.refresh_if_old();
+        if knows(&self.shared.state()) {
+            // So that keys which were withdrawn go. Nobody waits for it.
+            drop(self.begin(|state| {
+                state.fetched.is_none_or(|fetched| fetched.elapsed() >= times.refresh)
+                    && state.tried.is_none_or(|tried| tried.elapsed() >= times.pause)
+            }));
         } else {
             // A key that is not known is perhaps a new one. Whoever invents names must not have the hub ask for each.
             self.fetch(|state| {
-                let pause = if state.keys.is_some() { defaults::JWKS_PAUSE } else { defaults::JWKS_RETRY };
-                !knows(state) && state.tried.is_none_or(|tried| tried.elapsed() >= pause)
+                let pause = if state.keys.is_some() { times.pause } else { times.retry };
+                state.tried.is_none_or(|tried| tried.elapsed() >= pause)
             })
             .await;
         }
-        self.state().keys.clone().ok_or_else(|| {
+        self.shared.state().keys.clone().ok_or_else(|| {
             let detail = "the keys that tokens are signed with could not be fetched yet; try again";
             Refusal::new(ProblemKind::Unavailable, detail)
         })
     }
 
-    /// Fetches the keys anew after a while, so that those that were withdrawn go. Nobody waits for it.
-    fn refresh_if_old(&self) {
-        let is_due = |state: &State| {
-            state.fetched.is_none_or(|fetched| fetched.elapsed() >= defaults::JWKS_REFRESH)
-                && state.tried.is_none_or(|tried| tried.elapsed() >= defaults::JWKS_PAUSE)
-        };
-        if is_due(&self.state()) {
-            let mut refresh = self.0.refresh.lock().unwrap_or_else(PoisonError::into_inner);
-            if refresh.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
-                let own = self.clone();
-                let fetch = async move { own.fetch(is_due).await };
-                *refresh = Some(AbortOnDropHandle::new(tokio::spawn(fetch)));
-            }
-        }
-    }
-
+    /// Waits for the fetch that is under way, or for one of its own where that is due.
     async fn fetch(&self, is_due: impl Fn(&State) -> bool) {
-        let _fetching = self.0.fetching.lock().await;
-        {
-            let mut state = self.state();
-            if !is_due(&state) {
-                return;
-            }
-            state.tried = Some(Instant::now());
-        }
-        let url = self.0.url.as_str();
-        match self.0.download().await {
-            Ok(keys) => {
-                tracing::info!(url, keys = keys.len(), "fetched the keys that tokens are signed with");
-                let mut state = self.state();
-                state.keys = Some(Arc::new(keys));
-                state.fetched = Some(Instant::now());
-            }
-            Err(error) => {
-                let kept = self.state().keys.as_ref().map_or(0, |keys| keys.len());
-                tracing::warn!(url, %error, kept, "failed to fetch the keys that tokens are signed with");
-            }
+        if let Some(mut ended) = self.begin(is_due) {
+            drop(ended.changed().await);
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a fetch where one is due. Gives what is told of its end, or of that of the one under way.
+    fn begin(&self, is_due: impl Fn(&State) -> bool) -> Option<watch::Receiver<()>> {
+        let mut state = self.shared.state();
+        // The end is told only after the state says so: nobody waits for one that has passed.
+        let ended = self.shared.ended.subscribe();
+        if state.is_fetching {
+            return Some(ended);
+        }
+        if !is_due(&state) {
+            return None;
+        }
+        (state.tried, state.is_fetching) = (Some(Instant::now()), true);
+        drop(state);
+        let shared = Arc::clone(&self.shared);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { shared.fetch().await }));
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        Some(ended)
+    }
+}
+
+/// Whether nobody on the way could give other keys.
+fn is_trustworthy(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(Host::Domain(name))) => name == "localhost",
+        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+        _ => false,
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fetch(&self) {
+        let downloaded = self.download().await;
+        let mut state = self.state();
+        state.is_fetching = false;
+        let kept = state.keys.as_ref().map_or(0, |keys| keys.len());
+        // Neither its user and password nor its query are anybody's business.
+        let (host, path) = (self.url.host_str().unwrap_or_default(), self.url.path());
+        match downloaded {
+            Ok(keys) => {
+                tracing::info!(host, path, keys = keys.len(), "fetched the keys that tokens are signed with");
+                (state.keys, state.fetched) = (Some(Arc::new(keys)), Some(Instant::now()));
+            }
+            Err(error) => {
+                tracing::warn!(host, path, %error, kept, "failed to fetch the keys that tokens are signed with");
+            }
+        }
+        drop(state);
+        self.ended.send_replace(());
+    }
+
     async fn download(&self) -> Result<KeySet, FetchError> {
         let mut response = self.http.get(self.url.clone()).send().await?.error_for_status()?;
         let mut bytes = Vec::new();

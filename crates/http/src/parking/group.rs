@@ -4,6 +4,7 @@ use std::sync::Arc;
 use slab::Slab;
 use tidings_protocol::{Event, Selection, Topic};
 
+use crate::caching::Caching;
 use crate::frames::Frames;
 use crate::metrics::Transport;
 
@@ -32,6 +33,8 @@ pub(crate) enum Shape {
         head: Arc<[u8]>,
         /// Whether the connection ends with the answer.
         close: bool,
+        /// What shared caches may do with the page.
+        caching: Caching,
     },
 }
 

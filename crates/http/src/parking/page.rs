@@ -3,6 +3,7 @@ use std::time::SystemTime;
 use tidings_hub::{Pull, Recent};
 use tidings_protocol::{Cursor, Epoch, Selection, Sequence};
 
+use crate::caching::Caching;
 use crate::poll::Page;
 
 /// What a poll gets of entries that concern it.
@@ -35,14 +36,15 @@ impl PagePart {
     }
 
     /// The whole response: `head`, what depends on the page, and the page.
-    pub(super) fn response(&self, head: &[u8], close: bool) -> Vec<u8> {
+    pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool) -> Vec<u8> {
         let next = Cursor::new(self.epoch, self.next);
-        let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended };
+        let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended, caching };
         let body = page.body();
         let mut response = head.to_vec();
         let date = httpdate::fmt_http_date(SystemTime::now());
         let rest = format!(
-            "etag: {}\r\ncontent-length: {}\r\ndate: {date}\r\n{}\r\n",
+            "cache-control: {}\r\netag: {}\r\ncontent-length: {}\r\ndate: {date}\r\n{}\r\n",
+            caching.control(&page),
             page.tag(),
             body.len(),
             if close { "connection: close\r\n" } else { "" },

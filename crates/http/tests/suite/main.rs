@@ -2,8 +2,10 @@
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
+mod allowances;
 mod auth;
 mod batches;
+mod caching;
 mod closing;
 mod connections;
 mod cors;
@@ -13,6 +15,7 @@ mod disk;
 mod embedding;
 mod errors;
 mod event_stream;
+mod floods;
 mod gaps;
 mod http2;
 mod idempotency;

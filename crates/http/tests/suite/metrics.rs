@@ -187,3 +187,43 @@ async fn the_documentation_names_every_metric_and_no_other() {
         names.filter(|name| name.starts_with("tidings_") || name.starts_with("process_")).collect();
     assert_eq!(named, families(answer.text()));
 }
+
+/// The names of metrics in a text, as families.
+fn named(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let own = words.filter(|word| word.starts_with("tidings_") || word.starts_with("process_"));
+    own.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = on_disk(dir.path(), 1 << 20).await;
+    let answer = hub.get("/metrics").await;
+    let served = families(answer.text());
+    let dashboard = include_str!("../../../../deploy/grafana/tidings.json");
+    let alerts = include_str!("../../../../deploy/prometheus/tidings.rules.yml");
+    for (what, text) in [("dashboard", dashboard), ("alerts", alerts)] {
+        let missing: Vec<_> = named(text).difference(&served).copied().collect();
+        assert!(missing.is_empty(), "the {what}: {missing:?}");
+    }
+    let shown = named(dashboard);
+    let hidden: Vec<_> = served.difference(&shown).collect();
+    assert!(hidden.is_empty(), "the dashboard does not show {hidden:?}");
+}
+
+#[test]
+fn every_panel_of_the_dashboard_has_a_unit_and_the_chosen_source() {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../deploy/grafana/tidings.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row");
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        let title = &panel["title"];
+        assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}");
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+        assert!(!panel["targets"].as_array().unwrap().is_empty(), "{title}");
+        assert!(ids.insert(panel["id"].as_u64()), "{title}");
+    }
+    assert_eq!(dashboard["templating"]["list"][0]["name"], "datasource");
+}

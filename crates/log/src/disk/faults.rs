@@ -12,6 +12,9 @@ use super::files::{File, Files, Lock};
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
+/// No test has a file of which so much could be read at once.
+const MOST_BYTES: usize = 64 << 20;
+
 /// The file system.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FaultyFiles {
@@ -324,6 +327,7 @@ impl File for FaultyFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        assert!(buffer.len() <= MOST_BYTES, "{} bytes are far more than any file has", buffer.len());
         Ok(self.with(|inode| {
             let rest = inode.bytes.get(offset as usize..).unwrap_or_default();
             let count = rest.len().min(buffer.len());

@@ -49,7 +49,7 @@ struct Damage {
 pub fn recovery(input: &[u8]) {
     let files = FaultyFiles::default();
     for (name, bytes) in FILES {
-        put(&files, name, bytes.to_vec());
+        put(&files, name, bytes);
     }
     let mut damage = Damage { disk: files, forged: false, clean: true };
     let mut input = Input(input);
@@ -122,7 +122,7 @@ fn sound() -> &'static [Arc<Event>] {
     SOUND.get_or_init(|| {
         let disk = FaultyFiles::default();
         for (name, bytes) in FILES {
-            put(&disk, name, bytes.to_vec());
+            put(&disk, name, bytes);
         }
         read(&open(&disk).expect("a sound log"), "**").expect("readable")
     })
@@ -152,8 +152,8 @@ fn path(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
 }
 
-fn put(disk: &FaultyFiles, name: &str, bytes: Vec<u8>) {
-    disk.create(&path(name)).and_then(|file| file.write_at(&bytes, 0)).expect("files in memory take all");
+fn put(disk: &FaultyFiles, name: &str, bytes: &[u8]) {
+    disk.create(&path(name)).and_then(|file| file.write_at(bytes, 0)).expect("files in memory take all");
 }
 
 // === impl Input ===
@@ -204,10 +204,11 @@ impl Damage {
         let Ok(file) = self.disk.open(&path("state")) else { return };
         let mut bytes = vec![0; file.len().expect("a length") as usize];
         file.read_at(&mut bytes, 0).expect("readable");
-        let Ok(mut state) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return };
-        state["clean"] = serde_json::Value::Null;
+        let Ok(mut state) = serde_json::from_slice::<serde_json::Map<_, _>>(&bytes) else { return };
+        state.insert("clean".into(), serde_json::Value::Null);
         self.clean = false;
-        put(&self.disk, "state", state.to_string().into_bytes());
+        let bytes = serde_json::to_vec(&state).expect("a map of JSON");
+        put(&self.disk, "state", &bytes);
     }
 
     /// Makes the checksum of what is at a place right again.

@@ -111,6 +111,12 @@ impl Queue {
         self.lock().requests.is_empty()
     }
 
+    /// Whether the writer waits for something to do, so that nobody is overtaken, and everything is still taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.sleeping && inner.requests.is_empty() && inner.refused.is_none()
+    }
+
     /// From now on refuses everything. The first reason stays. What waits already is left to the writer.
     pub(crate) fn refuse(&self, reason: LogUnavailable) {
         self.lock().refused.get_or_insert(reason);

@@ -62,19 +62,15 @@ impl Scanner {
 
     /// The record at `offset`. Where it is not in the buffer, `chunk` bytes are read, or more where it is longer.
     pub(crate) fn record(&mut self, offset: u64, chunk: usize) -> Result<Record<'_>, ScanError> {
-        let needed = match Record::decode(self.buffered(offset), self.stamp) {
-            Err(Flaw::Short { needed }) => needed,
-            _ => 0,
-        };
-        if needed > 0 {
+        // First what tells its length, and then, where that is not enough, all of it.
+        for _ in 0..2 {
+            let Err(Flaw::Short { needed }) = Record::decode(self.buffered(offset), self.stamp) else {
+                break;
+            };
+            // The length is not covered by the checksum yet; no record is longer than the file.
+            let rest = self.file.len().map_err(ScanError::Io)?.saturating_sub(offset);
+            let needed = needed.min(usize::try_from(rest).unwrap_or(usize::MAX));
             self.fill(offset, chunk.max(needed)).map_err(ScanError::Io)?;
-            if let Err(Flaw::Short { needed }) = Record::decode(self.buffered(offset), self.stamp) {
-                // The length is not covered by the checksum yet; no record is longer than the file.
-                let rest = self.file.len().map_err(ScanError::Io)?.saturating_sub(offset);
-                if needed as u64 <= rest {
-                    self.fill(offset, needed).map_err(ScanError::Io)?;
-                }
-            }
         }
         match Record::decode(self.buffered(offset), self.stamp) {
             Ok(record) => Ok(record),

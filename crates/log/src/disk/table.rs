@@ -54,9 +54,11 @@ impl Filter {
         }
     }
 
+    /// Whether a key may be there. A filter of no bytes tells nothing apart.
     pub(crate) fn may_hold(&self, key: u128) -> bool {
         let bits = self.words.len() as u64 * 64;
-        probes(key, bits).all(|bit| self.words[word_of(bit)] & (1 << (bit % 64)) != 0)
+        let is_set = |bit| self.words.get(word_of(bit)).is_none_or(|word| word & (1 << (bit % 64)) != 0);
+        probes(key, bits).all(is_set)
     }
 }
 

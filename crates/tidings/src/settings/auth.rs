@@ -1,8 +1,9 @@
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
-use tidings_http::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, Key, Rights};
+use tidings_http::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
 use tidings_protocol::Selector;
 
 use super::ConfigError;
@@ -106,6 +107,10 @@ pub(crate) enum AuthSetupError {
     Config(#[from] ConfigError),
     #[error("failed to read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("failed to take the key in {name}: it is {problem}; unset it, or put the key into it")]
+    Variable { name: &'static str, problem: &'static str },
+    #[error("failed to set `{name}`: there is no key that tokens could be signed with; set one as well")]
+    NoKey { name: &'static str },
     #[error("failed to take the key in {place}: {source}")]
     Key { place: String, source: InvalidKey },
     #[error("failed to set `auth-jwks-url`: {0}")]
@@ -115,8 +120,13 @@ pub(crate) enum AuthSetupError {
 // === impl AuthSettings ===
 
 impl AuthSettings {
-    pub(crate) fn with_secret_file(file: Option<PathBuf>) -> Self {
-        Self { hs256_secret_file: file, ..Self::default() }
+    /// What it takes to make tokens.
+    pub(crate) fn for_tokens(
+        secret: Option<PathBuf>,
+        audience: Option<String>,
+        issuer: Option<String>,
+    ) -> Self {
+        Self { hs256_secret_file: secret, audience, issuer, ..Self::default() }
     }
 
     pub(crate) fn or(self, other: Self) -> Self {
@@ -146,8 +156,19 @@ impl AuthSettings {
         }
         let AnonymousSettings { publish, subscribe, metrics } = &self.anonymous;
         let is_set = self.jwks_url.is_some() || publish.is_some() || subscribe.is_some() || metrics.is_some();
-        if keys.is_empty() && !is_set {
-            return Ok(None);
+        if keys.is_empty() && self.jwks_url.is_none() {
+            // Whoever set these means to ask for tokens.
+            let tokens = [
+                ("auth-audience", &self.audience),
+                ("auth-issuer", &self.issuer),
+                ("auth-cookie", &self.cookie),
+            ];
+            if let Some((name, _)) = tokens.into_iter().find(|(_, value)| value.is_some()) {
+                return Err(AuthSetupError::NoKey { name });
+            }
+            if !is_set {
+                return Ok(None);
+            }
         }
         let anonymous = Rights {
             publish: selectors("auth-anonymous-publish", publish.as_deref())?,
@@ -157,6 +178,7 @@ impl AuthSettings {
         Ok(Some(Auth::new(AuthConfig {
             keys,
             jwks_url: self.jwks_url.clone(),
+            jwks_times: JwksTimes::default(),
             audience: self.audience.clone(),
             issuer: self.issuer.clone(),
             cookie: self.cookie.clone(),
@@ -172,8 +194,7 @@ impl AuthSettings {
             secret.truncate(secret.trim_ascii_end().len());
             return Ok(Some((path.display().to_string(), secret)));
         }
-        let secret = std::env::var(SECRET_VARIABLE).ok().filter(|secret| !secret.is_empty());
-        Ok(secret.map(|secret| (SECRET_VARIABLE.to_owned(), secret.into_bytes())))
+        Ok(variable(SECRET_VARIABLE)?.map(|secret| (SECRET_VARIABLE.to_owned(), secret.into_bytes())))
     }
 
     pub(crate) fn audience(&self) -> Option<&str> {
@@ -190,9 +211,18 @@ impl AuthSettings {
             let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
             texts.push((path.display().to_string(), text));
         }
-        let variable = std::env::var(PUBLIC_KEY_VARIABLE).ok().filter(|text| !text.is_empty());
-        texts.extend(variable.map(|text| (PUBLIC_KEY_VARIABLE.to_owned(), text)));
+        texts.extend(variable(PUBLIC_KEY_VARIABLE)?.map(|text| (PUBLIC_KEY_VARIABLE.to_owned(), text)));
         Ok(texts)
+    }
+}
+
+/// A key in a variable. One that is there and of no use is a mistake, and must not open the hub to everybody.
+fn variable(name: &'static str) -> Result<Option<String>, AuthSetupError> {
+    match std::env::var(name) {
+        Ok(text) if text.trim().is_empty() => Err(AuthSetupError::Variable { name, problem: "empty" }),
+        Ok(text) => Ok(Some(text)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(AuthSetupError::Variable { name, problem: "no UTF-8" }),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{ConfigError, LONGEST, bytes, out_of_bounds, within};
 use crate::value::{Size, Span};
 
 /// `[limits]`: what connections are allowed. Their flags have no prefix.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct LimitSettings {
     /// The most connections at once from one address, or one /64 of IPv6; those of trusted proxies are counted for
@@ -41,6 +41,11 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "TIDINGS_MAX_STREAMS_PER_CONNECTION", value_name = "NUMBER")]
     #[serde(alias = "max_streams_per_connection")]
     max_streams_per_connection: Option<u32>,
+
+    /// The most memory for bodies of requests that are under way, and the same again for answers [default: 256MiB]
+    #[arg(long, env = "TIDINGS_MAX_BUFFERED_BYTES", value_name = "SIZE")]
+    #[serde(alias = "max_buffered_bytes")]
+    max_buffered_bytes: Option<Size>,
 
     /// The largest head of a request [default: 32KiB]
     #[arg(long, env = "TIDINGS_MAX_HEAD_BYTES", value_name = "SIZE")]
@@ -88,6 +93,7 @@ impl LimitSettings {
             publish_rate_per_subject: self.publish_rate_per_subject.or(other.publish_rate_per_subject),
             max_topics_per_request: self.max_topics_per_request.or(other.max_topics_per_request),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
+            max_buffered_bytes: self.max_buffered_bytes.or(other.max_buffered_bytes),
             max_head_bytes: self.max_head_bytes.or(other.max_head_bytes),
             handshake_timeout: self.handshake_timeout.or(other.handshake_timeout),
             head_timeout: self.head_timeout.or(other.head_timeout),
@@ -115,6 +121,11 @@ impl LimitSettings {
         if topics == 0 {
             return Err(out_of_bounds("max-topics-per-request", topics, "at least 1"));
         }
+        let buffered_bytes = bytes("max-buffered-bytes", self.max_buffered_bytes, base.max_buffered_bytes)?;
+        if buffered_bytes < base.max_batch_bytes.max(base.max_event_bytes) {
+            let right = "at least as much as the largest event and the largest batch";
+            return Err(out_of_bounds("max-buffered-bytes", Size(buffered_bytes as u64), right));
+        }
         let head_bytes = bytes("max-head-bytes", self.max_head_bytes, base.max_head_bytes)?;
         let sizes = defaults::MIN_HEAD_BYTES..=defaults::MOST_HEAD_BYTES;
         if !sizes.contains(&head_bytes) {
@@ -133,6 +144,7 @@ impl LimitSettings {
             publish_rate_per_subject: self.publish_rate_per_subject.unwrap_or(base.publish_rate_per_subject),
             max_topics_per_request: topics,
             max_streams_per_connection: streams,
+            max_buffered_bytes: buffered_bytes,
             max_head_bytes: head_bytes,
             handshake_timeout: time("handshake-timeout", self.handshake_timeout, base.handshake_timeout)?,
             head_timeout: time("head-timeout", self.head_timeout, base.head_timeout)?,

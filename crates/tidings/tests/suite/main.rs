@@ -13,6 +13,10 @@ mod engines;
 mod eventsource;
 mod httpx_sse;
 mod memory;
+mod open_files;
+mod openapi;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod program;
 mod proxies;
 mod support;

@@ -258,3 +258,10 @@ async fn the_log_is_lines_of_json_where_asked_for() {
     let log = hub.log();
     assert!(log.contains("SIGTERM") && !log.contains("\u{1b}["), "colours belong on a terminal only: {log}");
 }
+
+#[tokio::test]
+async fn the_settings_that_are_handed_out_are_understood() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/systemd/tidings.toml");
+    let hub = Hub::in_memory(&["--config", file]).await;
+    assert_eq!(hub.get("/healthz").await.status, 200);
+}

@@ -1,9 +1,10 @@
 //! Behind the proxies that people have, as their packages configure them.
 
+mod cache;
 mod haproxy;
 mod nginx;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tidings_event_stream::{Event, Item, Parser};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -90,6 +93,44 @@ async fn long_polls_pass(hub: &Hub, proxy: &Proxy) {
     };
     let (page, published) = tokio::join!(held, publish);
     assert_eq!(page["events"][0]["id"], published.id);
+}
+
+/// What a client wrote into `X-Forwarded-For` itself is not taken for its address, a token that it sent is in no line of
+/// either log, and the metrics are not for it.
+async fn clients_are_told_apart(hub: &Hub, proxy: &Proxy) {
+    let forged = "/topics/forged?access_token=s3cret";
+    assert_eq!(status_from_elsewhere(proxy, forged).await, 200);
+    assert_eq!(status_from_elsewhere(proxy, "/metrics").await, 403);
+    let line = async {
+        loop {
+            if let Some(line) = hub.log().lines().find(|line| line.contains("/topics/forged")) {
+                return line.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let line = within("the request's line", line).await;
+    assert!(line.contains("client=127.0.0.2"), "{line}");
+    let own = std::fs::read_to_string(proxy.folder().join("tidings.log")).unwrap_or_default();
+    assert!(!(proxy.log() + &own + &hub.log()).contains("s3cret"));
+}
+
+/// Asks from another address than the proxy's own, and claims a third.
+async fn status_from_elsewhere(proxy: &Proxy, path: &str) -> u16 {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+    let answered = async {
+        let mut socket = socket.connect(proxy.address()).await.unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: hub\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = within("an answer", answered).await;
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap()
 }
 
 /// Waits until somebody waits for a topic's events.

@@ -155,7 +155,7 @@ impl Shard {
     fn give_page(&mut self, index: u32, recent: &Recent) {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        let Shape::Poll { limit, ref head, close, .. } = interest.shape else { return };
+        let Shape::Poll { limit, ref head, close, caching } = interest.shape else { return };
         let mut page = PagePart::new(recent, &interest.selection, limit);
         if page.pull.is_empty() {
             entry.cursor = page.next;
@@ -163,7 +163,7 @@ impl Shard {
         }
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
-        let response = Bytes::from(page.response(head, close || self.draining));
+        let response = Bytes::from(page.response(head, caching, close || self.draining));
         self.counts.long_poll.count(page.pull.entries.len(), response.len());
         self.answer(index, &page, &response);
     }
@@ -294,12 +294,12 @@ impl Shard {
                 entry.pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
                 self.resume(index);
             }
-            Shape::Poll { ref head, close, .. } => {
+            Shape::Poll { ref head, close, caching, .. } => {
                 let none = Recent { epoch: resumed.epoch, entries: Vec::new(), next: resumed.sequence };
                 let mut page = PagePart::new(&none, &interest.selection, 1);
                 page.pull.gap = Some(gap);
                 page.pull.more = resumed.sequence < self.position;
-                let response = page.response(head, close || self.draining);
+                let response = page.response(head, caching, close || self.draining);
                 self.answer(index, &page, &Bytes::from(response));
             }
         }

@@ -67,10 +67,10 @@ impl Shard {
                         counts.count(chunk.events() * served, chunk.bytes.len() * served);
                     }
                 }
-                Shape::Poll { limit, ref head, close, .. } => {
+                Shape::Poll { limit, ref head, close, caching } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
                     if !page.pull.is_empty() {
-                        let response = page.response(head, close || self.draining);
+                        let response = page.response(head, caching, close || self.draining);
                         self.deliver_page(number, start, &page, &Bytes::from(response));
                     }
                 }
@@ -200,10 +200,10 @@ impl Shard {
         let entry = &self.entries[index as usize];
         let next = if entry.state == State::Live { entry.cursor.max(self.position) } else { entry.cursor };
         let interest = &self.groups.get(entry.group).interest;
-        let Shape::Poll { head, close, .. } = &interest.shape else { return };
+        let Shape::Poll { head, close, caching, .. } = &interest.shape else { return };
         let none = Recent { epoch: self.epoch, entries: Vec::new(), next };
         let page = PagePart::new(&none, &interest.selection, 1);
-        let response = Bytes::from(page.response(head, *close || self.draining));
+        let response = Bytes::from(page.response(head, *caching, *close || self.draining));
         self.counts.long_poll.count(0, response.len());
         self.answer(index, &page, &response);
     }

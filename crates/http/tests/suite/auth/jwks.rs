@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -10,18 +11,22 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PublicKeyData as _};
 use serde_json::{Value, json};
-use tidings_http::{Auth, AuthConfig};
+use tidings_http::{Auth, AuthConfig, JwksTimes, Key};
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::keys::refusal;
 use crate::support::tokens::{bearer, claims, sign_as};
-use crate::support::{Request, Running, Setup};
+use crate::support::{Request, Running, Setup, eventually};
 
 /// Whoever publishes the keys.
 struct Issuer {
     url: String,
     asked: Arc<AtomicU64>,
+    set: watch::Sender<Value>,
+    /// Answers are given as long as this is open.
+    gate: Arc<Semaphore>,
     serving: JoinHandle<()>,
 }
 
@@ -33,17 +38,22 @@ struct Signer {
 impl Issuer {
     async fn publish(set: Value) -> Self {
         let asked = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&asked);
+        let (set, sets) = watch::channel(set);
+        let gate = Arc::new(Semaphore::new(1));
+        let (counter, open) = (Arc::clone(&asked), Arc::clone(&gate));
         let answer = move || {
             counter.fetch_add(1, Ordering::Relaxed);
-            let text = set.to_string();
-            async move { text }
+            let (sets, open) = (sets.clone(), Arc::clone(&open));
+            async move {
+                drop(open.acquire().await);
+                sets.borrow().to_string()
+            }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let app = Router::new().route("/jwks.json", get(answer));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, asked, serving }
+        Self { url, asked, set, gate, serving }
     }
 
     fn asked(&self) -> u64 {
@@ -69,10 +79,19 @@ impl Signer {
 }
 
 async fn hub(url: &str) -> Running {
+    hub_with(AuthConfig { jwks_url: Some(url.into()), ..AuthConfig::default() }).await
+}
+
+async fn hub_with(config: AuthConfig) -> Running {
     let setup = Setup::new();
     let hub = setup.hub();
-    let auth = Auth::new(AuthConfig { jwks_url: Some(url.into()), ..AuthConfig::default() }).unwrap();
-    setup.start_with(hub, auth).await
+    setup.start_with(hub, Auth::new(config).unwrap()).await
+}
+
+/// Asks again at once.
+fn impatient(url: &str) -> AuthConfig {
+    let times = JwksTimes { refresh: Duration::ZERO, pause: Duration::ZERO, retry: Duration::ZERO };
+    AuthConfig { jwks_url: Some(url.into()), jwks_times: times, ..AuthConfig::default() }
 }
 
 #[tokio::test]
@@ -133,5 +152,58 @@ async fn a_set_of_no_use_counts_as_none() {
         hub.ask(request).await.problem(503, "unavailable");
     }
     assert!(Auth::new(AuthConfig { jwks_url: Some("file:///x".into()), ..AuthConfig::default() }).is_err());
+    for url in ["http://login.example/jwks", "http://10.0.0.1/jwks", "https://"] {
+        let config = AuthConfig { jwks_url: Some(url.into()), ..AuthConfig::default() };
+        assert!(Auth::new(config).is_err(), "{url}");
+    }
     assert!(Auth::new(AuthConfig { jwks_url: Some("nonsense".into()), ..AuthConfig::default() }).is_err());
+}
+
+#[tokio::test]
+async fn a_new_key_is_fetched_and_a_withdrawn_one_goes() {
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let issuer = Issuer::publish(json!({"keys": [old.jwk()]})).await;
+    let hub = hub_with(impatient(&issuer.url)).await;
+    assert_eq!(refusal(&hub, &old.token()).await, None);
+    issuer.set.send_replace(json!({"keys": [new.jwk()]}));
+    assert_eq!(refusal(&hub, &new.token()).await, None);
+    assert!(refusal(&hub, &old.token()).await.is_some());
+    // It is away while it would be asked again.
+    issuer.serving.abort();
+    assert!(issuer.serving.await.is_err());
+    assert!(refusal(&hub, &old.token()).await.is_some());
+    assert_eq!(refusal(&hub, &new.token()).await, None);
+}
+
+/// Whoever asks and leaves takes the fetch from nobody.
+#[tokio::test]
+async fn a_fetch_does_not_end_with_whoever_began_it() {
+    let signer = Signer::new("one");
+    let issuer = Issuer::publish(json!({"keys": [signer.jwk()]})).await;
+    let closed = issuer.gate.acquire().await.unwrap();
+    let hub = hub(&issuer.url).await;
+    let mut first = hub.connect().await;
+    let request = Request::get("/topics/a").header("authorization", &bearer(&Signer::new("x").token()));
+    first.send(request.bytes()).await;
+    eventually("the issuer is asked", async || issuer.asked() == 1).await;
+    drop(first);
+    let token = signer.token();
+    let second = refusal(&hub, &token);
+    let opened = async {
+        tokio::task::yield_now().await;
+        drop(closed);
+    };
+    assert_eq!(tokio::join!(second, opened).0, None);
+    assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn keys_of_its_own_and_published_ones_both_count() {
+    let (own, published) = (Signer::new("own"), Signer::new("published"));
+    let issuer = Issuer::publish(json!({"keys": [published.jwk()]})).await;
+    let keys = Key::from_pem(&own.pair.public_key_pem()).unwrap();
+    let hub = hub_with(AuthConfig { keys, ..impatient(&issuer.url) }).await;
+    assert_eq!(refusal(&hub, &own.token()).await, None);
+    assert_eq!(refusal(&hub, &published.token()).await, None);
+    assert!(refusal(&hub, &Signer::new("other").token()).await.is_some());
 }

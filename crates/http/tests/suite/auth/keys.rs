@@ -81,6 +81,11 @@ async fn a_token_without_a_signature_is_refused() {
             assert!(refusal(&hub, &token).await.is_some(), "{token}");
         }
     }
+    // Signed, and yet for those who understand more (RFC 7515 §4.1.11).
+    let critical = format!("{}.{}", part(&json!({"alg": "HS256", "crit": ["x"], "x": 1})), part(&claims));
+    let key = EncodingKey::from_secret(SECRET);
+    let signature = jsonwebtoken::crypto::sign(critical.as_bytes(), &key, Algorithm::HS256).unwrap();
+    assert!(refusal(&hub, &format!("{critical}.{signature}")).await.unwrap().contains("crit"));
     let unsigned = format!("{}.{}", part(&json!({"alg": "HS256"})), part(&claims));
     assert!(refusal(&hub, &format!("{unsigned}.")).await.is_some());
 }

@@ -1,6 +1,8 @@
 //! What a token covers.
 
-use tidings_http::{AuthConfig, Rights};
+use std::time::Duration;
+
+use tidings_http::{AuthConfig, Cors, Rights};
 use tidings_protocol::Selector;
 
 use crate::support::tokens::{bearer, claims, hub, hub_with, sign, with};
@@ -105,4 +107,23 @@ async fn what_everybody_may_needs_no_token_and_comes_on_top_of_one() {
     assert_eq!(status(&hub, both, &[], &["a"]).await, 200);
     let bad = Request::get("/topics/news/today").header("authorization", "Bearer nonsense");
     hub.ask(bad).await.problem(401, "unauthorized");
+}
+
+/// A page of anywhere can have a browser send a simple request to a hub that only its machine can reach.
+#[tokio::test]
+async fn a_page_of_another_site_publishes_only_where_it_may() {
+    let hub = Running::start().await;
+    let post = |site: &str| {
+        Request::post("/topics/a", "x")
+            .header("sec-fetch-site", site)
+            .header("origin", "https://evil.example")
+    };
+    hub.ask(post("cross-site")).await.problem(403, "forbidden");
+    for site in ["same-origin", "same-site", "none"] {
+        assert_eq!(hub.ask(post(site)).await.status(), 201, "{site}");
+    }
+    let mut setup = Setup::new();
+    setup.http.cors = Cors::new(&["https://evil.example".into()], Duration::ZERO).unwrap();
+    let hub = setup.start().await;
+    assert_eq!(hub.ask(post("cross-site")).await.status(), 201, "it is named");
 }

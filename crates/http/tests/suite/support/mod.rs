@@ -4,6 +4,7 @@ mod answer;
 mod block;
 mod certificates;
 mod faulty;
+pub(crate) mod frames;
 mod h2;
 mod renewable;
 mod request;

@@ -83,3 +83,21 @@ fn who_writes_for_itself_is_told_of_a_failed_sync() {
     assert_eq!(log.bounds().latest, before);
     assert!(runtime().block_on(log.close()).is_err());
 }
+
+#[test]
+fn who_writes_for_itself_while_the_log_is_closed_writes_nothing_after_its_end() {
+    for _ in 0..50 {
+        let bench = Bench::new(64 << 10);
+        let log = Arc::new(bench.open().unwrap());
+        fill(&log, 20);
+        let publisher = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || (0..).take_while(|_| append(&log, one("a", "x")).is_ok()).count()
+        });
+        runtime().block_on(log.close()).unwrap();
+        let appended = publisher.join().unwrap();
+        drop(log);
+        let again = bench.open().unwrap();
+        assert_eq!(again.bounds().latest, 20 + appended as u64);
+    }
+}

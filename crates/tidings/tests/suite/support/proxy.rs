@@ -91,6 +91,11 @@ impl Proxy {
         self.place.listen
     }
 
+    /// The folder that it may write to.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.place.folder
+    }
+
     /// Has it read its configuration again, and waits until other workers serve.
     pub(crate) async fn reload(&self) {
         self.kind.write(&self.place, &(self.configure)(&self.place));
@@ -179,6 +184,8 @@ fn nginx_with(folder: &Path, site: &str) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     defaults
         .replace("user www-data;", user)
+        // Room for a crowd.
+        .replace("worker_connections 768;", "worker_connections 16384;")
         .replace("/run/nginx.pid", &format!("{folder_name}/nginx.pid"))
         .replace("/var/log/nginx/error.log", "stderr")
         .replace("/var/log/nginx/access.log", &format!("{folder_name}/access.log"))
@@ -224,8 +231,8 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
             // Not SIGKILL, which would leave the workers behind.
-            let _ = kill_process(self.process(), Signal::TERM);
-            let _ = self.0.wait();
+            _ = kill_process(self.process(), Signal::TERM);
+            drop(self.0.wait());
         }
     }
 }

@@ -1,0 +1,243 @@
+import { TidingsError } from "../error.ts";
+import type { Step } from "../event.ts";
+import { session, type Sink, type Source } from "../session.ts";
+import type { Settings } from "../settings.ts";
+import type { State } from "../state.ts";
+import { keyOf } from "./key.ts";
+import { order } from "./order.ts";
+
+/** How long a leader may take to answer before it counts as frozen, and how much longer at random, so that not all
+ * tabs take over. */
+const PATIENCE = 5_000;
+const JITTER = 2_000;
+/** How long is rested where the hub does not have yet what the leader told. */
+const LAG = 1_000;
+/** How many batches are kept while a tab catches up. */
+const BACKLOG = 1_000;
+
+/** What tabs tell each other. */
+interface Message {
+  /** Asks the leader to say how it stands. */
+  ask?: boolean;
+  /** Where the leader was before the steps; they are all that there is from there on. */
+  from?: string | undefined;
+  steps?: Step[];
+  state?: State;
+  /** The error of the state: a channel takes plain parts only. */
+  error?: Pick<TidingsError, "kind" | "message">;
+}
+
+/** One of several tabs that share a connection.
+ *
+ * The leader tells where it was, and what followed. A tab that was there or further on takes what is new to it; one
+ * that is behind reads what it missed from the hub by itself. So nobody needs to know what another tab has seen, and
+ * it does not matter who leads when. */
+export function tab(at: URL, settings: Settings, sink: Sink): Source {
+  let cursor: string | undefined;
+  let leave = (): void => {};
+
+  async function join(): Promise<void> {
+    const { token } = settings;
+    const life = new AbortController();
+    const { signal } = life;
+    leave = () => life.abort();
+    const tokenNow = async () => (typeof token === "function" ? token() : token);
+    const read = (settings: Settings, sink: Sink): Source => {
+      const source = session(at, settings, sink);
+      signal.addEventListener("abort", source.close);
+      source.run(cursor);
+      return source;
+    };
+    const deliver = (step: Step): void => {
+      if (signal.aborted) return;
+      cursor = step.cursor;
+      sink.tell(step);
+    };
+
+    let key: string;
+    try {
+      key = await keyOf(at, await tokenNow());
+    } catch {
+      // Whose token it is cannot be known. The session tells why, and shares with nobody.
+      if (!signal.aborted) read(settings, { ...sink, tell: deliver });
+      return;
+    }
+    if (signal.aborted) return;
+    const guarded: Settings = { ...settings };
+    if (typeof token === "function") {
+      guarded.token = async () => {
+        const token = await tokenNow();
+        // Where it is somebody else's now, those who shared with the one before must not see what this one may.
+        if (!signal.aborted && (await keyOf(at, token)) !== key) {
+          leave();
+          void join();
+        }
+        return token;
+      };
+    }
+
+    const channel = new BroadcastChannel(key);
+    let leading = false;
+    /** What the leader last told of itself. */
+    let last: Message = {};
+    /** What came while this tab catches up. */
+    let backlog: Message[] | undefined;
+    let roomy = true;
+    let asked = false;
+    let timer: ReturnType<typeof setTimeout>;
+    let ready: () => void;
+    const begun = new Promise<void>((resolve) => (ready = resolve));
+
+    function say(message: Message): void {
+      if (signal.aborted) return;
+      channel.postMessage(message);
+      receive(message);
+    }
+
+    function receive(message: Message): void {
+      if (signal.aborted) return;
+      const { ask, state, error, steps } = message;
+      if (ask) {
+        if (leading) say({ ...last, steps: [] });
+        return;
+      }
+      asked = false;
+      watch();
+      if (state) sink.state(error ? ({ ...state, error: Object.assign(new TidingsError(error.kind, ""), error) } as State) : state);
+      if (!steps) return;
+      if (!backlog) take(message);
+      // Where the oldest is dropped, the next one shows that something is missing.
+      else if (backlog.push(message) > BACKLOG) backlog.shift();
+    }
+
+    /** Takes what is new of a batch. Where this tab is behind it, or its consumer is, it catches up. */
+    function take(message: Message, caughtUp?: boolean): void {
+      const steps = message.steps!;
+      const places = [message.from, ...steps.map((step) => step.cursor)];
+      // Up to where the batch is in the log that this tab is in: after a gap, it may be another one.
+      const first = places.findIndex((place) => order(place, cursor) !== undefined);
+      if (first < 0 && caughtUp) return;
+      if (first < 0 || order(places[first], cursor)! > 0 || !roomy) {
+        backlog = [message];
+        void catchUp(caughtUp ? LAG : 0);
+        return;
+      }
+      for (const step of steps.slice(Math.max(first - 1, 0))) {
+        if (step.end || !(order(step.cursor, cursor)! <= 0)) deliver(step);
+      }
+      roomy = false;
+      void sink.room().then(() => (roomy = true));
+    }
+
+    async function catchUp(rest: number): Promise<void> {
+      backlog ??= [];
+      await new Promise((resolve) => setTimeout(resolve, rest));
+      await sink.room();
+      if (signal.aborted) return;
+      const reader = read(
+        { ...guarded, transports: ["poll"], interval: LAG },
+        {
+          tell(step) {
+            deliver(step);
+            if (step.more !== false || signal.aborted) return;
+            reader.close();
+            ready();
+            const waiting = backlog!;
+            backlog = undefined;
+            for (const message of waiting) {
+              if (backlog) (backlog as Message[]).push(message);
+              else take(message, true);
+            }
+          },
+          state(state) {
+            if (state.status === "waiting" || state.status === "failed") sink.state(state);
+          },
+          room: sink.room,
+        },
+      );
+    }
+
+    async function hold(options: LockOptions): Promise<void> {
+      let leader: Source | undefined;
+      await navigator.locks
+        .request(key, options, async () => {
+          if (signal.aborted) return;
+          leading = true;
+          await begun;
+          let batch: Step[] | undefined;
+          last = { from: cursor };
+          say({ ...last, steps: [] });
+          leader = read(guarded, {
+            tell(step) {
+              if (!batch) {
+                const message = { from: last.from, steps: (batch = [] as Step[]) };
+                queueMicrotask(() => {
+                  batch = undefined;
+                  say(message);
+                });
+              }
+              batch.push(step);
+              last.from = step.cursor;
+            },
+            state(state) {
+              // The next leader may do better, with its own token.
+              if (state.status === "failed") return sink.state(state);
+              if (state.status === "waiting") {
+                const { error, ...rest } = state;
+                const { kind, message, status, problem } = error;
+                last = { from: last.from, state: rest as State, error: { kind, message, status, problem } as TidingsError };
+              } else last = { from: last.from, state };
+              say({ ...last });
+            },
+            // A tab that is slow must not hold up the others.
+            async room() {},
+          });
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        })
+        // Another tab took over, as this one was frozen; or it left.
+        .catch(() => {});
+      leading = false;
+      leader?.close();
+    }
+
+    /** Asks a leader that is not heard of for how it stands, and takes over where there is no answer. */
+    function watch(): void {
+      clearTimeout(timer);
+      timer = setTimeout(
+        () => {
+          if (!leading) {
+            if (asked) void hold({ steal: true });
+            else say({ ask: true });
+            asked = !asked;
+          }
+          watch();
+        },
+        asked ? PATIENCE + Math.random() * JITTER : settings.heartbeat,
+      );
+    }
+
+    channel.onmessage = ({ data }) => receive(data);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      channel.close();
+    });
+    void catchUp(0);
+    say({ ask: (asked = true) });
+    watch();
+    while (!signal.aborted) await hold({ signal });
+  }
+
+  return {
+    run(from) {
+      cursor = from;
+      void join();
+    },
+    pause(pause) {
+      if (pause) leave();
+      else void join();
+    },
+    close() {
+      leave();
+    },
+  };
+}

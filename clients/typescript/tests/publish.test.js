@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { publish } from "tidings";
+import { Hub } from "./support/hub.js";
+import { problem, script } from "./support/script.js";
+
+const receipt = (status) => (response) => {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end('{"id":"aaaaaa-1","topic":"t","time":"2026-11-24T00:00:00Z"}');
+};
+
+test("what is published is told, and a key that is known appends nothing", async (t) => {
+  const hub = await Hub.start(t);
+  const options = { event: "tick", idempotencyKey: "k-1" };
+  const first = await publish(hub.topic("a"), { price: 1 }, options);
+  assert.match(first.id, /-1$/);
+  assert.deepEqual([first.topic, first.repeated], ["a", false]);
+  const again = await publish(hub.topic("a"), { price: 1 }, options);
+  assert.deepEqual([again.id, again.repeated], [first.id, true]);
+  await assert.rejects(publish(hub.topic("a"), { price: 2 }, options), { kind: "refused", status: 422 });
+});
+
+test("a receipt that is lost is asked for again, under the same key", async (t) => {
+  const server = await script(t, (response) => response.destroy(), problem(503, "later"), receipt(200));
+  const { repeated } = await publish(server.url, "x");
+  assert.equal(repeated, true);
+  const keys = server.requests.map(({ headers }) => headers["idempotency-key"]);
+  assert.match(keys[0], /^[\d-]{7,}$/);
+  assert.deepEqual(keys, [keys[0], keys[0], keys[0]]);
+  const other = await script(t, receipt(201));
+  await publish(other.url, "x");
+  assert.notEqual(other.requests[0].headers["idempotency-key"], keys[0]);
+});
+
+test("a hub that is away is waited for, for so long", async (t) => {
+  const hub = await Hub.start(t);
+  await hub.kill();
+  await assert.rejects(publish(hub.topic("a"), "x", { retryFor: 0 }), { kind: "unreachable" });
+  const published = publish(hub.topic("a"), "x");
+  await hub.resume();
+  assert.match((await published).id, /-1$/);
+});
+
+test("a topic ends with an event, an empty one, or none", async (t) => {
+  const hub = await Hub.start(t);
+  assert.match((await publish(hub.topic("a"), "x", { close: true })).id, /-1$/);
+  assert.match((await publish(hub.topic("b"), "", { close: true })).id, /-/);
+  assert.equal((await publish(hub.topic("c"), undefined, { close: true })).topic, "c");
+  for (const topic of ["a", "b", "c"]) {
+    await assert.rejects(publish(hub.topic(topic), "y"), { kind: "refused", status: 409 });
+  }
+});
+
+test("a token is asked for again where it is refused, and what is no answer of a hub is said to be none", async (t) => {
+  const server = await script(t, problem(401, "expired"), receipt(201));
+  let asked = 0;
+  await publish(server.url, "x", { token: () => `${++asked}` });
+  assert.equal(asked, 2);
+  const portal = await script(t, (response) => {
+    response.writeHead(200, { "content-type": "text/html" });
+    response.end("<h1>");
+  });
+  await assert.rejects(publish(portal.url, "x", { retryFor: 0 }), { kind: "unexpected" });
+});

@@ -1,0 +1,71 @@
+// Chromium, with pages that have the client under test.
+
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+
+const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+export async function browser(test) {
+  const executablePath = process.env.CHROMIUM ?? places.find((path) => existsSync(path));
+  if (!executablePath) throw new Error("Chromium is missing: apt-get install chromium, or name it in CHROMIUM");
+  const browser = await chromium.launch({
+    executablePath,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      // The certificate of the tests is their own.
+      "--ignore-certificate-errors",
+    ],
+  });
+  test.after(() => browser.close());
+  return browser;
+}
+
+const entry = `
+  import * as tidings from "./dist/index.js";
+  import { connect as share } from "./dist/share/index.js";
+  import { EventSource as Strict } from "./dist/eventsource.js";
+  Object.assign(globalThis, { ...tidings, share, Strict, seen: [], states: [] });
+  globalThis.follow = (events) => {
+    events.on("*", (event) => seen.push(event.data));
+    events.on("state", (state) => states.push({ ...state, error: state.error && { kind: state.error.kind } }));
+    return (globalThis.events = events);
+  };
+`;
+
+let bundled;
+/** A page of the hub's (or its proxy's) own origin, with the client in it. */
+export async function page(context, origin) {
+  const resolveDir = fileURLToPath(new URL("../..", import.meta.url));
+  bundled ??= build({ stdin: { contents: entry, resolveDir }, bundle: true, format: "iife", write: false });
+  const [{ text }] = (await bundled).outputFiles;
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  page.on("pageerror", (error) => console.error(error));
+  // Any page of the origin will do: the script only has to come from there.
+  await page.goto(`${origin}/healthz`);
+  await page.evaluate(text);
+  return page;
+}
+
+/** Resolves once the page has seen so many events, with their data. */
+export async function seen(page, count) {
+  await page.waitForFunction((count) => seen.length >= count, count, { polling: 50 });
+  return page.evaluate(() => seen);
+}
+
+/** Resolves once the page was told a state with these fields. */
+export async function told(page, fields) {
+  await page.waitForFunction(
+    (fields) => states.some((state) => Object.keys(fields).every((name) => state[name] === fields[name])),
+    fields,
+    { polling: 50 },
+  );
+}

@@ -1,0 +1,37 @@
+// Compiled, not run: what the types of events must allow, and what they must not.
+
+import { connect, publish, type CursorStore, type State, TidingsError } from "tidings";
+import { connect as share } from "tidings/share";
+import { EventSource } from "tidings/eventsource";
+
+interface Prices {
+  tick: { price: number };
+  halt: string;
+}
+
+export async function typed(): Promise<void> {
+  const store: CursorStore = { load: () => null, save: () => {} };
+  const events = connect<Prices>("https://hub.example/topics/prices/*", { token: async () => "t", store });
+  events.on("tick", (event) => event.data.price.toFixed(event.topic.length));
+  events.on("halt", (event) => event.data.toUpperCase());
+  events.on("*", (event) => {
+    if (event.event === "tick") event.data.price.toFixed();
+  });
+  events.on("gap", (gap) => gap.resumed.length);
+  events.on("state", (state: State) => {
+    if (state.status === "failed") throw state.error satisfies TidingsError;
+    if (state.status === "waiting") state.retryIn.toFixed();
+  });
+  // @ts-expect-error no such type of events
+  events.on("tock", () => {});
+  // @ts-expect-error the data is an object
+  events.on("tick", (event) => event.data.toUpperCase());
+  for await (const event of events) if (event.event === "halt") event.data.toUpperCase();
+  const off: () => void = connect("/topics/a").on("anything", (event) => event.data.whatever);
+  off();
+  share<Prices>(new URL("https://hub.example/topics/a"), { share: true }).close();
+  // @ts-expect-error no such transport
+  connect("/topics/a", { transports: ["websocket"] });
+  const { id, repeated } = await publish("https://hub.example/topics/a", { price: 1 }, { event: "tick", idempotencyKey: "k" });
+  if (id && !repeated) new EventSource("/topics/a", { withCredentials: true }).onmessage = (message) => message.data.length;
+}
