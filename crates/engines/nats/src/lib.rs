@@ -92,7 +92,7 @@ impl Nats {
                 let topics = if info.state.messages == 0 {
                     Vec::new()
                 } else {
-                    load::topics(&stream, &subjects, &mut ledger).await?
+                    load::topics(&stream, connection::pull_bytes(&client), &subjects, &mut ledger).await?
                 };
                 *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
                 (info.state.last_sequence, topics)

@@ -17,8 +17,10 @@ pub(crate) const RECONNECT: Duration = Duration::from_secs(60);
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long one request for messages holds.
 pub(crate) const PULL: Duration = Duration::from_secs(30);
-/// How many messages, and bytes, NATS sends ahead.
+/// How many messages NATS sends ahead, and how many bytes, where none is larger.
 pub(crate) const PULL_MESSAGES: usize = 4_096;
+/// See [`PULL_MESSAGES`].
+pub(crate) const PULL_BYTES: usize = 8 << 20;
 /// How long the feed waits for a message before it says that there is none.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 /// After how long without a reader NATS forgets a consumer.
