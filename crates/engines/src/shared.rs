@@ -1,6 +1,8 @@
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt as _;
 use tidings_log::{
     AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicQuery, TopicTable,
 };
@@ -21,7 +23,9 @@ pub(crate) struct Shared {
     /// Ends the tasks.
     pub(crate) ended: CancellationToken,
     /// Asks for the engine to be attached to anew: something else than the feed found it away.
-    pub(crate) doubted: Notify,
+    doubted: Notify,
+    /// How often the engine was attached to.
+    attachments: AtomicU64,
     /// Rung whenever publishers have been told.
     pub(crate) told: Notify,
     state: Mutex<State>,
@@ -57,6 +61,7 @@ impl Shared {
             config,
             ended: CancellationToken::new(),
             doubted: Notify::new(),
+            attachments: AtomicU64::new(0),
             told: Notify::new(),
             state: Mutex::new(state),
         }
@@ -117,6 +122,9 @@ impl Shared {
 
     /// The engine is there again. Where it keeps another log than before, everybody is told.
     pub(crate) fn attached(&self, attached: &Attached) {
+        self.attachments.fetch_add(1, Ordering::AcqRel);
+        // What was said of the one before.
+        drop(self.doubted.notified().now_or_never());
         let mut state = self.state();
         state.away = false;
         if attached.bounds.epoch == state.bounds.epoch {
@@ -151,6 +159,23 @@ impl Shared {
         self.fail(lost);
     }
 
+    /// Which attachment there is now.
+    pub(crate) fn attachment(&self) -> u64 {
+        self.attachments.load(Ordering::Acquire)
+    }
+
+    /// Something went wrong with an attachment. Where there is a newer one, that is no longer of interest.
+    pub(crate) fn doubt(&self, attachment: u64) {
+        if attachment == self.attachment() {
+            self.doubted.notify_one();
+        }
+    }
+
+    /// Waits until something went wrong with the present attachment.
+    pub(crate) async fn doubted(&self) {
+        self.doubted.notified().await;
+    }
+
     /// The engine is away, until it is attached to again.
     pub(crate) fn away(&self, error: &EngineError) {
         if !std::mem::replace(&mut self.state().away, true) {
@@ -164,7 +189,7 @@ impl Shared {
         if appended.epoch != state.bounds.epoch {
             drop(state);
             // The task that follows has not heard of it yet.
-            self.doubted.notify_one();
+            self.doubt(self.attachment());
             return self.fail([publisher]);
         }
         if appended.last() > state.bounds.latest {
@@ -219,7 +244,7 @@ impl Shared {
     }
 
     pub(crate) fn unreadable(&self, error: &EngineError) -> ReadError {
-        ReadError::Unavailable { reason: format!("{}: {error}", self.engine.name()) }
+        ReadError::Away { reason: format!("{}: {error}", self.engine.name()) }
     }
 
     pub(crate) fn shut(&self) {

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ledger::Ledger;
-use crate::limits::{ANSWER, HEADROOM};
+use crate::limits::{ACKNOWLEDGE, ANSWER, HEADROOM};
 use crate::options::Options;
 use crate::subject::Subjects;
 
@@ -15,7 +15,8 @@ use crate::subject::Subjects;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: async_nats::Client,
-    pub(crate) context: Context,
+    /// For publishing; another, with less patience, is for all other requests.
+    pub(crate) publishing: Context,
     pub(crate) stream: Stream,
     pub(crate) subjects: Subjects,
     pub(crate) epoch: Epoch,
@@ -40,16 +41,17 @@ impl Connection {
     }
 
     pub(crate) fn new(
-        (client, context, lost): (async_nats::Client, Context, CancellationToken),
+        (client, lost): (async_nats::Client, CancellationToken),
         stream: Stream,
         subjects: Subjects,
         epoch: Epoch,
         ledger: Arc<Mutex<Ledger>>,
         seen: u64,
     ) -> Self {
+        let publishing = jetstream::ContextBuilder::new().timeout(ACKNOWLEDGE).build(client.clone());
         let progress = watch::Sender::new(seen);
         let end = lost.clone().drop_guard();
-        Self { client, context, stream, subjects, epoch, ledger, progress, lost, _end: end }
+        Self { client, publishing, stream, subjects, epoch, ledger, progress, lost, _end: end }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {

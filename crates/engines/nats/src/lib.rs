@@ -68,8 +68,7 @@ impl Nats {
 
     async fn attach_now(&self, seen: Option<&Seen>) -> Result<Attached, EngineError> {
         self.set(None);
-        let parts = Connection::open(&self.options).await?;
-        let context = parts.1.clone();
+        let (client, context, lost) = Connection::open(&self.options).await?;
         let (mut stream, mut info, mut epoch) = stream::open(&context, &self.options, &self.config).await?;
         let subjects = Subjects::new(&self.options.stream);
         let mut same = seen.filter(|seen| seen.cursor.epoch == epoch);
@@ -100,7 +99,7 @@ impl Nats {
             }
         };
         let ledger = Arc::clone(&self.ledger);
-        let connection = Arc::new(Connection::new(parts, stream, subjects, epoch, ledger, number));
+        let connection = Arc::new(Connection::new((client, lost), stream, subjects, epoch, ledger, number));
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-/// How long NATS may take to answer one request. Less than the patience of the log above, so that the reason is the
-/// one that is known here.
-pub(crate) const ANSWER: Duration = Duration::from_secs(8);
+/// How long NATS may take to answer one request. While a cluster looks for a leader nobody answers, so that it is
+/// better to ask again.
+pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+/// How long NATS may take to acknowledge a message.
+pub(crate) const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 /// How long a connection may take.
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 /// How long the client waits before it connects again by itself: for ever, as good as. A connection is made by

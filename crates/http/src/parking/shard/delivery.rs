@@ -221,6 +221,16 @@ impl Shard {
         self.say(index, bytes);
     }
 
+    /// Gives a stream that waits for the log a sign of life. Its cursor stays where it is.
+    pub(super) fn sign_of_life(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
+        let mut bytes = Vec::new();
+        frames.heartbeat(None, &mut bytes);
+        entry.since = self.now;
+        self.say(index, bytes);
+    }
+
     /// Sends something that is not an event. Nothing is pending.
     fn say(&mut self, index: u32, bytes: Vec<u8>) {
         self.entries[index as usize].pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
