@@ -12,8 +12,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::USER_AGENT;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{USER_AGENT, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use tidings_protocol::Cursor;
@@ -64,7 +64,7 @@ const SHOWN: [&str; 11] = [
 const SHOWN_PATH: usize = 1_024;
 /// See [`SHOWN_PATH`].
 const SHOWN_FIELD: usize = 200;
-/// Where a token stands that a client put into the path by mistake, what follows is not told.
+/// Where a token stands that a client put into the path or into another parameter by mistake, it is not told.
 const SECRET: &str = "access_token";
 
 /// Counts what a request is answered with, and sees to its line.
@@ -76,9 +76,11 @@ pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Ne
     tell(&face, line, response)
 }
 
-/// Counts an answer. Its line follows when it is over; where it is a stream, one comes at once as well.
-pub(crate) fn tell(face: &Face, line: Option<Box<Line>>, response: Response) -> Response {
+/// Counts an answer, and gives it what every answer has in its head. Its line follows when it is over; where it is a stream, one comes at once as well.
+pub(crate) fn tell(face: &Face, line: Option<Box<Line>>, mut response: Response) -> Response {
     face.metrics.count_response(&response);
+    // Data is whatever its publisher said; no browser is to take it for a page.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let Some(mut line) = line else { return response };
     let status = response.status();
     line.transport = response.extensions().get().copied();
@@ -160,18 +162,22 @@ impl Line {
 }
 
 fn shown_path(path: &str) -> String {
-    let decoded = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
-    if decoded.contains(SECRET) {
+    if has_secret(path) {
         let end = path.to_ascii_lowercase().find(SECRET).unwrap_or_default();
         return format!("{}…", &path[..end]);
     }
     cut(path, SHOWN_PATH).into_owned()
 }
 
+fn has_secret(text: &str) -> bool {
+    percent_decode_str(text).decode_utf8_lossy().to_ascii_lowercase().contains(SECRET)
+}
+
 fn shown_query(query: &str) -> String {
     let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
-        if SHOWN.contains(&name) { pair } else { "…" }
+        // Who puts a token behind an address that has a query already may make it a part of another value.
+        if SHOWN.contains(&name) && !has_secret(pair) { pair } else { "…" }
     });
     cut(&pairs.collect::<Vec<_>>().join("&"), SHOWN_PATH).into_owned()
 }
@@ -234,6 +240,8 @@ mod tests {
             ("Access_Token=s3cret", "…"),
             ("s3cret", "…"),
             ("%73ince=s3cret", "…"),
+            ("since=earliest?access_token=s3cret", "…"),
+            ("wait=5&since=x;Access%5FToken=s3cret&limit=1", "wait=5&…&limit=1"),
             ("", ""),
         ] {
             assert_eq!(shown_query(query), shown, "{query}");

@@ -155,6 +155,8 @@ pub mod defaults {
     pub const STREAM_CHUNK_BYTES: usize = 64 << 10;
     /// Topics in one answer to `GET /topics`, unless the request says otherwise.
     pub const TOPICS: usize = 100;
+    /// How many requests list topics at once; the others wait for their turn.
+    pub const LISTINGS: usize = 1;
     /// The most topics in one answer to `GET /topics`.
     pub const MAX_TOPICS: usize = 10_000;
     /// How long connections may take to end after the hub has begun to shut down.

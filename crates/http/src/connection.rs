@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -73,13 +74,27 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 }
 
 /// A connection that is taken apart.
-#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) socket: OwnedFd,
     /// What was read of it and not asked for.
     pub(crate) unread: Bytes,
     /// The request that was read last, where it was a short one.
     pub(crate) heard: Vec<u8>,
+}
+
+// === impl Parts ===
+
+impl fmt::Debug for Parts {
+    /// Without what was read, which may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, unread, heard } = self;
+        let (unread, heard) = (unread.len(), heard.len());
+        f.debug_struct("Parts")
+            .field("socket", socket)
+            .field("unread", &unread)
+            .field("heard", &heard)
+            .finish()
+    }
 }
 
 // === impl Wire ===

@@ -8,6 +8,7 @@ use axum::routing::any;
 use http::Method;
 use tidings_hub::Hub;
 use tidings_protocol::ProblemKind;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::Subjects;
@@ -15,7 +16,7 @@ use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
-use crate::{Auth, HttpConfig, access, publish, query, read, status, topics};
+use crate::{Auth, HttpConfig, access, defaults, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Face {
     pub(crate) bodies: Budget,
     /// The memory for large answers that are under way.
     pub(crate) answers: Budget,
+    /// Turns to list the topics.
+    pub(crate) listings: Arc<Semaphore>,
 }
 
 // === impl Face ===
@@ -50,6 +53,7 @@ impl Face {
             draining: CancellationToken::new(),
             auth: Auth::open(),
             subjects: Subjects::default(),
+            listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
         }
     }
 

@@ -67,3 +67,34 @@ impl EncodeLabelValue for Limit {
         encoder.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What follows each in the list. Whoever adds a limit is asked here where it belongs.
+    fn next(limit: Limit) -> Option<Limit> {
+        match limit {
+            Limit::Connections => Some(Limit::ConnectionsPerAddress),
+            Limit::ConnectionsPerAddress => Some(Limit::ConnectionsPerSubject),
+            Limit::ConnectionsPerSubject => Some(Limit::PublishRatePerAddress),
+            Limit::PublishRatePerAddress => Some(Limit::PublishRatePerSubject),
+            Limit::PublishRatePerSubject => Some(Limit::TopicsPerRequest),
+            Limit::TopicsPerRequest => Some(Limit::StreamsPerConnection),
+            Limit::StreamsPerConnection => Some(Limit::BufferedBytes),
+            Limit::BufferedBytes => Some(Limit::HandshakeTimeout),
+            Limit::HandshakeTimeout => Some(Limit::HeadBytes),
+            Limit::HeadBytes => Some(Limit::HeadTimeout),
+            Limit::HeadTimeout => Some(Limit::BodyTimeout),
+            Limit::BodyTimeout => Some(Limit::IdleTimeout),
+            Limit::IdleTimeout => Some(Limit::WriteTimeout),
+            Limit::WriteTimeout => None,
+        }
+    }
+
+    #[test]
+    fn every_limit_is_in_the_list() {
+        let chain: Vec<_> = std::iter::successors(Some(Limit::Connections), |limit| next(*limit)).collect();
+        assert_eq!(chain, Limit::ALL);
+    }
+}

@@ -173,6 +173,11 @@ impl Metrics {
         self.limits.get_or_create(&LimitLabels { limit }).inc();
     }
 
+    #[cfg(test)]
+    pub(crate) fn limit(&self, limit: Limit) -> u64 {
+        self.limits.get_or_create(&LimitLabels { limit }).get()
+    }
+
     pub(crate) fn count_gap(&self, reason: GapReason) {
         self.gaps.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
     }

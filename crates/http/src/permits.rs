@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -15,6 +16,8 @@ pub(crate) struct Permits(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     free: Semaphore,
+    /// Whether it has been counted that there is no room, since there last was.
+    is_full: AtomicBool,
     config: Arc<HttpConfig>,
     /// Who has connections. As many as refer to an origin are open.
     origins: Mutex<HashMap<IpAddr, Weak<Origin>>>,
@@ -48,19 +51,26 @@ impl Permits {
         let most = face.config.max_connections.min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             free: Semaphore::new(most),
+            is_full: AtomicBool::new(false),
             config: Arc::clone(&face.config),
             origins: Mutex::default(),
             metrics: Arc::clone(&face.metrics),
         }))
     }
 
-    /// Waits until there is room for one more connection.
+    /// Waits until there is room for one more connection. Who gives up waiting and begins again is counted once.
     pub(crate) async fn room(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(room) = self.0.free.try_acquire() {
-            return Some(room);
-        }
-        self.0.metrics.count_limit(Limit::Connections);
-        self.0.free.acquire().await.ok()
+        let room = match self.0.free.try_acquire() {
+            Ok(room) => Some(room),
+            Err(_) => {
+                if !self.0.is_full.swap(true, Ordering::Relaxed) {
+                    self.0.metrics.count_limit(Limit::Connections);
+                }
+                self.0.free.acquire().await.ok()
+            }
+        };
+        self.0.is_full.store(false, Ordering::Relaxed);
+        room
     }
 
     /// Gives a connection the room that there is for it, unless its address has too many.
@@ -154,6 +164,7 @@ mod tests {
     fn with(max_connections_per_address: Option<usize>) -> Permits {
         Permits(Arc::new(Shared {
             free: Semaphore::new(3),
+            is_full: AtomicBool::new(false),
             config: Arc::new(HttpConfig { max_connections_per_address, ..HttpConfig::default() }),
             origins: Mutex::default(),
             metrics: Arc::new(Metrics::new()),
@@ -194,6 +205,22 @@ mod tests {
         let _first = permits.share(address("2001:db8::1")).unwrap();
         assert!(permits.share(address("2001:db8::ffff:1")).is_none());
         assert!(permits.share(address("2001:db8:0:1::1")).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_counted_once() {
+        let permits = permits(3);
+        let mut taken: Vec<_> = (0..3).map(|_| permits.0.free.try_acquire().unwrap()).collect();
+        for waits in 1..3 {
+            for _ in 0..5 {
+                let waiting = permits.room();
+                tokio::pin!(waiting);
+                assert!(futures_util::poll!(waiting).is_pending());
+            }
+            assert_eq!(permits.0.metrics.limit(Limit::Connections), waits);
+            taken.pop();
+            taken.push(permits.room().await.unwrap());
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ pub struct Server {
     face: Face,
     listeners: Listeners,
     tls: Option<(Tls, Cleartext)>,
+    beside: Router,
 }
 
 /// Takes connections.
@@ -36,7 +38,7 @@ impl Server {
     /// Takes listening sockets, usually one.
     #[must_use]
     pub fn new(face: Face, listeners: impl IntoIterator<Item = TcpListener>) -> Self {
-        Self { face, listeners: Listeners::new(listeners), tls: None }
+        Self { face, listeners: Listeners::new(listeners), tls: None, beside: Router::new() }
     }
 
     /// Speaks TLS with a certificate, which is looked at every now and then, and taken anew when it has changed. Who
@@ -44,6 +46,13 @@ impl Server {
     #[must_use]
     pub fn tls(mut self, tls: Tls, cleartext: Cleartext) -> Self {
         self.tls = Some((tls, cleartext));
+        self
+    }
+
+    /// Serves further routes beside those of the face. They must be other ones, and have no fallback.
+    #[must_use]
+    pub fn and_routes(mut self, routes: Router) -> Self {
+        self.beside = self.beside.merge(routes);
         self
     }
 
@@ -62,14 +71,14 @@ impl Server {
     /// # Errors
     /// As the system says, where the threads that own waiting connections cannot be started.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { face, listeners, tls } = self;
+        let Self { face, listeners, tls, beside } = self;
         let (tls, cleartext) =
             tls.map_or((None, Cleartext::Everyone), |(tls, cleartext)| (Some(tls), cleartext));
         let (returned, returns) = unbounded_channel();
         let lot = Arc::new(Lot::start(&face, &returned)?);
         let permits = Permits::new(&face);
         let host = Arc::new(Host {
-            router: face.router(),
+            router: face.router().merge(beside),
             lot: Arc::clone(&lot),
             face: face.clone(),
             permits: permits.clone(),

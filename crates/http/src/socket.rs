@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +33,7 @@ pub(crate) struct Watched {
 }
 
 /// What was read of a connection since something was last written to it, where that is a short GET request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Heard {
     bytes: Vec<u8>,
     /// Whether the next bytes begin something new.
@@ -213,6 +214,13 @@ impl Heard {
         } else {
             self.bytes.extend_from_slice(bytes);
         }
+    }
+}
+
+impl fmt::Debug for Heard {
+    /// Without the bytes, which may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 

@@ -144,8 +144,12 @@ impl Tls {
         loop {
             ticks.tick().await;
             let own = self.clone();
-            let Ok(looked) = tokio::task::spawn_blocking(move || own.reload_if_changed()).await else {
-                continue;
+            let looked = match tokio::task::spawn_blocking(move || own.reload_if_changed()).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    tracing::error!(%error, "failed to look at the certificate; the next look may do better");
+                    continue;
+                }
             };
             match looked {
                 Ok(changed) => {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::HeaderValue;
@@ -5,9 +7,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use serde::Serialize;
 use tidings_log::TopicQuery;
-use tidings_protocol::{Cursor, Selector};
+use tidings_protocol::{Cursor, ProblemKind, Selector};
 
-use crate::problem::Answer;
+use crate::problem::{Answer, Refusal};
 use crate::query::{Query, selector};
 use crate::{Face, defaults};
 
@@ -35,21 +37,35 @@ pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
     let access = face.auth.access(parts, &face.config.cors).await?;
     access.subscribe(std::slice::from_ref(&selector))?;
     let limit = query.number("limit", defaults::TOPICS, defaults::MAX_TOPICS)?;
+    // Those who wait for their turn hold nothing yet.
+    let turn = Arc::clone(&face.listings).acquire_owned().await.map_err(|_| unavailable())?;
     let wanted = TopicQuery { selector: &selector, after: query.get("after")?, limit: limit + 1 };
     let mut infos = face.hub.topics(wanted).await?;
     let more = infos.len() > limit;
     infos.truncate(limit);
     let epoch = face.hub.epoch();
-    let rows = infos.into_iter().map(|info| Row {
-        latest: Cursor::new(epoch, info.latest).to_string(),
-        time: info.time.to_string(),
-        closed: info.closed,
-        subscribers: face.hub.subscribers(&info.topic),
-        topic: info.topic.to_string(),
-    });
-    let list = List { topics: rows.collect(), more };
-    let mut response = Response::new(Body::from(serde_json::to_vec(&list).unwrap_or_default()));
+    let hub = face.hub.clone();
+    let write = move || {
+        let mut census = hub.census();
+        let rows = infos.into_iter().map(|info| Row {
+            latest: Cursor::new(epoch, info.latest).to_string(),
+            time: info.time.to_string(),
+            closed: info.closed,
+            subscribers: census.subscribers(&info.topic),
+            topic: info.topic.to_string(),
+        });
+        let list = List { topics: rows.collect(), more };
+        // Also where nobody waits for it any more, the turn is over only now.
+        drop(turn);
+        serde_json::to_vec(&list).unwrap_or_default()
+    };
+    let body = tokio::task::spawn_blocking(write).await.map_err(|_| unavailable())?;
+    let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(ProblemKind::Unavailable, "the topics cannot be listed now")
 }

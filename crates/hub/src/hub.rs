@@ -10,7 +10,7 @@ use tidings_protocol::{Cursor, Epoch, Event, Gap, GapReason, Selection, Sequence
 
 use crate::tail::Tail;
 use crate::waiting::Waiting;
-use crate::{Audience, Entry, PullLimits, Recent, Subscription};
+use crate::{Audience, Census, Entry, PullLimits, Recent, Subscription};
 
 /// How a hub is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,8 +208,21 @@ impl Hub {
     /// How many subscribers would get an event of this topic now.
     #[must_use]
     pub fn subscribers(&self, topic: &Topic) -> usize {
-        let audiences = self.shared.audiences.read().unwrap_or_else(PoisonError::into_inner);
-        audiences.iter().map(|audience| audience.subscribers(topic)).sum()
+        let audiences = self.audiences();
+        let patterns = audiences.iter().flat_map(|audience| audience.patterns());
+        let matching = patterns.filter(|(selection, _)| selection.matches_topic(topic));
+        audiences.iter().map(|audience| audience.named(topic)).sum::<usize>()
+            + matching.map(|(_, count)| count).sum::<usize>()
+    }
+
+    /// Who waits now, to be asked about many topics. To take it and to ask it are work for a thread that may block.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census::new(self.audiences())
+    }
+
+    fn audiences(&self) -> Vec<Arc<dyn Audience>> {
+        self.shared.audiences.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds somebody who wants to hear of new entries, for as long as the hub lives.
@@ -447,7 +460,11 @@ impl Audience for TaskWakerState {
         }
     }
 
-    fn subscribers(&self, topic: &Topic) -> usize {
-        self.waiting.count(topic)
+    fn named(&self, topic: &Topic) -> usize {
+        self.waiting.named(topic)
+    }
+
+    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+        self.waiting.patterns()
     }
 }

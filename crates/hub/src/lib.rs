@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod audience;
+mod census;
 mod entry;
 mod hub;
 mod subscription;
@@ -14,6 +15,7 @@ mod tail;
 mod waiting;
 
 pub use audience::Audience;
+pub use census::Census;
 pub use entry::{Entry, Framing};
 pub use hub::{Hub, HubConfig, HubStats, Published};
 pub use subscription::{Pull, PullLimits, Subscription};

@@ -81,10 +81,14 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn count(&self, topic: &Topic) -> usize {
-        let state = self.state();
-        let patterns = state.by_pattern.iter().filter(|(_, selection)| selection.matches_topic(topic));
-        state.by_topic.get(topic.as_str()).map_or(0, Vec::len) + patterns.count()
+    /// How many wait for topics that they name, this one among them.
+    pub(crate) fn named(&self, topic: &Topic) -> usize {
+        self.state().by_topic.get(topic.as_str()).map_or(0, Vec::len)
+    }
+
+    /// The selections with a pattern that somebody waits for.
+    pub(crate) fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+        self.state().by_pattern.iter().map(|(_, selection)| (Arc::clone(selection), 1)).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,9 +141,10 @@ mod tests {
         let exact = Arc::new(Selection::new([a.clone().into(), b.clone().into()]));
         let pattern = Arc::new(Selection::new([Selector::all()]));
         let places = [waiting.join(&exact), waiting.join(&pattern), waiting.join(&exact)];
-        assert_eq!((waiting.count(&a), waiting.count(&b)), (3, 3));
+        let counts = || (waiting.named(&a), waiting.named(&b), waiting.patterns().len());
+        assert_eq!(counts(), (2, 2, 1));
         drop(places);
-        assert_eq!((waiting.count(&a), waiting.count(&b)), (0, 0));
+        assert_eq!(counts(), (0, 0, 0));
         assert!(waiting.state().by_topic.is_empty());
     }
 }

@@ -33,13 +33,20 @@ pub(crate) struct Arguments {
     #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Serve no console; the same as `--console=false`
+    #[arg(long, conflicts_with = "console")]
+    no_console: bool,
+
     #[command(flatten)]
     settings: Settings,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
-    let settings = arguments.settings.or(file.unwrap_or_default());
+    let mut settings = arguments.settings.or(file.unwrap_or_default());
+    if arguments.no_console {
+        settings.console = Some(false);
+    }
     let endpoint = settings.otlp_endpoint.as_deref();
     // Held until the end: what is left of traces is sent then.
     let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
@@ -77,7 +84,7 @@ async fn serve(
     let (waiting, reason) = watch::channel(String::new());
     let log = tokio::select! {
         log = open(&settings, waiting) => log?,
-        () = tidings_http::answer_while_opening(&listeners, reason) => return Ok(()),
+        () = tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason) => return Ok(()),
         () = told_to_end(&mut ends) => return Ok(()),
     };
     let bounds = log.bounds();
@@ -99,6 +106,9 @@ async fn serve(
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(face.clone()));
     let mut server = Server::new(face, listeners);
+    if settings.console.unwrap_or(true) {
+        server = server.and_routes(tidings_console::router());
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {
         // Only here: without a certificate a hangup ends the hub, as it ends other programs.

@@ -129,6 +129,17 @@ pub(crate) struct Settings {
     #[serde(alias = "max_connections")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Whether the page that shows the hub at work is served at `/` [default: true]
+    #[arg(
+        long,
+        env = "TIDINGS_CONSOLE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) console: Option<bool>,
+
     /// How long shared caches may keep a page that everybody may read and that follows a cursor; 0 for not at all
     /// [default: 0]
     #[arg(long, env = "TIDINGS_CACHE", value_name = "DURATION")]
@@ -218,6 +229,7 @@ impl Settings {
             max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            console: self.console.or(other.console),
             cache: self.cache.or(other.cache),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
@@ -355,7 +367,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 45);
+        assert_eq!(flags, 46);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.

@@ -4,18 +4,13 @@
 //! `cargo run --release -p example-machine`, then open <http://127.0.0.1:8090>.
 
 use std::error::Error;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::response::Html;
-use axum::routing::get;
 use serde::Serialize;
 use tidings::{
     Batch, EventType, Face, Format, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic,
 };
-use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// What is published: shares of one, but for the load, which counts processes that want to run.
@@ -42,15 +37,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
     let face = Face::new(hub.clone(), HttpConfig::default());
-    let app = Router::new()
-        .route("/", get(async || Html(include_str!("../page.html"))))
-        .nest("/push", face.router());
-
-    let listener = TcpListener::bind(&address).await?;
-    writeln!(std::io::stdout(), "open http://{}", listener.local_addr()?)?;
+    let app = example_pages::app(&face, include_str!("../page.html"));
     // Whichever of the two ends first ends the program.
     tokio::select! {
-        served = axum::serve(listener, app) => served?,
+        served = example_pages::serve(app, &address) => served?,
         published = publish(&hub) => published?,
     }
     Ok(())

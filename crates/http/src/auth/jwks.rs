@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::Header;
 use jsonwebtoken::jwk::JwkSet;
 use reqwest::{Client, Url};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::BuilderVerifierExt;
 use tidings_protocol::ProblemKind;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -106,7 +106,7 @@ impl Jwks {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
+            .and_then(BuilderVerifierExt::with_platform_verifier)
             .map_err(|error| failed(&error))?
             .with_no_client_auth();
         let http = Client::builder()

@@ -70,7 +70,7 @@ impl Key {
             .map(|(at, _)| {
                 let rest = &text[at..];
                 let end = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |end| end + BEGIN.len());
-                Self::from_one_pem(rest[..end].as_bytes())
+                Self::from_one_pem(&rest.as_bytes()[..end])
             })
             .collect::<Result<_, _>>()?;
         if keys.is_empty() { Err(InvalidKey::Pem) } else { Ok(keys) }

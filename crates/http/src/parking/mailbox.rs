@@ -132,10 +132,12 @@ impl Audience for Mailbox {
         }
     }
 
-    fn subscribers(&self, topic: &Topic) -> usize {
-        let census = self.census();
-        let patterns = census.by_pattern.iter().filter(|(selection, _)| selection.matches_topic(topic));
-        census.by_topic.get(topic.as_str()).copied().unwrap_or_default()
-            + patterns.map(|(_, count)| count).sum::<usize>()
+    fn named(&self, topic: &Topic) -> usize {
+        self.census().by_topic.get(topic.as_str()).copied().unwrap_or_default()
+    }
+
+    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+        // Matching them takes long, and the shard needs the lock to park and to answer.
+        self.census().by_pattern.iter().map(|(selection, count)| (Arc::clone(selection), *count)).collect()
     }
 }

@@ -1,8 +1,15 @@
 //! §3.5: `GET /topics`.
 
-use serde_json::{Value, json};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::support::{Request, Running};
+use serde_json::{Value, json};
+use tidings_hub::Audience;
+use tidings_protocol::{Selection, Selector, Topic};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::support::{Request, Running, within};
 
 fn names(list: &Value) -> Vec<&str> {
     list["topics"].as_array().unwrap().iter().map(|row| row["topic"].as_str().unwrap()).collect()
@@ -30,6 +37,59 @@ async fn each_topic_has_its_latest_event_and_its_readers() {
     assert_eq!(list["topics"][0]["subscribers"], 1);
     assert_eq!(list["topics"][2]["closed"], true);
     assert_eq!(list["topics"][2]["latest"], hub.cursor(4));
+}
+
+/// An audience that says when it is asked for its patterns, and then takes its time.
+struct Slow {
+    asked: UnboundedSender<()>,
+    go_on: Mutex<Receiver<()>>,
+    patterns: Vec<(Arc<Selection>, usize)>,
+}
+
+impl Audience for Slow {
+    fn wake(&self) {}
+
+    fn named(&self, _: &Topic) -> usize {
+        0
+    }
+
+    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+        let _ = self.asked.send(());
+        let _ = self.go_on.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        self.patterns.clone()
+    }
+}
+
+/// On one thread, so that whatever holds it up holds up everything.
+#[tokio::test(flavor = "current_thread")]
+async fn others_are_served_while_topics_are_listed_one_list_at_a_time() {
+    let hub = Running::start().await;
+    let ids = hub.publish_numbers("t/1", 0..1).await;
+    let (asked, mut asks) = unbounded_channel();
+    let (go_on, going_on) = channel();
+    let pattern = |number: usize| Selection::new([Selector::new(&format!("t/*/{number}")).unwrap()]);
+    let mut patterns: Vec<_> = (0..50_000).map(|number| (Arc::new(pattern(number)), 1)).collect();
+    patterns.push((Arc::new(Selection::all()), 5));
+    hub.hub.attach(Arc::new(Slow { asked, go_on: Mutex::new(going_on), patterns }));
+    let first = tokio::spawn(hub.get("/topics"));
+    within(asks.recv()).await.unwrap();
+    let mut second = Box::pin(hub.get("/topics"));
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("it has its turn after the first"),
+        health = hub.get("/healthz") => assert_eq!(health.status(), 200),
+    }
+    hub.publish("t/1", "x").await;
+    assert!(asks.try_recv().is_err() && !first.is_finished());
+    go_on.send(()).unwrap();
+    let first = within(first).await.unwrap().json();
+    // It tells of the topics as they were when it had its turn.
+    assert_eq!(
+        (&first["topics"][0]["latest"], &first["topics"][0]["subscribers"]),
+        (&json!(ids[0]), &json!(5))
+    );
+    go_on.send(()).unwrap();
+    assert_eq!(second.await.json()["topics"][0]["latest"], hub.cursor(2));
 }
 
 #[tokio::test]

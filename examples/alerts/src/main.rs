@@ -1,0 +1,48 @@
+//! Notices and alerts: each line of standard input is one, and so is what a page sends. All tabs of a browser share
+//! one connection.
+//!
+//! `tail -F /var/log/syslog | cargo run --release -p example-alerts`, or type lines; then open
+//! <http://127.0.0.1:8092> in several tabs.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::{Batch, EventType, Face, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
+use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
+
+/// Lines with one of these words are alerts.
+const ALARMING: [&str; 5] = ["alert", "error", "fail", "panic", "denied"];
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8092".into());
+    let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
+    let hub = Hub::new(Arc::new(log), HubConfig::default());
+    let face = Face::new(hub.clone(), HttpConfig::default());
+    let app = example_pages::app(&face, include_str!("../page.html"));
+    // Standard input may end; the pages are served on.
+    let publishing = async {
+        publish(&hub).await?;
+        std::future::pending::<Result<(), Box<dyn Error>>>().await
+    };
+    tokio::select! {
+        served = example_pages::serve(app, &address) => Ok(served?),
+        published = publishing => published,
+    }
+}
+
+async fn publish(hub: &Hub) -> Result<(), Box<dyn Error>> {
+    let topic = Topic::new("notices")?;
+    let mut lines = BufReader::new(stdin()).lines();
+    let mut next = Some("each line that is typed in the terminal is a notice".to_owned());
+    while let Some(line) = next {
+        let lower = line.to_lowercase();
+        let kind = if ALARMING.iter().any(|word| lower.contains(word)) { "alert" } else { "notice" };
+        let event =
+            NewEvent { event_type: Some(EventType::new(kind)?), ..NewEvent::text(topic.clone(), line) };
+        hub.publish(Batch::of(event)).await?;
+        next = lines.next_line().await?;
+    }
+    Ok(())
+}
