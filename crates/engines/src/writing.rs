@@ -49,7 +49,6 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
     if let Err(reason) = shared.present() {
         return fail(publishers, &reason);
     }
-    let attachment = shared.attachment();
     let written = timeout(PATIENCE, shared.engine.write(batches))
         .await
         .unwrap_or_else(|_| Err(EngineError::away(format!("a write was not answered within {PATIENCE:?}"))));
@@ -60,7 +59,7 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
                     Ok(appended) => shared.written(appended, publisher),
                     Err(error) => {
                         if matches!(error, AppendError::Unavailable(_)) {
-                            shared.doubt(attachment);
+                            shared.doubted.notify_one();
                         }
                         shared.tell([(publisher, Err(error))]);
                     }
@@ -69,7 +68,7 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
         }
         Err(error) => {
             tracing::debug!(engine = shared.engine.name(), %error, "failed to write");
-            shared.doubt(attachment);
+            shared.doubted.notify_one();
             fail(publishers, &shared.unavailable());
         }
     }

@@ -68,7 +68,8 @@ impl Nats {
 
     async fn attach_now(&self, seen: Option<&Seen>) -> Result<Attached, EngineError> {
         self.set(None);
-        let (client, context, lost) = Connection::open(&self.options).await?;
+        let parts = Connection::open(&self.options).await?;
+        let context = parts.1.clone();
         let (mut stream, mut info, mut epoch) = stream::open(&context, &self.options, &self.config).await?;
         let subjects = Subjects::new(&self.options.stream);
         let mut same = seen.filter(|seen| seen.cursor.epoch == epoch);
@@ -92,14 +93,14 @@ impl Nats {
                 let topics = if info.state.messages == 0 {
                     Vec::new()
                 } else {
-                    load::topics(&stream, connection::pull_bytes(&client), &subjects, &mut ledger).await?
+                    load::topics(&stream, &subjects, &mut ledger).await?
                 };
                 *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
                 (info.state.last_sequence, topics)
             }
         };
         let ledger = Arc::clone(&self.ledger);
-        let connection = Arc::new(Connection::new((client, lost), stream, subjects, epoch, ledger, number));
+        let connection = Arc::new(Connection::new(parts, stream, subjects, epoch, ledger, number));
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;

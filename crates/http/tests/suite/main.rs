@@ -29,7 +29,6 @@ mod negotiation;
 mod operations;
 mod polling;
 mod publishing;
-mod renewal;
 mod repeated_polls;
 mod shutdown;
 mod slow_readers;

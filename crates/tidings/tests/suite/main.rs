@@ -9,7 +9,6 @@ mod chromium;
 mod clients;
 mod curl;
 mod draining;
-mod engines;
 mod eventsource;
 mod httpx_sse;
 mod memory;
