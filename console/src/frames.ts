@@ -19,10 +19,14 @@ export function frames(): Frames {
   let sum = 0;
   let size = 0;
   let fresh: HTMLElement[] = [];
-  const element = h("div", { class: "frames", role: "region", "aria-label": "Frames on the wire", tabindex: 0 });
+  /** Whether the end is in view, and so stays there. What is hidden does not scroll. */
+  let stays = true;
+  const element = h("div", { class: "frames", role: "region", "aria-label": "Frames on the wire", tabindex: 0, scroll });
+  function scroll(): void {
+    stays = element.scrollTop + element.clientHeight >= element.scrollHeight - 40;
+  }
 
   const draw = perFrame(() => {
-    const stays = element.scrollTop + element.clientHeight >= element.scrollHeight - 40;
     element.append(...fresh.slice(-PIECES));
     fresh = [];
     while (element.childElementCount > PIECES || (size > CHARACTERS && element.childElementCount > 1)) {

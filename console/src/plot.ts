@@ -55,9 +55,8 @@ export function plot(title: string, format: (value: number) => string, lines: Li
     cross.setAttribute("y2", String(height - BOTTOM));
     to = moments.at(-1)?.time ?? Date.now();
     from = to - span * 1_000;
-    // One before the beginning, so that lines come from the edge.
     const first = moments.findIndex(({ time }) => time >= from);
-    shown = first < 0 ? [] : moments.slice(Math.max(0, first - 1));
+    shown = first < 0 ? [] : moments.slice(first);
     const most = Math.max(least, ...shown.flatMap((moment) => lines.map(({ value }) => value(moment)).filter(Number.isFinite)));
     const step = nice(most / 3);
     const top = step * Math.max(2, Math.ceil((most * 1.04) / step));

@@ -1,5 +1,7 @@
 //! The page as it is served, beside the face of a hub.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

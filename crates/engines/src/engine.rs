@@ -97,7 +97,7 @@ pub struct Attached {
     pub bounds: Bounds,
     /// The topics of the log. Empty where it goes on in the epoch that was seen.
     pub topics: Vec<TopicInfo>,
-    /// What comes after the place that was seen, or else after `bounds.latest`.
+    /// What comes after the place that was seen, or after all that was discarded since, or else after `bounds.latest`.
     pub feed: Box<dyn Feed>,
 }
 

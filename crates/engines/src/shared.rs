@@ -120,8 +120,18 @@ impl Shared {
         let mut state = self.state();
         state.away = false;
         if attached.bounds.epoch == state.bounds.epoch {
+            let earliest = attached.bounds.earliest;
+            if earliest > state.bounds.latest + 1 {
+                // What was discarded meanwhile was never seen here: whoever had not seen it either is told of a gap.
+                state.bounds = Bounds { latest: earliest - 1, ..attached.bounds };
+                state.last = None;
+                state.topics.forget_before(earliest);
+                if let Some(follower) = &state.follower {
+                    follower.renewed(state.bounds);
+                }
+            }
             drop(state);
-            return self.trimmed(attached.bounds.earliest);
+            return self.trimmed(earliest);
         }
         tracing::error!(
             engine = self.engine.name(),

@@ -12,8 +12,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::USER_AGENT;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{USER_AGENT, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use tidings_protocol::Cursor;
@@ -76,9 +76,11 @@ pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Ne
     tell(&face, line, response)
 }
 
-/// Counts an answer. Its line follows when it is over; where it is a stream, one comes at once as well.
-pub(crate) fn tell(face: &Face, line: Option<Box<Line>>, response: Response) -> Response {
+/// Counts an answer, and gives it what every answer has in its head. Its line follows when it is over; where it is a stream, one comes at once as well.
+pub(crate) fn tell(face: &Face, line: Option<Box<Line>>, mut response: Response) -> Response {
     face.metrics.count_response(&response);
+    // Data is whatever its publisher said; no browser is to take it for a page.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let Some(mut line) = line else { return response };
     let status = response.status();
     line.transport = response.extensions().get().copied();

@@ -44,6 +44,11 @@ impl Refusal {
         Self { allow: Some(allow), ..Self::new(ProblemKind::MethodNotAllowed, detail) }
     }
 
+    /// The log takes no writes. The reason may name files and addresses, which are nobody's business outside.
+    pub(crate) fn no_writes() -> Self {
+        Self::new(ProblemKind::Unavailable, "the log takes no writes now; the hub's own log says why")
+    }
+
     /// Says how to show a token (RFC 9110 §11.6.1).
     pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
         self.challenge = Some(challenge);
@@ -89,7 +94,11 @@ impl From<AppendError> for Refusal {
             AppendError::KeyConflict { .. } => ProblemKind::IdempotencyConflict,
             AppendError::Full { .. } => ProblemKind::LogFull,
             AppendError::TooLarge { .. } | AppendError::TooMany { .. } => ProblemKind::EventTooLarge,
-            AppendError::Unavailable(_) => ProblemKind::Unavailable,
+            AppendError::Unavailable(_) => {
+                // Logs say so themselves when it begins; to say it for each request would be a flood.
+                tracing::debug!(%error, "failed to publish");
+                return Self::no_writes();
+            }
         };
         Self::new(kind, error.to_string())
     }

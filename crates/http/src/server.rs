@@ -92,9 +92,8 @@ impl Server {
         let watch = async {
             match tls {
                 Some(tls) => tls.watch().await,
-                None => {}
+                None => pending().await,
             }
-            pending::<()>().await;
         };
         tokio::pin!(shutdown, watch);
         loop {

@@ -25,7 +25,10 @@ pub(crate) fn ready(face: &Face) -> Response {
     }
     match face.hub.ready() {
         Ok(()) => plain("ready\n".into(), "text/plain; charset=utf-8"),
-        Err(error) => Refusal::new(ProblemKind::Unavailable, error.to_string()).into_response(),
+        Err(error) => {
+            tracing::debug!(%error, "told that the hub is not ready");
+            Refusal::no_writes().into_response()
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidings_protocol::{Selection, Topic};
+use tidings_protocol::{Selection, Selector, Topic};
 
 use crate::Audience;
 
@@ -78,7 +78,7 @@ impl Census {
             }
         };
         let topics = selection.topics().iter().map(Topic::as_str);
-        for text in topics.chain(selection.patterns().iter().map(|pattern| pattern.as_str())) {
+        for text in topics.chain(selection.patterns().iter().map(Selector::as_str)) {
             let Some(waiters) = self.waiters(text) else { return };
             match union {
                 None => waiters.count += count,

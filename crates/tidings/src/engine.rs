@@ -19,6 +19,11 @@ const ENGINES: &[Kind] = &[
         schemes: &["nats", "tls"],
         make: |address, config| Ok(Arc::new(tidings_nats::Nats::new(address, config)?)),
     },
+    #[cfg(feature = "postgres")]
+    Kind {
+        schemes: &["postgres", "postgresql"],
+        make: |address, config| Ok(Arc::new(tidings_postgres::Postgres::new(address, config)?)),
+    },
     #[cfg(feature = "redis")]
     Kind {
         schemes: &["redis", "rediss"],

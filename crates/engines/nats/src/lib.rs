@@ -1,7 +1,7 @@
 //! The log of Tidings, kept by NATS JetStream: one stream, which any number of hubs share.
 //!
-//! `docs/engines.md` says what it promises. [`message`] says how events become messages and get their numbers,
-//! [`subject`] how topics become subjects, and [`ledger`] how hubs that publish at the same time agree on which topics
+//! `docs/engines.md` says what it promises. `message` says how events become messages and get their numbers,
+//! `subject` how topics become subjects, and `ledger` how hubs that publish at the same time agree on which topics
 //! have ended.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,7 +34,8 @@ impl PostgresServer {
     /// Starts one with these settings beside where it listens, like `fsync=off`.
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Option<Self> {
-        let program = program("postgres", "postgresql", &versions())?;
+        // The others are where the program is, and not where there is a link to it.
+        let program = program("postgres", "postgresql", &versions())?.canonicalize().unwrap();
         let (port, folder) = (quiet_port(), folder());
         let mut server = Self {
             programs: program.parent().unwrap().to_owned(),
@@ -42,10 +45,7 @@ impl PostgresServer {
             process: None,
         };
         let path = server.folder.path();
-        if getuid().is_root() {
-            let owned = Command::new("chown").arg(USER).arg(path).status().unwrap();
-            assert!(owned.success());
-        }
+        own(path);
         let data = path.join("data");
         let (init, arguments) = server.command(
             "initdb",
@@ -84,6 +84,27 @@ impl PostgresServer {
         self.process.take().expect("the server runs").kill();
     }
 
+    /// Starts it again so that every user but `postgres` needs a password.
+    pub fn ask_for_passwords(&mut self) {
+        let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        self.kill();
+        std::fs::write(self.folder.path().join("data/pg_hba.conf"), rules).unwrap();
+        self.start_again();
+    }
+
+    /// Starts it again so that it encrypts for those who want that, with a certificate and its key, both as PEM.
+    pub fn encrypt(&mut self, certificate: &str, key: &str) {
+        self.kill();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = self.folder.path().join("data").join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+            own(&file);
+        }
+        self.arguments.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        self.start_again();
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -108,6 +129,14 @@ impl PostgresServer {
             program.display().to_string(),
         ];
         (Path::new("setpriv").to_owned(), as_user.into_iter().chain(arguments).collect())
+    }
+}
+
+/// Gives a file or folder to the user that the server runs as.
+fn own(path: &Path) {
+    if getuid().is_root() {
+        let owned = Command::new("chown").arg(USER).arg(path).status().unwrap();
+        assert!(owned.success());
     }
 }
 

@@ -82,12 +82,18 @@ async fn what_the_log_refuses_is_refused_in_its_words() {
     for (error, status, name) in [
         (AppendError::Full { reason: "no space left".into() }, 507, "log-full"),
         (AppendError::TooLarge { bytes: 9, limit: 8 }, 413, "event-too-large"),
-        (LogUnavailable { reason: "broken".into() }.into(), 503, "unavailable"),
     ] {
         log.refuse_appends(Some(error.clone()));
         let answer = hub.ask(Request::post("/topics/a", "x")).await;
         assert_eq!(answer.problem(status, name), error.to_string());
-        assert_eq!(answer.header("retry-after").is_some(), status == 503);
+        assert_eq!(answer.header("retry-after"), None);
+    }
+    log.refuse_appends(Some(LogUnavailable { reason: "no /secret/place".into() }.into()));
+    for request in [Request::post("/topics/a", "x"), Request::get("/readyz")] {
+        let answer = hub.ask(request).await;
+        let text = "the log takes no writes now; the hub's own log says why";
+        assert_eq!(answer.problem(503, "unavailable"), text);
+        assert!(answer.header("retry-after").is_some());
     }
     log.refuse_appends(None);
     hub.publish("a", "once there is room again").await;
@@ -115,4 +121,27 @@ async fn a_log_that_cannot_be_read_is_unavailable_and_its_files_are_nobodys_busi
     assert_eq!(rest, "");
     log.refuse_reads(None);
     assert_eq!(hub.read("/topics/a").await, ["0", "1", "2"]);
+}
+
+#[tokio::test]
+async fn no_answer_is_to_be_taken_for_another_type_than_it_says() {
+    let hub = Running::start().await;
+    let id = hub.publish("a", "<script>").await;
+    let held = Request::get(&format!("/topics/a?since={id}&wait=20ms"));
+    for request in [
+        Request::get("/topics/a"),
+        held.clone(),
+        Request::get("/topics"),
+        Request::get("/metrics"),
+        Request::post("/topics/a", "x"),
+        Request::new("PUT", "/topics/a"),
+        Request::get("/nothing"),
+        Request::new("OPTIONS", "/topics/a"),
+        Request::get("/healthz").header("host", "twice"),
+    ] {
+        let answer = hub.ask(request).await;
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+    }
+    let stream = hub.stream("/topics/a").await;
+    assert_eq!(stream.head.header("x-content-type-options"), Some("nosniff"));
 }

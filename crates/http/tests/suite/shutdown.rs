@@ -7,7 +7,7 @@ use serde_json::json;
 use tidings_http::defaults;
 use tokio::time::Instant;
 
-use crate::support::{Block, Request, Running, Setup, Wire, within};
+use crate::support::{Block, Request, Running, Setup, Wire, eventually, within};
 
 #[tokio::test]
 async fn held_polls_are_answered_with_what_they_have() {
@@ -140,6 +140,23 @@ async fn connections_that_wait_for_a_request_are_closed_and_new_ones_not_taken()
     hub.ended().await;
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+/// Nobody else would answer it: it is not in the queue of a socket that another hub may be given.
+#[tokio::test]
+async fn a_connection_that_was_just_let_in_gets_its_answer() {
+    let mut hub = Running::start().await;
+    let mut stream = hub.stream("/topics/b").await;
+    let (mut polls, mut publishes) = (hub.connect().await, hub.connect().await);
+    eventually("they are let in", async || hub.metric("tidings_connections").await == 4).await;
+    hub.shut_down();
+    // Now it has begun.
+    assert!(stream.block().await.retry.is_some());
+    publishes.send(Request::post("/topics/a", "x").bytes()).await;
+    publishes.answer(false).await.id();
+    polls.send(Request::get("/topics/a").bytes()).await;
+    assert_eq!(polls.answer(false).await.page().events.len(), 1);
+    hub.ended().await;
 }
 
 #[tokio::test]

@@ -247,10 +247,7 @@ impl Recovery<'_> {
         let length = file.len().map_err(OpenError::io("read", &path))?;
         if let Ok(index) = loaded {
             let summary = index.summary;
-            if length < summary.end {
-                let reason = format!("the file ends here, and its entries go on to byte {}", summary.end);
-                return Err(OpenError::damaged(&path, length, reason));
-            }
+            check_length(&path, length, summary.end)?;
             self.contiguous(summary.last, next)?;
             let has_keys = !self.needs_keys(&summary) || Keys::load(&self.handles, base, self.log).is_ok();
             if has_keys {
@@ -285,10 +282,13 @@ impl Recovery<'_> {
         next: Sequence,
     ) -> Result<Segment, OpenError> {
         let path = self.path(header.base);
+        let length = file.len().map_err(OpenError::io("read", &path))?;
         let mut scanner = Scanner::new(file, header.stamp);
         let contents = scan::contents(&mut scanner, &header, limits::SCAN_CHUNK_BYTES);
         let (offset, why) = contents.stop;
         let last = contents.index.summary.last;
+        // A whole record of which the padding is gone would be refused with its index, the next time.
+        check_length(&path, length, contents.index.summary.end)?;
         match why {
             ScanError::Io(source) => return Err(OpenError::io("read", &path)(source)),
             ScanError::Bad(reason) if last + 1 < next => {
@@ -372,6 +372,15 @@ impl Recovery<'_> {
         }
         Ok(keys)
     }
+}
+
+/// A segment must be as long as its entries are.
+fn check_length(path: &Path, length: u64, end: u64) -> Result<(), OpenError> {
+    if length < end {
+        let reason = format!("the file ends here, and its entries go on to byte {end}");
+        return Err(OpenError::damaged(path, length, reason));
+    }
+    Ok(())
 }
 
 /// Makes the newest segment what it would be if the last write that it holds had been all.

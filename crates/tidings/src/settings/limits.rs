@@ -8,7 +8,7 @@ use super::{ConfigError, LONGEST, bytes, out_of_bounds, within};
 use crate::value::{Size, Span};
 
 /// `[limits]`: what connections are allowed. Their flags have no prefix.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct LimitSettings {
     /// The most connections at once from one address, or one /64 of IPv6; those of trusted proxies are counted for

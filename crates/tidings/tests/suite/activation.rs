@@ -76,7 +76,7 @@ async fn a_restart_under_load_refuses_no_connection() {
         let before = published.load(Ordering::Relaxed);
         let goes_on = async {
             while published.load(Ordering::Relaxed) < before + 200
-                && !publishers.iter().any(|task| task.is_finished())
+                && !publishers.iter().any(tokio::task::JoinHandle::is_finished)
             {
                 sleep(Duration::from_millis(5)).await;
             }

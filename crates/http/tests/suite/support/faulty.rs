@@ -83,7 +83,10 @@ impl Log for FaultyLog {
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {
-        self.log.ready()
+        match &*self.append.lock().unwrap() {
+            Some(AppendError::Unavailable(reason)) => Err(reason.clone()),
+            _ => self.log.ready(),
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {

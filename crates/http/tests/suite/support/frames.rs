@@ -89,15 +89,17 @@ impl Frames {
 
     /// Reads until a frame of this kind comes, and answers what has to be answered meanwhile.
     pub(crate) async fn until(&mut self, kind: u8) -> Option<Frame> {
-        loop {
-            let next = self.next().await?;
-            if next.kind == kind && next.flags & ACK == 0
-                || next.kind == kind && kind != SETTINGS && kind != PING
-            {
-                return Some(next);
+        let found = async {
+            loop {
+                let next = self.next().await?;
+                let acknowledges = matches!(kind, SETTINGS | PING) && next.flags & ACK != 0;
+                if next.kind == kind && !acknowledges {
+                    return Some(next);
+                }
+                self.acknowledge(&next).await;
             }
-            self.acknowledge(&next).await;
-        }
+        };
+        within(found).await
     }
 
     async fn acknowledge(&mut self, next: &Frame) {

@@ -1,0 +1,216 @@
+//! The log of Tidings, kept by Postgres: a few tables in a schema of their own, which any number of hubs share.
+//!
+//! `docs/engines.md` says what it promises. `write` says how hubs that publish at the same time get one order,
+//! `outbox` how applications publish in transactions of their own, `partitions` how retention works, and `place`
+//! how a server that lost events is noticed.
+#![forbid(unsafe_code)]
+
+mod error;
+mod feed;
+mod limits;
+mod load;
+mod migrate;
+mod options;
+mod outbox;
+mod partitions;
+mod password;
+mod place;
+mod read;
+mod schema;
+mod session;
+mod tls;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidings_engine::{
+    Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
+};
+use tidings_log::{Batch, BoxFuture, ReadLimits};
+use tidings_protocol::{Epoch, Sequence};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::failed;
+use crate::feed::PostgresFeed;
+use crate::limits::POLL;
+use crate::options::Options;
+use crate::outbox::{Horizon, Looks};
+use crate::partitions::Ends;
+use crate::place::Place;
+use crate::read::Reader;
+use crate::session::{Hints, Session, in_time};
+use crate::write::{Terms, Writer};
+
+/// A schema in a Postgres database as the engine of a log.
+pub struct Postgres {
+    options: Options,
+    config: EngineConfig,
+    connection: Mutex<Option<Arc<Connection>>>,
+}
+
+/// What an attachment has.
+struct Connection {
+    options: Options,
+    terms: Terms,
+    reader: Reader,
+    /// For retention, which may take longer than others can wait.
+    keeper: tokio::sync::Mutex<Option<Session>>,
+    hints: Arc<Hints>,
+    /// Whoever writes takes it out, and puts it back when it is known what became of that.
+    writer: tokio::sync::Mutex<Option<Writer>>,
+    horizon: Horizon,
+    ends: Mutex<Ends>,
+}
+
+// === impl Postgres ===
+
+impl Postgres {
+    /// The log at an address, `postgres://HOST:PORT/DATABASE`. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// [`InvalidAddress`] says what is wrong with it.
+    pub fn new(address: Address, config: EngineConfig) -> Result<Self, InvalidAddress> {
+        Ok(Self { options: Options::new(address)?, config, connection: Mutex::default() })
+    }
+
+    fn connection(&self) -> Result<Arc<Connection>, EngineError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        connection.ok_or_else(lost)
+    }
+
+    fn set(&self, connection: Option<Arc<Connection>>) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+
+    async fn attach_now(&self, seen: Option<&Seen>) -> Result<Attached, EngineError> {
+        self.set(None);
+        let (options, schema) = (&self.options, &self.options.schema);
+        let hints = Arc::new(Hints::default());
+        let session = Session::connect(options, &hints).await?;
+        let place = Place::of(&session).await?;
+        migrate::run(&session, options, &place).await?;
+        let identity = place::identify(&session, options, &place, seen).await?;
+        let writer = Writer::new(session, schema).await?;
+        let reader = Reader::new(Session::connect(options, &hints).await?, schema).await?;
+
+        // Before anything is read: what comes later is notified of.
+        let session = Session::connect(options, &hints).await?;
+        let listen = schema.fill("LISTEN \"{channel}\"");
+        in_time("listen for notifications", session.batch_execute(&listen)).await?;
+        let same = seen.filter(|seen| seen.cursor.epoch == identity.epoch);
+        let (bounds, topics) = load::load(&session, schema, same.map(|seen| seen.cursor.epoch)).await?;
+        let same = same.filter(|seen| seen.cursor.epoch == bounds.epoch);
+        let after = same.map_or(bounds.latest, |seen| seen.cursor.sequence.max(bounds.earliest - 1));
+        let feed_reader = Reader::new(session, schema).await?;
+
+        let window = u64::try_from(self.config.idempotency_window.as_millis()).unwrap_or(u64::MAX);
+        let connection = Arc::new(Connection {
+            options: options.clone(),
+            terms: Terms { secret: identity.secret, window },
+            reader,
+            keeper: tokio::sync::Mutex::default(),
+            hints: Arc::clone(&hints),
+            writer: tokio::sync::Mutex::new(Some(writer)),
+            horizon: Horizon::default(),
+            ends: Mutex::default(),
+        });
+        let moving = tokio::spawn(move_all(Arc::clone(&connection)));
+        let feed = PostgresFeed::new(feed_reader, hints, bounds.epoch, after, AbortOnDropHandle::new(moving));
+        self.set(Some(connection));
+        Ok(Attached { bounds, topics, feed: Box::new(feed) })
+    }
+
+    async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {
+        let connection = self.connection()?;
+        let mut slot = connection.keeper.lock().await;
+        let keeper = match slot.take().filter(|keeper| !keeper.is_closed()) {
+            Some(keeper) => keeper,
+            None => Session::connect(&self.options, &connection.hints).await?,
+        };
+        let (epoch, earliest, ends) = partitions::tidy(&keeper, &self.options.schema, &self.config).await?;
+        *slot = Some(keeper);
+        *connection.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
+        Ok((epoch, earliest))
+    }
+}
+
+/// Moves what applications publish into the log, until that fails.
+async fn move_all(connection: Arc<Connection>) -> EngineError {
+    let hints = Arc::clone(&connection.hints);
+    let looks = match Looks::prepare(&connection.reader.session, &connection.options.schema).await {
+        Ok(looks) => looks,
+        Err(error) => return error,
+    };
+    loop {
+        let looked = looks.look(&connection.reader.session, &connection.horizon).await;
+        match looked {
+            Err(error) => return failed("look into the outbox", &error),
+            Ok(waiting) if waiting.is_any() => {
+                if let Err(error) = connection.write(Vec::new()).await {
+                    return error;
+                }
+            }
+            Ok(_) => drop(timeout(POLL, hints.outbox.notified()).await),
+        }
+    }
+}
+
+fn lost() -> EngineError {
+    EngineError::away("the connection was lost")
+}
+
+// === impl Connection ===
+
+impl Connection {
+    async fn write(&self, batches: Vec<Batch>) -> Result<Vec<BatchResult>, EngineError> {
+        let mut slot = self.writer.lock().await;
+        // Where this is dropped, or fails, the connection is not used again: who knows what it is in the middle of.
+        let writer = slot.take().ok_or_else(lost)?;
+        let results = writer.write(&self.options.schema, self.terms, &self.horizon, batches).await?;
+        *slot = Some(writer);
+        Ok(results)
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Engine for Postgres {
+    fn name(&self) -> &'static str {
+        "Postgres"
+    }
+
+    fn attach<'a>(&'a self, seen: Option<&'a Seen>) -> BoxFuture<'a, Result<Attached, EngineError>> {
+        Box::pin(self.attach_now(seen))
+    }
+
+    fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(async move { self.connection()?.write(batches).await })
+    }
+
+    fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
+        Box::pin(async move {
+            let (block, earliest) = self.connection()?.reader.block(after, limits).await?;
+            if after.saturating_add(1) < earliest {
+                // Readers are told of that when this hub has heard of it, which is soon.
+                return Err(EngineError::away("what follows was discarded a moment ago"));
+            }
+            Ok(block)
+        })
+    }
+
+    fn back(&self, from: Sequence, entries: usize) -> Sequence {
+        let Ok(connection) = self.connection() else { return from.saturating_sub(entries as u64) };
+        let ends = connection.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions::back(&ends, from, entries)
+    }
+
+    fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {
+        Box::pin(self.tidy_now())
+    }
+}

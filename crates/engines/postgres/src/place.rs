@@ -1,0 +1,137 @@
+//! Where a log is: which cluster, database and table, and on which of the cluster's timelines.
+//!
+//! A copy that was restored is in another place, and so is a replica that took over: it goes on in a new timeline. Either
+//! may lack commits that were acknowledged, and nobody can tell. So the log gets a new epoch there.
+
+use tidings_engine::{EngineError, Seen};
+use tidings_protocol::{Epoch, Event};
+
+use crate::error::failed;
+use crate::options::Options;
+use crate::read;
+use crate::session::{Session, in_time};
+use crate::write::begin;
+
+/// Where a connection leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) place: String,
+    pub(crate) timeline: String,
+}
+
+/// What an attachment needs to know of the log.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) epoch: Epoch,
+    pub(crate) secret: [u8; 16],
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| EngineError::away(format!("failed to get random bytes from the system: {error}")))?;
+    Ok(bytes)
+}
+
+pub(crate) fn draw_epoch() -> Result<Epoch, EngineError> {
+    Ok(Epoch::from_random(u64::from_le_bytes(random()?)))
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(crate) async fn of(session: &Session) -> Result<Self, EngineError> {
+        let what = "ask which database this is";
+        let sql = "SELECT oid::text FROM pg_database WHERE datname = current_database()";
+        let database: String = in_time(what, session.query_one(sql, &[])).await?.get(0);
+        // Services that are only like Postgres do not have these.
+        let system = "SELECT system_identifier::text FROM pg_control_system()";
+        let timeline = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
+        let mut known = Vec::new();
+        for sql in [system, timeline] {
+            let row = session.query_one(sql, &[]).await;
+            match row {
+                Ok(row) => known.push(row.get::<_, String>(0)),
+                Err(error) if error.as_db_error().is_some() => {
+                    tracing::warn!(%error, "a failover will not be noticed: Postgres does not say which server it is");
+                    known.push("-".to_owned());
+                }
+                Err(error) => return Err(failed(what, &error)),
+            }
+        }
+        let timeline = known.pop().unwrap_or_default();
+        let system = known.pop().unwrap_or_default();
+        Ok(Self { place: format!("{system}/{database}"), timeline })
+    }
+}
+
+/// Finds out which log this is, and gives it a new epoch where it may have lost events.
+pub(crate) async fn identify(
+    session: &Session,
+    options: &Options,
+    place: &Place,
+    seen: Option<&Seen>,
+) -> Result<Identity, EngineError> {
+    let what = "find out which log this is";
+    in_time("wait for the log's lock", begin(session, &options.schema)).await?;
+    let identity = identify_locked(session, options, place, seen).await;
+    let end = if identity.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    in_time(what, session.batch_execute(end)).await?;
+    identity
+}
+
+async fn identify_locked(
+    session: &Session,
+    options: &Options,
+    now: &Place,
+    seen: Option<&Seen>,
+) -> Result<Identity, EngineError> {
+    let schema = &options.schema;
+    let what = "find out which log this is";
+    let sql = schema.fill("SELECT epoch, secret, place, timeline FROM {schema}.log");
+    let row = in_time(what, session.query_one(&sql, &[])).await?;
+    let damaged = || EngineError::refused("the table `log` does not hold what a hub put there");
+    let mut epoch: Epoch = row.get::<_, &str>(0).parse().map_err(|_| damaged())?;
+    let secret = row.get::<_, &[u8]>(1).try_into().map_err(|_| damaged())?;
+    let known = Place { place: row.get(2), timeline: row.get(3) };
+    let elsewhere = known.place != now.place;
+    let promoted = known.timeline != now.timeline;
+    let reason = if elsewhere {
+        Some("the database was restored from a copy")
+    } else if promoted && !options.lossless_failover {
+        Some("another server took over, or the server was restored to an earlier time")
+    } else if let Some(seen) = seen.filter(|seen| seen.cursor.epoch == epoch)
+        && !holds(session, options, seen).await?
+    {
+        Some("events that this hub has seen are not there any more")
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        epoch = draw_epoch()?;
+        tracing::warn!(%epoch, "the log gets a new epoch: {reason}");
+    }
+    if reason.is_some() || known != *now {
+        let sql = schema.fill("UPDATE {schema}.log SET epoch = $1, place = $2, timeline = $3");
+        in_time(what, session.execute(&sql, &[&epoch.as_str(), &now.place, &now.timeline])).await?;
+    }
+    Ok(Identity { epoch, secret })
+}
+
+/// Whether the log still has what was followed.
+async fn holds(session: &Session, options: &Options, seen: &Seen) -> Result<bool, EngineError> {
+    let what = "look for what was followed";
+    let sql = options.schema.fill(read::STATE);
+    let row = in_time(what, session.query_one(&sql, &[])).await?;
+    let (earliest, latest) = (read::number(row.get(1)), read::number(row.get(2)));
+    if latest < seen.cursor.sequence {
+        return Ok(false);
+    }
+    let Some(entry) = seen.entry.as_ref().filter(|entry| entry.sequence >= earliest) else { return Ok(true) };
+    let sql = options.schema.fill(
+        "SELECT sequence, time, topic, event, format, closing, data FROM {schema}.entries WHERE sequence = $1",
+    );
+    let row = in_time(what, session.query_opt(&sql, &[&read::bigint(entry.sequence)])).await?;
+    let own: Option<Event> = row.and_then(|row| read::event(&row, 0).ok());
+    Ok(own.as_ref() == Some(&**entry))
+}

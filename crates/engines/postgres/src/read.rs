@@ -1,0 +1,134 @@
+//! Reading entries, and what the log holds.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_engine::{Block, EngineError};
+use tidings_log::ReadLimits;
+use tidings_protocol::{Closing, Epoch, Event, EventType, Format, Sequence, Timestamp, Topic};
+use tokio_postgres::{Row, Statement};
+
+use crate::error::failed;
+use crate::schema::Schema;
+use crate::session::Session;
+
+/// Epoch, earliest and latest entry, the number that is next, and the time that it would have.
+pub(crate) const STATE: &str = "
+    SELECT l.epoch, l.earliest, greatest(l.latest, e.sequence), greatest(l.next, e.sequence + 1),
+        greatest(l.time, e.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), l.noted
+    FROM {schema}.log l
+    LEFT JOIN LATERAL (
+        SELECT sequence, time FROM {schema}.entries ORDER BY sequence DESC LIMIT 1
+    ) e ON true";
+
+/// Entries after $1, at most $2, and as many as begin within $3 bytes. One statement sees one state of the log: where
+/// its earliest entry is not after $1, nothing is missing.
+const READ: &str = "
+    SELECT l.epoch, l.earliest, e.sequence, e.time, e.topic, e.event, e.format, e.closing, e.data
+    FROM {schema}.log l
+    LEFT JOIN LATERAL (
+        SELECT * FROM (
+            SELECT *, sum(octet_length(topic) + octet_length(data)) OVER (
+                ORDER BY sequence ROWS UNBOUNDED PRECEDING
+            ) - octet_length(topic) - octet_length(data) AS before
+            FROM (
+                SELECT * FROM {schema}.entries WHERE sequence > $1 ORDER BY sequence LIMIT $2
+            ) counted
+        ) bounded WHERE before < $3
+    ) e ON true";
+
+/// A connection to read with.
+pub(crate) struct Reader {
+    pub(crate) session: Session,
+    read: Statement,
+}
+
+/// A row is none that a hub wrote.
+#[derive(Debug)]
+pub(crate) struct Damaged;
+
+// === impl Reader ===
+
+impl Reader {
+    pub(crate) async fn new(session: Session, schema: &Schema) -> Result<Self, EngineError> {
+        let read = session.prepare(&schema.fill(READ)).await;
+        let read = read.map_err(|error| failed("read the log", &error))?;
+        Ok(Self { session, read })
+    }
+
+    /// Reads entries after a place, and the first place that nothing is missing after.
+    pub(crate) async fn block(
+        &self,
+        after: Sequence,
+        limits: ReadLimits,
+    ) -> Result<(Block, Sequence), EngineError> {
+        let (count, bytes) = (bigint(limits.entries.max(1) as u64), bigint(limits.bytes.max(1) as u64));
+        let rows = self.session.query(&self.read, &[&bigint(after), &count, &bytes]).await;
+        let rows = rows.map_err(|error| failed("read the log", &error))?;
+        let first = rows.first().ok_or_else(|| EngineError::away("the table `log` is empty"))?;
+        let epoch = epoch(first, 0)?;
+        let earliest = number(first.get(1));
+        let mut block = Block { epoch, entries: Vec::with_capacity(rows.len()), next: after };
+        for row in &rows {
+            let Some(sequence) = row.get::<_, Option<i64>>(2).map(number) else { break };
+            match event(row, 2) {
+                Ok(event) => block.entries.push(Arc::new(event)),
+                Err(Damaged) => tracing::warn!(sequence, "passed over a row that is no entry"),
+            }
+            block.next = block.next.max(sequence);
+        }
+        if !block.entries.is_sorted_by_key(|entry| entry.sequence) {
+            block.entries.sort_by_key(|entry| entry.sequence);
+        }
+        Ok((block, earliest))
+    }
+}
+
+/// A number of the log's, as Postgres has it.
+pub(crate) fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number of Postgres', as the log has it.
+pub(crate) fn number(bigint: i64) -> u64 {
+    u64::try_from(bigint).unwrap_or(0)
+}
+
+pub(crate) fn epoch(row: &Row, column: usize) -> Result<Epoch, EngineError> {
+    let text = row.try_get::<_, &str>(column).unwrap_or_default();
+    text.parse().map_err(|_| EngineError::away("the table `log` holds no epoch"))
+}
+
+/// The entry in a row whose columns, from `first`, are sequence, time, topic, event, format, closing and data.
+pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Damaged> {
+    let damaged = |_| Damaged;
+    let topic = Topic::new(row.try_get(first + 2).map_err(damaged)?).map_err(|_| Damaged)?;
+    let event_type = row.try_get::<_, Option<&str>>(first + 3).map_err(damaged)?;
+    let event_type = event_type.map(EventType::new).transpose().map_err(|_| Damaged)?;
+    let format = format(row.try_get(first + 4).map_err(damaged)?).ok_or(Damaged)?;
+    let closing = match row.try_get::<_, i16>(first + 5).map_err(damaged)? {
+        0 => Closing::No,
+        1 => Closing::After,
+        2 => Closing::Only,
+        _ => return Err(Damaged),
+    };
+    let data = Bytes::copy_from_slice(row.try_get::<_, &[u8]>(first + 6).map_err(damaged)?);
+    Ok(Event {
+        sequence: number(row.try_get(first).map_err(damaged)?),
+        time: Timestamp::from_millis(number(row.try_get(first + 1).map_err(damaged)?)),
+        topic,
+        event_type,
+        format,
+        data,
+        closing,
+    })
+}
+
+pub(crate) fn format(code: i16) -> Option<Format> {
+    match code {
+        0 => Some(Format::Text),
+        1 => Some(Format::Json),
+        2 => Some(Format::Binary),
+        _ => None,
+    }
+}

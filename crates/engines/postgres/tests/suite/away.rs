@@ -1,0 +1,104 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tidings_engine_servers::{PostgresServer, SlowProxy};
+use tidings_hub::Hub;
+use tidings_log::{AppendError, Batch, Idempotency};
+use tidings_protocol::Event;
+use tokio::time::sleep;
+
+use crate::support::{PATIENCE, Reader, batch, client, hub, text, topic, url};
+
+fn keyed(data: &str) -> Batch {
+    let key = Idempotency { scope: Some(topic("a")), key: data.to_owned() };
+    Batch { idempotency: Some(key), ..batch("a", data) }
+}
+
+/// Publishes until it is told to stop, and each event again, with the same key, until it is acknowledged.
+async fn publish(hub: Hub, name: usize, stop: Arc<AtomicBool>) -> (Vec<String>, usize) {
+    let (mut acknowledged, mut refused) = (Vec::new(), 0);
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let data = format!("{name}/{number}");
+        while let Err(error) = hub.publish(keyed(&data)).await {
+            assert!(matches!(error, AppendError::Unavailable(_)), "{error}");
+            refused += 1;
+            sleep(Duration::from_millis(20)).await;
+        }
+        acknowledged.push(data);
+    }
+    (acknowledged, refused)
+}
+
+fn of<'a>(events: &'a [Event], name: usize) -> impl Iterator<Item = String> + 'a {
+    let begin = format!("{name}/");
+    events.iter().map(text).filter(move |data| data.starts_with(&begin))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_crashes_under_load_loses_nothing_that_was_acknowledged() {
+    let Some(mut server) = PostgresServer::start() else { return };
+    let hubs = [hub(&url(&server)).await, hub(&url(&server)).await];
+    let epoch = hubs[0].bounds().epoch;
+    let mut readers = Vec::new();
+    for hub in &hubs {
+        readers.push(Reader::of(hub).await);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let publishers: Vec<_> =
+        (0..6).map(|name| tokio::spawn(publish(hubs[name % 2].clone(), name, Arc::clone(&stop)))).collect();
+    let mut events = readers[0].until("0/20").await;
+    for round in 1..=2 {
+        server.kill();
+        for hub in &hubs {
+            while hub.ready().is_ok() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+        server.start_again();
+        // The first that is published after the crash.
+        let mark = format!("mark {round}");
+        let begun = std::time::Instant::now();
+        while let Err(error) = hubs[0].publish(keyed(&mark)).await {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        events.extend(readers[0].until(&mark).await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut expected = Vec::new();
+    for publisher in publishers {
+        expected.push(publisher.await.unwrap());
+    }
+    hubs[1].publish(batch("a", "last")).await.unwrap();
+    events.extend(readers[0].until("last").await);
+    assert_eq!(readers[1].until("last").await, events, "both hubs tell the same");
+    for (name, (acknowledged, _)) in expected.iter().enumerate() {
+        assert_eq!(of(&events, name).collect::<Vec<_>>(), *acknowledged, "each once, and in order");
+    }
+    assert!(expected.iter().any(|(_, refused)| *refused > 0), "nobody was refused anything");
+    assert_eq!(hubs[0].bounds().epoch, epoch, "a crash is no reason for a new epoch");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_stops_in_the_middle_of_a_transaction_holds_nobody_up_for_long() {
+    let Some(server) = PostgresServer::start() else { return };
+    let proxy = SlowProxy::start(server.port(), Duration::from_millis(1));
+    let other = hub(&url(&server)).await;
+    let stopping = hub(&format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port())).await;
+    let admin = client(&url(&server)).await;
+    // The answer to the first part of the transaction is under way when everything stops.
+    proxy.set_delay(Duration::from_millis(500));
+    let publication = tokio::spawn(async move { stopping.publish(batch("a", "stopped")).await });
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    while admin.query_one(held, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    proxy.set_delay(Duration::from_secs(3_600));
+    other.publish(batch("a", "after")).await.unwrap();
+    assert!(matches!(publication.await.unwrap(), Err(AppendError::Unavailable(_))));
+    assert_eq!(Reader::of(&other).await.until("after").await.len(), 1);
+}

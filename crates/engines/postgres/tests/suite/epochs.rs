@@ -1,0 +1,57 @@
+use tidings_engine_servers::PostgresServer;
+use tidings_protocol::GapReason;
+
+use crate::support::{Reader, batch, client, hub, open, text, url};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_log_has_an_epoch_of_its_own() {
+    let Some(server) = PostgresServer::start() else { return };
+    let admin = client(&url(&server)).await;
+    admin.batch_execute("CREATE DATABASE one").await.unwrap();
+    let one = format!("postgres://postgres@127.0.0.1:{}/one", server.port());
+    let log = open(&one).await;
+    log.append(batch("a", "1")).await.unwrap();
+    let before = log.bounds();
+    log.close().await.unwrap();
+    drop(log);
+    let again = open(&one).await;
+    assert_eq!(again.bounds(), before);
+    again.close().await.unwrap();
+    drop(again);
+    let ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'one'";
+    admin.query(ended, &[]).await.unwrap();
+    admin.batch_execute("CREATE DATABASE two TEMPLATE one").await.unwrap();
+    let copy = open(&one.replace("/one", "/two")).await;
+    let after = copy.bounds();
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!((after.earliest, after.latest), (before.earliest, before.latest));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_are_told_where_the_server_lost_what_they_have_seen() {
+    let Some(server) = PostgresServer::start() else { return };
+    let hub = hub(&url(&server)).await;
+    let mut reader = Reader::of(&hub).await;
+    for data in ["1", "2", "3"] {
+        hub.publish(batch("a", data)).await.unwrap();
+    }
+    reader.until("3").await;
+    let before = hub.bounds().epoch;
+    // As a replica that was behind has it, when it takes over.
+    let admin = client(&url(&server)).await;
+    admin.batch_execute("DELETE FROM tidings.entries WHERE sequence = 3").await.unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tidings'";
+    admin.batch_execute(cut).await.unwrap();
+    let (gap, events) = reader.next().await;
+    assert_eq!(gap.unwrap().reason, GapReason::Unknown);
+    assert_eq!(events.iter().map(text).collect::<Vec<_>>(), ["1", "2"]);
+    assert_ne!(hub.bounds().epoch, before);
+
+    // A running hub hears at once of an epoch that somebody else has drawn.
+    let renewed: String = admin.query_one("SELECT tidings.tidings_renew()", &[]).await.unwrap().get(0);
+    let (gap, _) = reader.next().await;
+    assert_eq!(gap.unwrap().reason, GapReason::Unknown);
+    assert_eq!(hub.bounds().epoch.to_string(), renewed);
+    hub.publish(batch("a", "after")).await.unwrap();
+    assert_eq!(text(&reader.until("after").await[0]), "after");
+}
