@@ -4,5 +4,6 @@ mod away;
 mod deployment;
 mod load;
 mod nats;
+mod postgres;
 mod redis;
 mod starting;
