@@ -139,7 +139,7 @@ impl Shared {
     pub(crate) fn attached(&self, attached: &Attached) {
         self.attachments.fetch_add(1, Ordering::AcqRel);
         // What was said of the one before.
-        drop(self.doubted.notified().now_or_never());
+        _ = self.doubted.notified().now_or_never();
         let mut state = self.state();
         state.away = false;
         if attached.bounds.epoch == state.bounds.epoch {

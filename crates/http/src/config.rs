@@ -176,6 +176,8 @@ pub mod defaults {
     pub const OPENING_CONNECTIONS: usize = 1_024;
     /// How long accepting pauses where the system has no more open files to give.
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+    /// How long a log may take to open before those who connect are told that the hub is not ready.
+    pub const OPENING_GRACE: Duration = Duration::from_secs(1);
     /// What `Retry-After` says, in seconds.
     pub const RETRY_AFTER_SECONDS: u64 = 2;
 }

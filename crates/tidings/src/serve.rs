@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use tidings_engine::EngineConfig;
-use tidings_http::{Face, Server, Tls};
+use tidings_http::{Face, Server, Tls, defaults};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::activation;
 use crate::engine;
@@ -82,9 +83,14 @@ async fn serve(
     }
 
     let (waiting, reason) = watch::channel(String::new());
+    // Where that is all there is to wait for, as at a restart, whoever connects waits and is not turned away.
+    let answering = async {
+        sleep(defaults::OPENING_GRACE).await;
+        tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason).await;
+    };
     let log = tokio::select! {
         log = open(&settings, waiting) => log?,
-        () = tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason) => return Ok(()),
+        () = answering => return Ok(()),
         () = told_to_end(&mut ends) => return Ok(()),
     };
     let bounds = log.bounds();

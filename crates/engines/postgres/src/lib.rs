@@ -1,7 +1,7 @@
 //! The log of Tidings, kept by Postgres: a few tables in a schema of their own, which any number of hubs share.
 //!
-//! `docs/engines.md` says what it promises. [`write`] says how hubs that publish at the same time get one order,
-//! `outbox` how applications publish in transactions of their own, [`partitions`] how retention works, and [`place`]
+//! `docs/engines.md` says what it promises. `write` says how hubs that publish at the same time get one order,
+//! `outbox` how applications publish in transactions of their own, `partitions` how retention works, and `place`
 //! how a server that lost events is noticed.
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
 //! Making the tables, and bringing those of an older hub up to date.
 
 use tidings_engine::EngineError;
-use tidings_protocol::Epoch;
+use tokio_postgres::types::ToSql;
 
-use crate::error::failed;
 use crate::options::Options;
-use crate::place::Place;
+use crate::partitions;
+use crate::place::{self, Place};
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
@@ -56,23 +56,21 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
         in_time(&what, session.batch_execute(&schema.fill(sql))).await?;
     }
     if current == 0 {
-        begin_log(session, schema, place).await.map_err(|error| failed(&what, &error))?;
+        begin_log(session, schema, place, &what).await?;
         tracing::info!(schema = schema.name(), "made the log's tables");
     }
     let set = schema.fill(&format!("UPDATE {{schema}}.log SET version = {}", MIGRATIONS.len()));
     in_time(&what, session.batch_execute(&set)).await
 }
 
-async fn begin_log(session: &Session, schema: &Schema, place: &Place) -> Result<(), tokio_postgres::Error> {
-    let mut secret = [0; 16];
-    crate::place::random(&mut secret);
-    let epoch = crate::place::draw_epoch();
+async fn begin_log(session: &Session, schema: &Schema, place: &Place, what: &str) -> Result<(), EngineError> {
+    let (secret, epoch) = (place::random::<16>()?, place::draw_epoch()?);
     let sql = schema.fill(
         "INSERT INTO {schema}.log (version, epoch, secret, place, timeline) VALUES (0, $1, $2, $3, $4)",
     );
-    let epoch: &str = Epoch::as_str(&epoch);
-    session.execute(&sql, &[&epoch, &&secret[..], &place.place, &place.timeline]).await?;
-    session.batch_execute(&crate::partitions::create(schema, 0)).await
+    let insert: [&(dyn ToSql + Sync); 4] = [&epoch.as_str(), &&secret[..], &place.place, &place.timeline];
+    in_time(what, session.execute(&sql, &insert)).await?;
+    in_time(what, session.batch_execute(&partitions::create(schema, 0))).await
 }
 
 /// The version of the tables; none where there are none.

@@ -26,20 +26,15 @@ pub(crate) struct Identity {
     pub(crate) secret: [u8; 16],
 }
 
-pub(crate) fn random(bytes: &mut [u8]) {
-    if getrandom::fill(bytes).is_err() {
-        // As good as what the hash maps of this process are seeded with.
-        let state = std::collections::hash_map::RandomState::new();
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = std::hash::BuildHasher::hash_one(&state, place).to_le_bytes()[0];
-        }
-    }
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| EngineError::away(format!("failed to get random bytes from the system: {error}")))?;
+    Ok(bytes)
 }
 
-pub(crate) fn draw_epoch() -> Epoch {
-    let mut bits = [0; 8];
-    random(&mut bits);
-    Epoch::from_random(u64::from_le_bytes(bits))
+pub(crate) fn draw_epoch() -> Result<Epoch, EngineError> {
+    Ok(Epoch::from_random(u64::from_le_bytes(random()?)))
 }
 
 // === impl Place ===
@@ -113,7 +108,7 @@ async fn identify_locked(
         None
     };
     if let Some(reason) = reason {
-        epoch = draw_epoch();
+        epoch = draw_epoch()?;
         tracing::warn!(%epoch, "the log gets a new epoch: {reason}");
     }
     if reason.is_some() || known != *now {

@@ -52,6 +52,12 @@ struct Known {
     appended: Appended,
 }
 
+/// Why a transaction came to nothing, or nobody knows to what.
+enum Failure {
+    Postgres(tokio_postgres::Error),
+    Engine(EngineError),
+}
+
 /// What a transaction is going to write.
 struct Draft {
     epoch: Epoch,
@@ -142,14 +148,15 @@ impl Writer {
         let count = batches.len();
         match self.write_now(schema, terms, horizon, batches).await {
             Ok(results) => Ok(results),
-            Err(error) if is_full(&error) => {
+            Err(Failure::Postgres(error)) if is_full(&error) => {
                 // Postgres has undone everything.
                 let undone = self.session.batch_execute("ROLLBACK").await;
                 undone.map_err(|error| failed("write to the log", &error))?;
                 let full = AppendError::Full { reason: "Postgres has no room for it".into() };
                 Ok(vec![Err(full); count])
             }
-            Err(error) => Err(failed("write to the log", &error)),
+            Err(Failure::Postgres(error)) => Err(failed("write to the log", &error)),
+            Err(Failure::Engine(error)) => Err(error),
         }
     }
 
@@ -159,7 +166,7 @@ impl Writer {
         terms: Terms,
         horizon: &Horizon,
         batches: Vec<Batch>,
-    ) -> Result<Vec<BatchResult>, tokio_postgres::Error> {
+    ) -> Result<Vec<BatchResult>, Failure> {
         let prints: Vec<_> = batches.iter().map(|batch| Fingerprint::of(batch, terms.secret)).collect();
         let topics: HashSet<_> = batches.iter().flat_map(Batch::topics).map(Topic::as_str).collect();
         let topics: Vec<_> = topics.into_iter().collect();
@@ -290,14 +297,26 @@ impl<'a> Rows<'a> {
     }
 }
 
+// === impl Failure ===
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
 // === impl Draft ===
 
 impl Draft {
-    fn new(state: &Row) -> Result<Self, tokio_postgres::Error> {
-        let epoch = state.try_get::<_, &str>(0)?.parse();
+    fn new(state: &Row) -> Result<Self, Failure> {
         Ok(Self {
-            // Nobody takes this for the epoch that is followed.
-            epoch: epoch.unwrap_or_else(|_| Epoch::from_random(0)),
+            epoch: read::epoch(state, 0)?,
             latest: number(state.try_get(2)?),
             first: number(state.try_get(3)?),
             time: Timestamp::from_millis(number(state.try_get(4)?)),

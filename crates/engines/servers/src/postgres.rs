@@ -45,7 +45,7 @@ impl PostgresServer {
             process: None,
         };
         let path = server.folder.path();
-        server.own(path);
+        own(path);
         let data = path.join("data");
         let (init, arguments) = server.command(
             "initdb",
@@ -99,19 +99,10 @@ impl PostgresServer {
             let file = self.folder.path().join("data").join(name);
             std::fs::write(&file, text).unwrap();
             std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-            self.own(&file);
+            own(&file);
         }
         self.arguments.extend(["-c".to_owned(), "ssl=on".to_owned()]);
         self.start_again();
-    }
-
-    /// Gives a file or folder to the user that the server runs as.
-    #[expect(clippy::unused_self, reason = "it says whose user")]
-    fn own(&self, path: &Path) {
-        if getuid().is_root() {
-            let owned = Command::new("chown").arg(USER).arg(path).status().unwrap();
-            assert!(owned.success());
-        }
     }
 
     /// Where it listens.
@@ -138,6 +129,14 @@ impl PostgresServer {
             program.display().to_string(),
         ];
         (Path::new("setpriv").to_owned(), as_user.into_iter().chain(arguments).collect())
+    }
+}
+
+/// Gives a file or folder to the user that the server runs as.
+fn own(path: &Path) {
+    if getuid().is_root() {
+        let owned = Command::new("chown").arg(USER).arg(path).status().unwrap();
+        assert!(owned.success());
     }
 }
 

@@ -60,7 +60,9 @@ async fn the_help_explains_every_setting_with_its_default() {
         let explanation = help[at..].split("\n      --").next().unwrap();
         let explanation = explanation.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(explanation.contains(&format!("[default: {default}]")), "{explanation}");
-        assert!(explanation.contains(&format!("[env: {variable}=]")), "{explanation}");
+        // What is set is shown as well, unless it may hold a password.
+        let shown = ["=]", "]"].map(|end| format!("[env: {variable}{end}"));
+        assert!(shown.iter().any(|shown| explanation.contains(shown)), "{explanation}");
     }
 }
 
