@@ -99,7 +99,8 @@ impl Nats {
             }
         };
         let ledger = Arc::clone(&self.ledger);
-        let connection = Arc::new(Connection::new((client, lost), stream, subjects, epoch, ledger, number));
+        let connection =
+            Arc::new(Connection::new((client, context, lost), stream, subjects, epoch, ledger, number));
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;
