@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use tidings_log::{
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::awaiting::{Awaiting, Publisher};
-use crate::limits::PATIENCE;
+use crate::limits::{PATIENCE, SWEEP};
 use crate::replay::Replay;
 use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
 
@@ -40,6 +41,8 @@ struct State {
     awaiting: Awaiting,
     away: bool,
     closed: bool,
+    /// When topics were last forgotten.
+    swept: Instant,
 }
 
 // === impl Shared ===
@@ -54,6 +57,7 @@ impl Shared {
             awaiting: Awaiting::default(),
             away: false,
             closed: false,
+            swept: Instant::now(),
         };
         Self {
             replay: Replay::new(Arc::clone(&engine)),
@@ -93,12 +97,19 @@ impl Shared {
         for entry in &fed.entries {
             state.topics.note(entry);
         }
-        state.bounds.latest = state.bounds.latest.max(fed.next);
+        let before = state.bounds.latest;
+        state.bounds.latest = before.max(fed.next);
         if let Some(last) = fed.entries.last() {
             state.last = Some(Arc::clone(last));
             if let Some(follower) = &state.follower {
                 follower.appended(&fed.entries);
             }
+        }
+        let last = fed.entries.last().map_or(0, |entry| entry.sequence);
+        if fed.next > last.max(before)
+            && let Some(follower) = &state.follower
+        {
+            follower.passed(fed.next);
         }
         let latest = state.bounds.latest;
         let reached = state.awaiting.reached(latest);
@@ -113,7 +124,11 @@ impl Shared {
         let earliest = earliest.min(state.bounds.latest + 1);
         if earliest > state.bounds.earliest {
             state.bounds.earliest = earliest;
-            state.topics.forget_before(earliest);
+            // Until then they are passed over.
+            if state.swept.elapsed() >= SWEEP {
+                state.swept = Instant::now();
+                state.topics.forget_before(earliest);
+            }
             if let Some(follower) = &state.follower {
                 follower.trimmed(earliest);
             }
@@ -124,7 +139,7 @@ impl Shared {
     pub(crate) fn attached(&self, attached: &Attached) {
         self.attachments.fetch_add(1, Ordering::AcqRel);
         // What was said of the one before.
-        drop(self.doubted.notified().now_or_never());
+        _ = self.doubted.notified().now_or_never();
         let mut state = self.state();
         state.away = false;
         if attached.bounds.epoch == state.bounds.epoch {

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ledger::Ledger;
-use crate::limits::{ACKNOWLEDGE, ANSWER, HEADROOM};
+use crate::limits::{ANSWER, HEADROOM, PULL_BYTES};
 use crate::options::Options;
 use crate::subject::Subjects;
 
@@ -15,8 +15,7 @@ use crate::subject::Subjects;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: async_nats::Client,
-    /// For publishing; another, with less patience, is for all other requests.
-    pub(crate) publishing: Context,
+    pub(crate) context: Context,
     pub(crate) stream: Stream,
     pub(crate) subjects: Subjects,
     pub(crate) epoch: Epoch,
@@ -41,17 +40,16 @@ impl Connection {
     }
 
     pub(crate) fn new(
-        (client, lost): (async_nats::Client, CancellationToken),
+        (client, context, lost): (async_nats::Client, Context, CancellationToken),
         stream: Stream,
         subjects: Subjects,
         epoch: Epoch,
         ledger: Arc<Mutex<Ledger>>,
         seen: u64,
     ) -> Self {
-        let publishing = jetstream::ContextBuilder::new().timeout(ACKNOWLEDGE).build(client.clone());
         let progress = watch::Sender::new(seen);
         let end = lost.clone().drop_guard();
-        Self { client, publishing, stream, subjects, epoch, ledger, progress, lost, _end: end }
+        Self { client, context, stream, subjects, epoch, ledger, progress, lost, _end: end }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -71,6 +69,11 @@ impl Connection {
             () = self.lost.cancelled() => Err(lost()),
         }
     }
+}
+
+/// How many bytes NATS may send ahead. A message that is larger would never be sent.
+pub(crate) fn pull_bytes(client: &async_nats::Client) -> usize {
+    PULL_BYTES.max(client.server_info().max_payload.saturating_add(HEADROOM))
 }
 
 pub(crate) fn lost() -> EngineError {

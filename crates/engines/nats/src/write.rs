@@ -60,7 +60,7 @@ pub(crate) async fn write(
     let outgoing = plan(connection, batches, &mut results);
     let mut acks = Vec::with_capacity(outgoing.len());
     for message in &outgoing {
-        acks.push(connection.publishing.send_publish(message.subject.clone(), message.publish()).await);
+        acks.push(connection.context.send_publish(message.subject.clone(), message.publish()).await);
     }
     let acks = join_all(acks.into_iter().map(acknowledged)).await;
     if let Some(last) = acks.iter().flatten().map(|ack| ack.sequence).max() {
@@ -222,7 +222,7 @@ impl Outgoing {
                 return Err(unavailable("the first publication with this key is not stored yet").into());
             }
             sleep(ASK_AGAIN.1).await;
-            let sent = connection.publishing.send_publish(self.subject.clone(), self.publish()).await;
+            let sent = connection.context.send_publish(self.subject.clone(), self.publish()).await;
             let ack = acknowledged(sent).await.map_err(|error| refusal(&error))?;
             number = ack.sequence;
             connection.reaches(number).await.map_err(|error| unavailable(error.to_string()))?;

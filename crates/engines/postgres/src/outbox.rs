@@ -8,8 +8,9 @@
 //!   transaction that commits late is found late.
 //! - Nothing is taken twice: to move is to delete and to insert, in one transaction.
 //! - The order is that of the commits, as far as anybody can tell: where one transaction had committed before another
-//!   one published, its rows have lower ids, and whoever sees the later ones sees the earlier ones. The rows of one
-//!   transaction stay together.
+//!   one published its last event, that event has a higher id, and whoever sees the later ones sees the earlier ones. So
+//!   transactions are ordered by their last ids: one that published early, and then waited for another, comes after it.
+//!   The rows of one transaction stay together.
 //!
 //! Deleted rows stay in the table's index for as long as any transaction is open that might see them. So that a long
 //! one does not make every look slow, a hub remembers the snapshot of its last look ([`Horizon`]): whatever is new is
@@ -49,10 +50,10 @@ const LOOK: &str = "
 /// Takes rows out, at most $2 and as many as begin within $3 bytes.
 const TAKE: &str = "
     WITH found AS (
-        SELECT tx, id, bytes, min(id) OVER (PARTITION BY tx) AS first FROM {rows} found
+        SELECT tx, id, bytes, max(id) OVER (PARTITION BY tx) AS last FROM {rows} found
     ), counted AS (
-        SELECT tx, id, first, row_number() OVER mine AS number, sum(bytes) OVER mine - bytes AS before
-        FROM found WINDOW mine AS (ORDER BY first, id ROWS UNBOUNDED PRECEDING)
+        SELECT tx, id, last, row_number() OVER mine AS number, sum(bytes) OVER mine - bytes AS before
+        FROM found WINDOW mine AS (ORDER BY last, id ROWS UNBOUNDED PRECEDING)
     )
     DELETE FROM {schema}.outbox o USING counted c
     WHERE c.number <= $2 AND c.before < $3 AND o.tx = c.tx AND o.id = c.id

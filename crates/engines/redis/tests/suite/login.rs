@@ -21,7 +21,7 @@ async fn a_server_has_a_password() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_needs_no_more_rights_than_this() {
-    let user = "me on >secret ~{log}:* +@read +@write +@connection +@scripting +role +wait +time +exists -@dangerous";
+    let user = "me on >secret ~{log}:* +@read +@write +@connection +@scripting +@transaction +time +wait -@dangerous +role";
     let words: Vec<_> = ["--user"].into_iter().chain(user.split(' ')).collect();
     let Some(server) = RedisServer::start_with(&words) else { return };
     publish(&*open(&format!("redis://me:secret@127.0.0.1:{}/log", server.port())).await, "a", "x").await;

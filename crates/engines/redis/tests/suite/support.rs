@@ -44,7 +44,7 @@ pub(crate) async fn ask(server: &RedisServer, words: &[&str]) -> redis::Value {
     let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(words[0]);
-    words[1..].iter().for_each(|word| drop(command.arg(*word)));
+    words[1..].iter().for_each(|word| _ = command.arg(*word));
     command.query_async(&mut connection).await.unwrap()
 }
 

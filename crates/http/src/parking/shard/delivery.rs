@@ -37,8 +37,8 @@ impl Shard {
         self.behind = !recent.entries.is_empty();
         if self.behind {
             self.deliver(start, &recent);
-            self.position = recent.next;
         }
+        self.position = recent.next;
     }
 
     fn deliver(&mut self, start: Sequence, recent: &Recent) {

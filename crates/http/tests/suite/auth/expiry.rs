@@ -29,7 +29,7 @@ async fn a_stream_ends_with_its_token_and_says_when_to_come_back() {
             assert_eq!(rest, "");
         }
     }
-    assert_eq!(hub.hub.subscribers(&"a".parse().unwrap()), 0);
+    hub.waiting("a", 0).await;
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl Drop for Deployment {
     fn drop(&mut self) {
         if let Some(pid) = self.script.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             // It ends what it started.
-            drop(kill_process(pid, Signal::TERM));
+            _ = kill_process(pid, Signal::TERM);
         }
     }
 }

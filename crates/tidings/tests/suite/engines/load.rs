@@ -180,6 +180,10 @@ impl Publisher {
         let response = timeout(3 * PATIENCE, connection.send(request)).await??;
         let (head, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
+        // What a proxy says of a hub that has just gone.
+        if matches!(head.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+            return Ok(None);
+        }
         if head.status == StatusCode::SERVICE_UNAVAILABLE {
             assert!(head.headers.contains_key("retry-after"), "{}", String::from_utf8_lossy(&body));
             return Ok(None);

@@ -43,6 +43,7 @@ async fn a_server_that_is_started_again_under_load_loses_nothing() {
         is_ready(&hubs[0], true).await;
         load.goes_on(300).await;
     }
+    is_ready(&hubs[1], true).await;
     hubs[1].publish("watched", "at last").await;
     watcher.sees("at last").await;
     load.ends().await;
@@ -89,6 +90,7 @@ async fn a_server_that_says_nothing_is_taken_to_be_away() {
     watcher.lives().await;
     server.freeze(false);
     load.goes_on(100).await;
+    is_ready(&hubs[1], true).await;
     hubs[1].publish("watched", "at last").await;
     watcher.sees("at last").await;
     load.ends().await;
