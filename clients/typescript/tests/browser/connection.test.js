@@ -110,6 +110,8 @@ test("the cursor is kept in localStorage from one page to the next", async (t) =
   await publish(hub.topic("a"), 1);
   await first.evaluate(open);
   await seen(first, 1);
+  // A page that is being closed may receive for a moment longer.
+  await first.evaluate(() => events.close());
   await first.close();
   await publish(hub.topic("a"), 2);
   const second = await page(context, hub.url);

@@ -58,15 +58,22 @@ export async function page(context, origin) {
 
 /** Resolves once the page has seen so many events, with their data. */
 export async function seen(page, count) {
-  await page.waitForFunction((count) => seen.length >= count, count, { polling: 50 });
+  await happens(page, (count) => seen.length >= count, count);
   return page.evaluate(() => seen);
 }
 
 /** Resolves once the page was told a state with these fields. */
 export async function told(page, fields) {
-  await page.waitForFunction(
-    (fields) => states.some((state) => Object.keys(fields).every((name) => state[name] === fields[name])),
-    fields,
-    { polling: 50 },
-  );
+  const is = (fields) => states.some((state) => Object.keys(fields).every((name) => state[name] === fields[name]));
+  await happens(page, is, fields);
+}
+
+/** Waits for it, and where it waits in vain says how the page stands. */
+async function happens(page, condition, argument) {
+  try {
+    await page.waitForFunction(condition, argument, { polling: 50 });
+  } catch (cause) {
+    const stand = await page.evaluate(() => ({ seen: seen.slice(-20), states: states.slice(-20), stored: { ...localStorage } }));
+    throw new Error(`waited in vain in ${JSON.stringify(stand)}`, { cause });
+  }
 }
