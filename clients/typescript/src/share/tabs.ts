@@ -89,12 +89,15 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
     /** What came while this tab catches up, or asks for its token. */
     let backlog: Message[] | undefined;
     let catchingUp = false;
+    /** What there is to tell once this tab has a cursor. */
+    let opening: State | undefined;
     let asking = 0;
     let roomy = true;
     let asked = false;
     let timer: ReturnType<typeof setTimeout>;
     let ready: () => void;
     const begun = new Promise<void>((resolve) => (ready = resolve));
+    const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
 
     /** Where a token is somebody else's now, those who shared with the one before must not see what this one may. */
     const guard = async (token?: string) => ((await keyOf(at, token)) === key ? token : rejoin(token));
@@ -122,11 +125,18 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       asked = false;
       watch();
       if (anew) return void verify();
-      if (state) sink.state(error ? ({ ...state, error: Object.assign(new TidingsError(error.kind, ""), error) } as State) : state);
+      if (state) tell(error ? ({ ...state, error: Object.assign(new TidingsError(error.kind, ""), error) } as State) : state);
       if (!steps) return;
       if (!backlog) take(message);
       // Where the oldest is dropped, the next one shows that something is missing.
       else if (backlog.push(message) > BACKLOG) backlog.shift();
+    }
+
+    /** While this tab does not know yet where it begins, it is not open, even if the leader is. */
+    function tell(state: State): void {
+      opening = undefined;
+      if (state.status === "open" && !cursor) opening = state;
+      else sink.state(state);
     }
 
     /** Takes what is new of a batch. Where this tab is behind it, or its consumer is, it catches up. */
@@ -188,6 +198,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
             reader.close();
             ready();
             catchingUp = false;
+            if (opening) tell(opening);
             drain(true);
           },
           state(state) {
@@ -202,9 +213,9 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       let leader: Source | undefined;
       await navigator.locks
         .request(key, options, async () => {
-          if (signal.aborted) return;
           leading = true;
-          await begun;
+          await Promise.race([begun, left]);
+          if (signal.aborted) return;
           let batch: Step[] | undefined;
           last = { from: cursor };
           say({ ...last, steps: [] });
@@ -233,7 +244,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
             // A tab that is slow must not hold up the others.
             async room() {},
           });
-          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          await left;
         })
         // Another tab took over, as this one was frozen; or it left.
         .catch(() => {});
