@@ -81,7 +81,7 @@ impl Plan {
             _ => Mode::Deliver,
         };
         let target = arguments.target;
-        let place = |url| -> Result<(SocketAddr, Dialect), Box<dyn Error>> {
+        let place = |url| {
             let (authority, prefix) = split_url(url)?;
             let server = resolve(authority)?;
             if !server.ip().is_loopback() && !arguments.remote {
@@ -90,11 +90,14 @@ impl Plan {
                 )
                 .into());
             }
-            Ok((server, Dialect::new(target, authority, prefix, arguments.connection.token())))
+            Ok::<_, Box<dyn Error>>((server, authority, prefix))
         };
-        let (server, dialect) = place(arguments.connection.url())?;
+        let token = arguments.connection.token();
+        let (server, authority, prefix) = place(arguments.connection.url())?;
+        let dialect = Dialect::new(target, authority, prefix, token);
         let publish_url = arguments.publish_url.as_deref().unwrap_or(arguments.connection.url());
-        let (publish_server, publish_dialect) = place(publish_url)?;
+        let (publish_server, authority, prefix) = place(publish_url)?;
+        let publish_dialect = dialect.at(authority, prefix, token);
         let batch = match (arguments.batch, mode) {
             (None, Mode::Return { .. }) if target.takes_batches() => RETURN_BATCH,
             (batch, _) => batch.unwrap_or(1),

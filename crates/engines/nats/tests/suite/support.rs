@@ -7,11 +7,16 @@ use tidings_log::conformance;
 use tidings_log::{Batch, Log, ReadLimits, Retention};
 use tidings_nats::Nats;
 use tidings_protocol::{Event, NewEvent, Selection, Topic};
+use tokio::time::timeout;
 
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const WIDE: ReadLimits = ReadLimits { entries: 100_000, bytes: 64 << 20 };
 
 pub(crate) fn config() -> EngineConfig {
-    EngineConfig { retention: Retention::default(), idempotency_window: conformance::WINDOW }
+    // NATS sets aside what a stream may hold, and a test makes many streams.
+    let retention = Retention { bytes: 64 << 20, ..Retention::default() };
+    EngineConfig { retention, idempotency_window: conformance::WINDOW }
 }
 
 /// A log whose engine is there.
@@ -21,7 +26,9 @@ pub(crate) async fn open(url: &str) -> Arc<dyn Log> {
 
 pub(crate) async fn open_with(url: &str, config: EngineConfig) -> Arc<dyn Log> {
     let engine = Nats::new(url.parse().unwrap(), config).unwrap();
-    Arc::new(EngineLog::open(Arc::new(engine), config, |_| ()).await.unwrap())
+    let waits = |error: &EngineError| eprintln!("the log is not open yet: {error}");
+    let log = timeout(PATIENCE, EngineLog::open(Arc::new(engine), config, waits)).await;
+    Arc::new(log.expect("the engine to be there").unwrap())
 }
 
 /// Why a log cannot be opened: what is said first.

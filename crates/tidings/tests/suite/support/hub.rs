@@ -55,9 +55,10 @@ impl Hub {
         Self::start(&format!("127.0.0.1:{}", quiet_port()), "disk:data", arguments, &[]).await
     }
 
-    /// A hub over an engine, which can be started again on the same port.
+    /// A hub over an engine, which can be started again on the same port. NATS sets aside on the disk what is kept.
     pub(crate) async fn over(log: &str, arguments: &[&str]) -> Self {
-        Self::start(&format!("127.0.0.1:{}", quiet_port()), log, arguments, &[]).await
+        let arguments = [&["--retain-bytes", "256MiB"], arguments].concat();
+        Self::start(&format!("127.0.0.1:{}", quiet_port()), log, &arguments, &[]).await
     }
 
     /// A hub over an engine that may not be there yet, so that it does not say that it listens.
