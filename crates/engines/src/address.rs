@@ -104,6 +104,9 @@ impl FromStr for Address {
         let shape = || InvalidAddress::new("an engine's address is like `nats://HOST:PORT/STREAM`");
         let (scheme, rest) = text.split_once("://").ok_or_else(shape)?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if query.contains('@') {
+            return Err(InvalidAddress::new("a `?` in a password is written as `%3F`"));
+        }
         // Behind the last @, as a password that was not encoded may hold one.
         let at = rest.rfind('@').unwrap_or(0);
         let slash = rest[at..].find('/').map(|slash| at + slash);
@@ -222,7 +225,13 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_the_secret() {
-        for text in ["redis:/secret", "redis://me:secret@", "redis://secret@h:x/", "redis://:secret@[::1"] {
+        for text in [
+            "redis://user:12?secret@h",
+            "redis:/secret",
+            "redis://me:secret@",
+            "redis://secret@h:x/",
+            "redis://:secret@[::1",
+        ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

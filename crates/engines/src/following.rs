@@ -61,7 +61,7 @@ async fn follow(shared: &Shared, feed: &mut dyn Feed) -> EngineError {
                 Ok(Err(error)) => return error,
                 Err(_) => return EngineError::away(format!("it has said nothing for {PATIENCE:?}")),
             },
-            () = shared.doubted.notified() => return EngineError::away("a write failed"),
+            () = shared.doubted() => return EngineError::away("a write failed"),
         }
     }
 }
@@ -76,9 +76,10 @@ async fn tidy(shared: &Shared) {
         if shared.ready().is_err() {
             continue;
         }
+        let attachment = shared.attachment();
         match timeout(PATIENCE, shared.engine.tidy()).await {
             Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => shared.trimmed(earliest),
-            Ok(Ok(_) | Err(EngineError::Renewed)) => shared.doubted.notify_one(),
+            Ok(Ok(_) | Err(EngineError::Renewed)) => shared.doubt(attachment),
             Ok(Err(error)) => {
                 tracing::debug!(engine = shared.engine.name(), %error, "failed to do what retention says");
             }

@@ -14,6 +14,8 @@ pub(crate) const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Dur
 /// How often what an engine holds is asked for: sixteen times within the age that is kept, but no more and no less
 /// often than this.
 pub(crate) const HOUSEKEEPING: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// How often topics are forgotten whose events are discarded, which takes a look at each.
+pub(crate) const SWEEP: Duration = Duration::from_secs(60);
 /// How long closing waits for the appends that were accepted.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -1,6 +1,9 @@
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use tidings_log::{
     AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicQuery, TopicTable,
 };
@@ -9,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::awaiting::{Awaiting, Publisher};
-use crate::limits::PATIENCE;
+use crate::limits::{PATIENCE, SWEEP};
 use crate::replay::Replay;
 use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
 
@@ -21,7 +24,9 @@ pub(crate) struct Shared {
     /// Ends the tasks.
     pub(crate) ended: CancellationToken,
     /// Asks for the engine to be attached to anew: something else than the feed found it away.
-    pub(crate) doubted: Notify,
+    doubted: Notify,
+    /// How often the engine was attached to.
+    attachments: AtomicU64,
     /// Rung whenever publishers have been told.
     pub(crate) told: Notify,
     state: Mutex<State>,
@@ -36,6 +41,8 @@ struct State {
     awaiting: Awaiting,
     away: bool,
     closed: bool,
+    /// When topics were last forgotten.
+    swept: Instant,
 }
 
 // === impl Shared ===
@@ -50,6 +57,7 @@ impl Shared {
             awaiting: Awaiting::default(),
             away: false,
             closed: false,
+            swept: Instant::now(),
         };
         Self {
             replay: Replay::new(Arc::clone(&engine)),
@@ -57,6 +65,7 @@ impl Shared {
             config,
             ended: CancellationToken::new(),
             doubted: Notify::new(),
+            attachments: AtomicU64::new(0),
             told: Notify::new(),
             state: Mutex::new(state),
         }
@@ -88,12 +97,19 @@ impl Shared {
         for entry in &fed.entries {
             state.topics.note(entry);
         }
-        state.bounds.latest = state.bounds.latest.max(fed.next);
+        let before = state.bounds.latest;
+        state.bounds.latest = before.max(fed.next);
         if let Some(last) = fed.entries.last() {
             state.last = Some(Arc::clone(last));
             if let Some(follower) = &state.follower {
                 follower.appended(&fed.entries);
             }
+        }
+        let last = fed.entries.last().map_or(0, |entry| entry.sequence);
+        if fed.next > last.max(before)
+            && let Some(follower) = &state.follower
+        {
+            follower.passed(fed.next);
         }
         let latest = state.bounds.latest;
         let reached = state.awaiting.reached(latest);
@@ -108,7 +124,11 @@ impl Shared {
         let earliest = earliest.min(state.bounds.latest + 1);
         if earliest > state.bounds.earliest {
             state.bounds.earliest = earliest;
-            state.topics.forget_before(earliest);
+            // Until then they are passed over.
+            if state.swept.elapsed() >= SWEEP {
+                state.swept = Instant::now();
+                state.topics.forget_before(earliest);
+            }
             if let Some(follower) = &state.follower {
                 follower.trimmed(earliest);
             }
@@ -117,6 +137,9 @@ impl Shared {
 
     /// The engine is there again. Where it keeps another log than before, everybody is told.
     pub(crate) fn attached(&self, attached: &Attached) {
+        self.attachments.fetch_add(1, Ordering::AcqRel);
+        // What was said of the one before.
+        _ = self.doubted.notified().now_or_never();
         let mut state = self.state();
         state.away = false;
         if attached.bounds.epoch == state.bounds.epoch {
@@ -151,6 +174,23 @@ impl Shared {
         self.fail(lost);
     }
 
+    /// Which attachment there is now.
+    pub(crate) fn attachment(&self) -> u64 {
+        self.attachments.load(Ordering::Acquire)
+    }
+
+    /// Something went wrong with an attachment. Where there is a newer one, that is no longer of interest.
+    pub(crate) fn doubt(&self, attachment: u64) {
+        if attachment == self.attachment() {
+            self.doubted.notify_one();
+        }
+    }
+
+    /// Waits until something went wrong with the present attachment.
+    pub(crate) async fn doubted(&self) {
+        self.doubted.notified().await;
+    }
+
     /// The engine is away, until it is attached to again.
     pub(crate) fn away(&self, error: &EngineError) {
         if !std::mem::replace(&mut self.state().away, true) {
@@ -164,7 +204,7 @@ impl Shared {
         if appended.epoch != state.bounds.epoch {
             drop(state);
             // The task that follows has not heard of it yet.
-            self.doubted.notify_one();
+            self.doubt(self.attachment());
             return self.fail([publisher]);
         }
         if appended.last() > state.bounds.latest {
@@ -219,7 +259,7 @@ impl Shared {
     }
 
     pub(crate) fn unreadable(&self, error: &EngineError) -> ReadError {
-        ReadError::Unavailable { reason: format!("{}: {error}", self.engine.name()) }
+        ReadError::Away { reason: format!("{}: {error}", self.engine.name()) }
     }
 
     pub(crate) fn shut(&self) {

@@ -49,6 +49,7 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
     if let Err(reason) = shared.present() {
         return fail(publishers, &reason);
     }
+    let attachment = shared.attachment();
     let written = timeout(PATIENCE, shared.engine.write(batches))
         .await
         .unwrap_or_else(|_| Err(EngineError::away(format!("a write was not answered within {PATIENCE:?}"))));
@@ -59,7 +60,7 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
                     Ok(appended) => shared.written(appended, publisher),
                     Err(error) => {
                         if matches!(error, AppendError::Unavailable(_)) {
-                            shared.doubted.notify_one();
+                            shared.doubt(attachment);
                         }
                         shared.tell([(publisher, Err(error))]);
                     }
@@ -68,7 +69,7 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
         }
         Err(error) => {
             tracing::debug!(engine = shared.engine.name(), %error, "failed to write");
-            shared.doubted.notify_one();
+            shared.doubt(attachment);
             fail(publishers, &shared.unavailable());
         }
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -69,11 +69,26 @@ const SECRET: &str = "access_token";
 
 /// Counts what a request is answered with, and sees to its line.
 pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    observed(&face, route, request, |request| next.run(request)).await
+}
+
+/// See [`observe`].
+pub(crate) async fn observed<F>(
+    face: &Face,
+    route: &str,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let line = Line::of(&request, request.extensions().get().copied());
-    let span = trace::of_request(&request);
-    let response = next.run(request).instrument(span.clone()).await;
+    let span = trace::of_request(&request, route);
+    let response = answer(request).instrument(span.clone()).await;
     trace::answered(&span, &response);
-    tell(&face, line, response)
+    tell(face, line, response)
 }
 
 /// Counts an answer, and gives it what every answer has in its head. Its line follows when it is over; where it is a stream, one comes at once as well.

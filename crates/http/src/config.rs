@@ -170,6 +170,8 @@ pub mod defaults {
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
+    /// How long a stream waits before it reads the log again whose engine is away.
+    pub const READ_PAUSE: Duration = Duration::from_secs(1);
     /// Connections at once while the log is not open yet.
     pub const OPENING_CONNECTIONS: usize = 1_024;
     /// How long accepting pauses where the system has no more open files to give.

@@ -201,9 +201,12 @@ impl Host {
             }
             Err(refusal) => return (self.refuse(&request, peer, refusal), None),
         };
-        // A router answers everything.
-        let response = self.router.clone().oneshot(Lingering::wrap(request)).await;
-        (self.within_memory(response.unwrap_or_else(|never| match never {})), share)
+        let response = match self.face.answer(Lingering::wrap(request)).await {
+            Ok(response) => response,
+            // A router answers everything.
+            Err(request) => self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
+        };
+        (self.within_memory(response), share)
     }
 
     /// A large answer is kept in memory until its client has taken it: so there may only be so many.

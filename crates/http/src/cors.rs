@@ -58,6 +58,11 @@ impl Cors {
         self.origins == Origins::Any || self.trusts(origin)
     }
 
+    /// Whether no other origin may use the hub.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(&self.origins, Origins::These(these) if these.is_empty())
+    }
+
     /// `None` where no other origin may.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let layer = CorsLayer::new()
@@ -73,7 +78,7 @@ impl Cors {
             .expose_headers([ETAG, RETRY_AFTER, WWW_AUTHENTICATE])
             .max_age(self.max_age);
         match &self.origins {
-            Origins::These(these) if these.is_empty() => None,
+            Origins::These(_) if self.is_off() => None,
             // The answers are the same for everyone, and caches may know it.
             Origins::Any => Some(layer.allow_origin(AllowOrigin::any()).vary(Vary::list([]))),
             Origins::These(these) => {

@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,7 +21,11 @@ use crate::{Auth, HttpConfig, access, defaults, publish, query, read, status, to
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
-pub struct Face {
+pub struct Face(Arc<Parts>);
+
+/// What a face consists of. Every request has the face, so that is one pointer.
+#[derive(Debug, Clone)]
+pub struct Parts {
     pub(crate) hub: Hub,
     pub(crate) config: Arc<HttpConfig>,
     pub(crate) metrics: Arc<Metrics>,
@@ -36,14 +41,24 @@ pub struct Face {
     pub(crate) listings: Arc<Semaphore>,
 }
 
+const TOPIC: &str = "/topics/{*topic}";
+
 // === impl Face ===
+
+impl Deref for Face {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
 
 impl Face {
     /// Gives a hub its face. Everybody may do everything, until [`with_auth`](Self::with_auth) says otherwise.
     #[must_use]
     pub fn new(hub: Hub, config: HttpConfig) -> Self {
         let metrics = Arc::new(Metrics::new());
-        Self {
+        Self(Arc::new(Parts {
             hub,
             rates: Arc::new(Rates::new(&config)),
             bodies: Budget::new(config.max_buffered_bytes, &metrics),
@@ -54,13 +69,13 @@ impl Face {
             auth: Auth::open(),
             subjects: Subjects::default(),
             listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
-        }
+        }))
     }
 
     /// Asks for tokens.
     #[must_use]
     pub fn with_auth(mut self, auth: Auth) -> Self {
-        self.auth = auth;
+        Arc::make_mut(&mut self.0).auth = auth;
         self
     }
 
@@ -68,8 +83,8 @@ impl Face {
     pub fn router(&self) -> Router {
         let routes = Router::new()
             .route("/topics", any(list))
-            .route("/topics/", any(topic))
-            .route("/topics/{*topic}", any(topic))
+            .route("/topics/", any(async |State(face): State<Self>, request| topic(&face, request).await))
+            .route(TOPIC, any(async |State(face): State<Self>, request| topic(&face, request).await))
             .route("/events", any(events))
             .route("/healthz", any(health))
             .route("/readyz", any(ready))
@@ -82,6 +97,18 @@ impl Face {
             None => routes,
         };
         routes.layer(from_fn_with_state(self.clone(), access::observe))
+    }
+
+    /// Answers what publishes to a topic or reads one as the [routes](Self::router) do, for half of what the way through
+    /// a router takes. Gives back any other request, and every one where browsers of other origins are to be answered.
+    pub(crate) async fn answer(&self, request: Request) -> Result<Response, Request> {
+        // Of an answer to HEAD, a router takes away the body.
+        let is_own = matches!(*request.method(), Method::GET | Method::POST)
+            && request.uri().path().starts_with("/topics/");
+        if !is_own || !self.config.cors.is_off() {
+            return Err(request);
+        }
+        Ok(access::observed(self, TOPIC, request, |request| topic(self, request)).await)
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two
@@ -103,16 +130,16 @@ impl Face {
     }
 }
 
-async fn topic(State(face): State<Face>, request: Request) -> Response {
+async fn topic(face: &Face, request: Request) -> Response {
     let answer = match *request.method() {
         Method::GET | Method::HEAD => {
             let (parts, _) = request.into_parts();
             match query::path_topic(parts.uri.path()).and_then(|text| query::selector(&text)) {
-                Ok(selector) => read::answer(&face, &parts, vec![selector]).await,
+                Ok(selector) => read::answer(face, &parts, vec![selector]).await,
                 Err(refusal) => Err(refusal),
             }
         }
-        Method::POST => publish::to_topic(&face, request).await,
+        Method::POST => publish::to_topic(face, request).await,
         _ => Err(Refusal::method("GET, HEAD, POST")),
     };
     answer.into_response()
@@ -179,6 +206,8 @@ mod tests {
     use serde_json::Value;
     use tidings_protocol::ProblemKind;
 
+    use super::TOPIC;
+
     fn description() -> Value {
         serde_json::from_str(include_str!("openapi.json")).unwrap()
     }
@@ -188,8 +217,8 @@ mod tests {
         let source = include_str!("face.rs");
         let (source, _) = source.split_once("mod tests").unwrap();
         let routes = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let routes: BTreeSet<String> =
-            routes.filter(|path| *path != "/topics/").map(|path| path.replace("{*", "{")).collect();
+        let routes = routes.filter(|path| *path != "/topics/").chain([TOPIC]);
+        let routes: BTreeSet<String> = routes.map(|path| path.replace("{*", "{")).collect();
         let paths: BTreeSet<String> = description()["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(paths, routes);
     }

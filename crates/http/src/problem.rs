@@ -106,6 +106,10 @@ impl From<AppendError> for Refusal {
 
 impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
+        if let ReadError::Away { .. } = error {
+            tracing::debug!(%error, "failed to read the log");
+            return Self::new(ProblemKind::Unavailable, "the log cannot be read until its engine is back");
+        }
         tracing::error!(%error, "failed to read the log");
         // The reason names files, which are nobody's business outside.
         Self::new(ProblemKind::Unavailable, "the log cannot be read now; the hub's own log says why")

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use tidings_hub::{PullLimits, Subscription};
+use tidings_log::ReadError;
 use tidings_protocol::{Cursor, limits};
 use tokio::time::{sleep, sleep_until};
 
@@ -159,6 +160,11 @@ impl Streaming {
         };
         let pull = match pull {
             Ok(pull) => pull,
+            Err(ReadError::Away { .. }) => {
+                sleep(defaults::READ_PAUSE).await;
+                self.frames.heartbeat(None, &mut out);
+                return Some(Bytes::from(out));
+            }
             Err(error) => {
                 tracing::error!(%error, "failed to read the log for a stream");
                 return None;

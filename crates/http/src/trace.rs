@@ -7,11 +7,9 @@ use tracing::Span;
 /// The span of a request, up to the head of its answer. It continues the trace that the request names, where it names
 /// one (`traceparent`, W3C trace context).
 #[cfg(feature = "otlp")]
-pub(crate) fn of_request(request: &Request) -> Span {
-    use axum::extract::MatchedPath;
+pub(crate) fn of_request(request: &Request, route: &str) -> Span {
     use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let route = route.replace("{*topic}", "{topic}");
     let span = tracing::info_span!(
         target: "tidings::trace",
@@ -33,7 +31,7 @@ pub(crate) fn of_request(request: &Request) -> Span {
 
 /// See the other one.
 #[cfg(not(feature = "otlp"))]
-pub(crate) fn of_request(_: &Request) -> Span {
+pub(crate) fn of_request(_: &Request, _: &str) -> Span {
     Span::none()
 }
 

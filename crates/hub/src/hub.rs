@@ -380,6 +380,10 @@ impl Follower for Shared {
         self.wake();
     }
 
+    fn passed(&self, place: Sequence) {
+        self.tail.write().unwrap_or_else(PoisonError::into_inner).pass(place);
+    }
+
     fn trimmed(&self, earliest: Sequence) {
         self.tail.write().unwrap_or_else(PoisonError::into_inner).trim(earliest);
     }

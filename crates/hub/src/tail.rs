@@ -116,6 +116,11 @@ impl Tail {
         self.after = after;
     }
 
+    /// Takes note that nothing more comes up to a place.
+    pub(crate) fn pass(&mut self, place: Sequence) {
+        self.latest = self.latest.max(place);
+    }
+
     /// Forgets what retention has discarded.
     pub(crate) fn trim(&mut self, earliest: Sequence) {
         while self.entries.front().is_some_and(|entry| entry.event().sequence < earliest) {
@@ -149,8 +154,11 @@ impl Tail {
             recent.entries.push(Arc::clone(entry));
             recent.next = entry.event().sequence;
             if bytes >= limits.bytes {
-                break;
+                return Some(recent);
             }
+        }
+        if recent.entries.len() < limits.events {
+            recent.next = recent.next.max(self.latest);
         }
         Some(recent)
     }
@@ -258,6 +266,18 @@ mod tests {
     }
 
     const LIMITS: PullLimits = PullLimits { events: 2, bytes: 1_000 };
+
+    #[test]
+    fn numbers_that_are_left_out_are_passed() {
+        let mut tail = Tail::new(Epoch::from_random(0), 0, 1 << 20);
+        tail.push(entry(5, "a"));
+        tail.pass(9);
+        assert_eq!(tail.end().sequence, 9);
+        assert_eq!(tail.all(0, LIMITS).unwrap().next, 9);
+        assert_eq!(tail.read(0, &select(&["b"]), LIMITS).unwrap().next, 9);
+        let few = PullLimits { events: 1, bytes: 1_000 };
+        assert_eq!(tail.all(0, few).unwrap().next, 5, "there may be more");
+    }
 
     #[test]
     fn older_entries_join_only_without_a_hole() {

@@ -169,6 +169,7 @@ async fn followers_get_everything_once(log: &Arc<dyn Log>) {
         })
     };
     while log.bounds().latest < 5 {
+        assert!(!publisher.is_finished(), "the publisher failed");
         std::thread::yield_now();
     }
     let recorder = Arc::new(Recorder::default());

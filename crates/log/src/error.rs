@@ -74,6 +74,12 @@ pub enum ReadError {
         /// What is wrong there.
         reason: String,
     },
+    /// The engine that keeps the log is away. The same read will do when it is back.
+    #[error("the log cannot be read until its engine is back: {reason}")]
+    Away {
+        /// Why.
+        reason: String,
+    },
     /// The log cannot be read now.
     #[error("the log cannot be read: {reason}")]
     Unavailable {

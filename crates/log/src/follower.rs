@@ -12,6 +12,11 @@ pub trait Follower: Send + Sync + 'static {
     /// before the publisher is told, so that whoever was told finds the event.
     fn appended(&self, entries: &[Arc<Event>]);
 
+    /// The log goes on after this place, and holds no further entry up to and including it: its numbers are left out.
+    fn passed(&self, place: Sequence) {
+        let _ = place;
+    }
+
     /// Retention has discarded everything before `earliest`.
     fn trimmed(&self, earliest: Sequence);
 

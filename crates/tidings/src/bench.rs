@@ -47,6 +47,10 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
 
+    /// Another hub over the same engine to publish to, so that events cross from one to the other
+    #[arg(long, value_name = "URL")]
+    publish_url: Option<String>,
+
     /// What kind of server it is
     #[arg(long, value_enum, default_value = "tidings")]
     target: Target,

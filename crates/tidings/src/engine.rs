@@ -8,6 +8,8 @@ use tidings_engine::{Address, Engine, EngineConfig, EngineLog, InvalidAddress};
 use tidings_log::Log;
 use tokio::sync::watch;
 
+use crate::activation;
+
 /// The address of an engine, as it was given. It may hold a password, so it is shown only in part.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EngineUrl(String);
@@ -88,6 +90,7 @@ pub(crate) async fn open(
     waiting.send_replace(format!("the hub waits for {name} to let it open the log"));
     let mut told = None;
     let log = EngineLog::open(engine, config, |error| {
+        activation::notify(&format!("STATUS=waiting for {name}\nEXTEND_TIMEOUT_USEC=30000000"));
         let text = error.to_string();
         // The pauses are short: the same is said once.
         if told.as_ref() != Some(&text) {
@@ -96,5 +99,8 @@ pub(crate) async fn open(
         }
     });
     let log = log.await.map_err(|error| format!("failed to open the log that {name} keeps: {error}"))?;
+    if told.is_some() {
+        activation::notify("STATUS=the log is open");
+    }
     Ok(Arc::new(log))
 }

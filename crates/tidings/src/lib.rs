@@ -15,9 +15,17 @@
 //! # }
 //! ```
 
+pub use tidings_engine::{Address, EngineConfig, EngineError, EngineLog};
 pub use tidings_http::{Auth, AuthConfig, Cors, Face, HttpConfig, Key, Rights, Server, defaults};
 pub use tidings_hub::{Hub, HubConfig, Published, PullLimits, Subscription};
 pub use tidings_log::{
     AppendError, Batch, DiskConfig, DiskLog, Durability, Idempotency, Log, MemoryLog, ReadError, Retention,
 };
 pub use tidings_protocol::{Cursor, EventType, Format, NewEvent, Selection, Selector, Start, Topic};
+
+/// The engine of a log that any number of hubs share.
+#[cfg(feature = "nats")]
+pub use tidings_nats::Nats;
+/// The engine of a log that any number of hubs share.
+#[cfg(feature = "redis")]
+pub use tidings_redis::Redis;

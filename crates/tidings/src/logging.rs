@@ -25,7 +25,9 @@ pub(crate) fn start(level: &str, json: bool, otlp: Option<&str>) -> Result<Kept,
         )
         .into());
     }
-    let filter = EnvFilter::builder().parse(level).map_err(|error| {
+    // What the client of NATS tells of connections, the hub tells in its own words.
+    let quiet = if level == "info" { "info,async_nats=warn" } else { level };
+    let filter = EnvFilter::builder().parse(quiet).map_err(|error| {
         format!("failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`")
     })?;
     begin(filter, json, otlp)

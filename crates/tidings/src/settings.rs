@@ -69,7 +69,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Option<String>,
 
     /// Where the events are kept: `disk:FOLDER`, `memory:` for as long as the process lives, or an engine, which any
-    /// number of hubs may share: `nats://HOST:PORT/STREAM`, `redis://HOST:PORT/NAME` (see docs/engines.md)
+    /// number of hubs may share: `nats://HOST:PORT/STREAM`, `redis://HOST:PORT/NAME`, `postgres://HOST:PORT/DATABASE`
+    /// (see docs/engines.md)
     /// [default: disk:./tidings-data]
     // The address of an engine may hold a password.
     #[arg(long, env = "TIDINGS_LOG", value_name = "LOG", hide_env_values = true)]

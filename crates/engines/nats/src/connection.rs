@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ledger::Ledger;
-use crate::limits::{ANSWER, HEADROOM};
+use crate::limits::{ANSWER, HEADROOM, PULL_BYTES};
 use crate::options::Options;
 use crate::subject::Subjects;
 
@@ -69,6 +69,11 @@ impl Connection {
             () = self.lost.cancelled() => Err(lost()),
         }
     }
+}
+
+/// How many bytes NATS may send ahead. A message that is larger would never be sent.
+pub(crate) fn pull_bytes(client: &async_nats::Client) -> usize {
+    PULL_BYTES.max(client.server_info().max_payload.saturating_add(HEADROOM))
 }
 
 pub(crate) fn lost() -> EngineError {

@@ -9,7 +9,7 @@ use tidings_log::BoxFuture;
 use tidings_protocol::{Event, Timestamp};
 use tokio::time::timeout;
 
-use crate::connection::{Connection, lost};
+use crate::connection::{Connection, lost, pull_bytes};
 use crate::limits::{CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
 use crate::message::{self, Contents};
 use crate::options::chain;
@@ -30,8 +30,12 @@ impl NatsFeed {
     pub(crate) async fn begin(connection: Arc<Connection>, after: u64) -> Result<Self, EngineError> {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         let consumer = consumer(&connection.stream, policy, CONSUMER).await?;
-        let messages =
-            consumer.stream().max_messages_per_batch(PULL_MESSAGES).heartbeat(HEARTBEAT).expires(PULL);
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(PULL_MESSAGES)
+            .max_bytes_per_batch(pull_bytes(&connection.client))
+            .heartbeat(HEARTBEAT)
+            .expires(PULL);
         let messages = messages.messages().await;
         let messages =
             messages.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))?;

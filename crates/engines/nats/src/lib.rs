@@ -20,8 +20,8 @@ mod write;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_nats::jetstream::stream::RawMessageErrorKind;
-use async_nats::jetstream::stream::{Info, State, Stream};
+use async_nats::jetstream::Context;
+use async_nats::jetstream::stream::{Info, RawMessageErrorKind, State, Stream};
 use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
@@ -68,39 +68,40 @@ impl Nats {
 
     async fn attach_now(&self, seen: Option<&Seen>) -> Result<Attached, EngineError> {
         self.set(None);
-        let parts = Connection::open(&self.options).await?;
-        let context = parts.1.clone();
+        let (client, context, lost) = Connection::open(&self.options).await?;
         let (mut stream, mut info, mut epoch) = stream::open(&context, &self.options, &self.config).await?;
         let subjects = Subjects::new(&self.options.stream);
         let mut same = seen.filter(|seen| seen.cursor.epoch == epoch);
         if let Some(seen) = same
             && !holds(&stream, &info.state, seen).await?
         {
-            epoch = stream::renew(&context, &info).await?;
-            let told = context.publish(subjects.epoch(), epoch.to_string().into()).await;
-            let told = async { told?.await }.await;
-            told.map_err(|error| {
-                EngineError::away(format!("failed to tell of the new epoch: {}", chain(&error)))
-            })?;
-            info = stream.info().await.map_err(|error| EngineError::away(chain(&error)))?.clone();
-            same = None;
+            // A leader that was just elected may still have to come to it. It does before it takes another message.
+            let mark = tell(&context, &subjects, epoch).await?;
+            info = renewed(&mut stream).await?;
+            if mark <= number_of(seen) || !holds(&stream, &info.state, seen).await? {
+                epoch = stream::renew(&context, &info).await?;
+                tell(&context, &subjects, epoch).await?;
+                info = renewed(&mut stream).await?;
+                same = None;
+            }
         }
         let first = first_kept(&info.state);
         let (number, topics) = match same {
-            Some(seen) => (message::after(seen.cursor.sequence) - 1, Vec::new()),
+            Some(seen) => (number_of(seen), Vec::new()),
             None => {
                 let mut ledger = Ledger::new(first);
                 let topics = if info.state.messages == 0 {
                     Vec::new()
                 } else {
-                    load::topics(&stream, &subjects, &mut ledger).await?
+                    load::topics(&stream, connection::pull_bytes(&client), &subjects, &mut ledger).await?
                 };
                 *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
                 (info.state.last_sequence, topics)
             }
         };
         let ledger = Arc::clone(&self.ledger);
-        let connection = Arc::new(Connection::new(parts, stream, subjects, epoch, ledger, number));
+        let connection =
+            Arc::new(Connection::new((client, context, lost), stream, subjects, epoch, ledger, number));
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;
@@ -123,10 +124,26 @@ fn first_kept(state: &State) -> u64 {
     if state.messages == 0 { state.last_sequence + 1 } else { state.first_sequence.max(1) }
 }
 
+/// The message that was followed last.
+fn number_of(seen: &Seen) -> u64 {
+    message::after(seen.cursor.sequence) - 1
+}
+
+/// Puts a message into the stream that tells its epoch, and says which number it has.
+async fn tell(context: &Context, subjects: &Subjects, epoch: Epoch) -> Result<u64, EngineError> {
+    let told = context.publish(subjects.epoch(), epoch.to_string().into()).await;
+    let told = async { told?.await }.await;
+    told.map(|ack| ack.sequence)
+        .map_err(|error| EngineError::away(format!("failed to tell of the epoch: {}", chain(&error))))
+}
+
+async fn renewed(stream: &mut Stream) -> Result<Info, EngineError> {
+    stream.info().await.cloned().map_err(|error| EngineError::away(chain(&error)))
+}
+
 /// Whether a stream still has what was followed.
 async fn holds(stream: &Stream, state: &State, seen: &Seen) -> Result<bool, EngineError> {
-    let number = message::after(seen.cursor.sequence) - 1;
-    if state.last_sequence < number {
+    if state.last_sequence < number_of(seen) {
         return Ok(false);
     }
     let Some(entry) = &seen.entry else { return Ok(true) };

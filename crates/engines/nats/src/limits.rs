@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-/// How long NATS may take to answer one request. Less than the patience of the log above, so that the reason is the
-/// one that is known here.
+/// How long NATS may take to answer one request or to acknowledge a message. Less than the patience of the log above, so
+/// that the reason is the one that is known here.
 pub(crate) const ANSWER: Duration = Duration::from_secs(8);
+/// How long the stream may take to say that it is there. While a cluster looks for a leader nobody answers, so that it is
+/// better to ask again soon.
+pub(crate) const PROBE: Duration = Duration::from_secs(2);
 /// How long a connection may take.
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 /// How long the client waits before it connects again by itself: for ever, as good as. A connection is made by
@@ -12,11 +15,13 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) const RECONNECT: Duration = Duration::from_secs(60);
 
 /// How often NATS gives a sign of life while nothing is published. Two that are missing end the feed.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long one request for messages holds.
 pub(crate) const PULL: Duration = Duration::from_secs(30);
-/// How many messages, and bytes, NATS sends ahead.
+/// How many messages NATS sends ahead, and how many bytes, where none is larger.
 pub(crate) const PULL_MESSAGES: usize = 4_096;
+/// See [`PULL_MESSAGES`].
+pub(crate) const PULL_BYTES: usize = 8 << 20;
 /// How long the feed waits for a message before it says that there is none.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 /// After how long without a reader NATS forgets a consumer.

@@ -20,9 +20,10 @@ use crate::message;
 use crate::options::chain;
 use crate::subject::Subjects;
 
-/// The topics, and which of them have ended.
+/// The topics, and which of them have ended. NATS may send so many bytes ahead.
 pub(crate) async fn topics(
     stream: &Stream,
+    bytes: usize,
     subjects: &Subjects,
     ledger: &mut Ledger,
 ) -> Result<Vec<TopicInfo>, EngineError> {
@@ -31,7 +32,7 @@ pub(crate) async fn topics(
     let mut several = Vec::new();
     for filter in [subjects.ends(), subjects.batch()] {
         let consumer = consumer_of(stream, filter, false, DeliverPolicy::All, CONSUMER).await?;
-        each(&consumer, |number, message| {
+        each(&consumer, bytes, |number, message| {
             if let Ok(contents) = message::read(&message.payload) {
                 several.push((number, time_of(&message)?, contents));
             }
@@ -57,7 +58,7 @@ pub(crate) async fn topics(
     }
     let consumer =
         consumer_of(stream, subjects.topics(), true, DeliverPolicy::LastPerSubject, CONSUMER).await?;
-    each(&consumer, |number, message| {
+    each(&consumer, bytes, |number, message| {
         // What came after a topic's end counts for nothing, or begins the topic anew.
         if let Some(topic) = subjects.topic_of(&message.subject)
             && ledger.ended([&topic]).is_none()
@@ -81,6 +82,7 @@ fn time_of(message: &Message) -> Result<tidings_protocol::Timestamp, EngineError
 /// Calls back with each message that a consumer has now, and its number.
 async fn each(
     consumer: &PullConsumer,
+    bytes: usize,
     mut visit: impl FnMut(u64, Message) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     let mut left = consumer.cached_info().num_pending;
@@ -90,7 +92,12 @@ async fn each(
     let away = |error: &(dyn std::error::Error + 'static)| {
         EngineError::away(format!("failed to read the topics: {}", chain(error)))
     };
-    let messages = consumer.stream().max_messages_per_batch(PULL_MESSAGES).heartbeat(HEARTBEAT).expires(PULL);
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(PULL_MESSAGES)
+        .max_bytes_per_batch(bytes)
+        .heartbeat(HEARTBEAT)
+        .expires(PULL);
     let mut messages = messages.messages().await.map_err(|error| away(&error))?;
     while left > 0 {
         let next = timeout(ANSWER, messages.next()).await;

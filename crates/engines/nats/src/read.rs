@@ -7,9 +7,9 @@ use tidings_engine::{Block, EngineError};
 use tidings_log::ReadLimits;
 use tidings_protocol::{Sequence, Timestamp};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, pull_bytes};
 use crate::feed::{consumer, entries, timestamp};
-use crate::limits::{ANSWER, HEADROOM, PULL_MESSAGES};
+use crate::limits::{ANSWER, PULL_MESSAGES};
 use crate::message;
 use crate::options::chain;
 
@@ -27,8 +27,7 @@ pub(crate) async fn block(
     let away = |error: &(dyn std::error::Error + 'static)| {
         EngineError::away(format!("failed to read the stream: {}", chain(error)))
     };
-    // A message that is larger than what is asked for would never be sent.
-    let bytes = limits.bytes.max(connection.body_limit() + HEADROOM);
+    let bytes = pull_bytes(&connection.client);
     let fetch = consumer.fetch().max_messages(limits.entries.min(PULL_MESSAGES)).max_bytes(bytes);
     let mut messages = fetch.messages().await.map_err(|error| away(&error))?;
     let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after };

@@ -1,10 +1,12 @@
 //! The stream that a log is kept in: made where it is missing, and checked where it is there.
 
+use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy};
 use async_nats::jetstream::{Context, ErrorCode, stream::Stream};
 use tidings_engine::{EngineConfig, EngineError};
 use tidings_protocol::Epoch;
 
+use crate::limits::PROBE;
 use crate::options::{Options, chain};
 use crate::subject::Subjects;
 
@@ -18,8 +20,11 @@ pub(crate) async fn open(
     config: &EngineConfig,
 ) -> Result<(Stream, Info, Epoch), EngineError> {
     use async_nats::jetstream::context::GetStreamErrorKind;
-    let stream = match context.get_stream(&options.stream).await {
-        Ok(stream) => stream,
+    let probe = ContextBuilder::new().timeout(PROBE).build(context.client());
+    let stream = match probe.get_stream(&options.stream).await {
+        Ok(_) => {
+            context.get_stream(&options.stream).await.map_err(|error| EngineError::away(chain(&error)))?
+        }
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 create(context, options, config).await?

@@ -5,7 +5,7 @@
 //! | `STREAM.topic.TOPIC` | events of one topic |
 //! | `STREAM.end.TOPIC` | the last events of a topic, or only its end |
 //! | `STREAM.batch` | events of several topics, published together |
-//! | `STREAM.epoch` | no event: from here on the log has another epoch |
+//! | `STREAM.epoch` | no event, but the epoch of the log: from here on it may be another one |
 //!
 //! A slash becomes a dot. What NATS does not take in a subject, and `%`, becomes a percent sign and two hexadecimal
 //! digits for each byte; an empty segment becomes `%`.

@@ -35,5 +35,7 @@ pub(crate) const PARTS: u32 = 16;
 pub(crate) const DROP_WAIT: Duration = Duration::from_millis(200);
 /// How many idempotency keys are forgotten at once.
 pub(crate) const FORGOTTEN: i64 = 10_000;
+/// How many entries the table of topics takes into account at once.
+pub(crate) const NOTED: i64 = 100_000;
 /// How many topics are read at once when a hub starts.
 pub(crate) const TOPICS: i64 = 10_000;

@@ -25,11 +25,10 @@ use tidings_protocol::{EventType, NewEvent, Topic};
 use tokio::time::Instant;
 use tokio_postgres::{Row, Statement};
 
-use crate::error::failed;
 use crate::limits::{MOVED, WHOLE_LOOK};
 use crate::read;
 use crate::schema::Schema;
-use crate::session::Session;
+use crate::session::{Session, in_time};
 
 const NEW: &str = "(
         SELECT tx, id, octet_length(topic) + octet_length(data) AS bytes FROM {schema}.outbox
@@ -104,7 +103,7 @@ async fn prepare(
 ) -> Result<(Statement, Statement), EngineError> {
     let sql = |rows| schema.fill(&sql.replace("{rows}", rows));
     let prepared = async { Ok((session.prepare(&sql(NEW)).await?, session.prepare(&sql(ALL)).await?)) };
-    prepared.await.map_err(|error| failed("look into the outbox", &error))
+    in_time("look into the outbox", Box::pin(prepared)).await
 }
 
 // === impl Horizon ===
@@ -118,13 +117,8 @@ impl Horizon {
             .map(|(snapshot, _)| snapshot.clone())
     }
 
-    /// What was waiting is moved, and that is committed.
-    pub(crate) fn moved(&self, waiting: Waiting, taken: &[Taken]) {
-        let bytes = |taken: &Taken| taken.event.topic.as_str().len() + taken.event.data.len();
-        if taken.len() >= MOVED.entries || taken.iter().map(bytes).sum::<usize>() >= MOVED.bytes {
-            // Something may be left.
-            return;
-        }
+    /// Everything that was waiting is moved, and that is committed.
+    pub(crate) fn moved(&self, waiting: Waiting) {
         let mut horizon = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = match (&*horizon, &waiting.after) {
             (Some((_, whole)), Some(_)) => *whole,
@@ -177,20 +171,22 @@ impl Takes {
         Ok(Self { new, all })
     }
 
-    /// Takes out what waits, in order.
+    /// Takes out what waits, in order, and says whether that is all.
     pub(crate) async fn take(
         &self,
         session: &Session,
         waiting: &Waiting,
-    ) -> Result<Vec<Taken>, tokio_postgres::Error> {
+    ) -> Result<(Vec<Taken>, bool), tokio_postgres::Error> {
         // Where there is more than is moved at once, those with the lowest ids are next, whoever they are of.
         let after = waiting.after.as_deref().filter(|_| !waiting.is_more_than_is_moved());
         let statement = if after.is_some() { &self.new } else { &self.all };
-        let (rows, bytes) = (read::bigint(MOVED.entries as u64), read::bigint(MOVED.bytes as u64));
-        let rows = session.query(statement, &[&after.unwrap_or_default(), &rows, &bytes]).await?;
+        let limits = (read::bigint(MOVED.entries as u64), read::bigint(MOVED.bytes as u64));
+        let rows = session.query(statement, &[&after.unwrap_or_default(), &limits.0, &limits.1]).await?;
+        let bytes = |row: &Row| row.get::<_, &str>(2).len() + row.get::<_, &[u8]>(5).len();
+        let is_all = rows.len() < MOVED.entries && rows.iter().map(bytes).sum::<usize>() < MOVED.bytes;
         let mut taken: Vec<_> = rows.iter().filter_map(Taken::of).collect();
         taken.sort_by_key(|taken| taken.number);
-        Ok(taken)
+        Ok((taken, is_all))
     }
 }
 

@@ -7,7 +7,7 @@
 use tidings_engine::{EngineConfig, EngineError};
 use tidings_protocol::{Epoch, Sequence, Timestamp};
 
-use crate::limits::{DROP_WAIT, FORGOTTEN, PARTITION, PARTS};
+use crate::limits::{DROP_WAIT, FORGOTTEN, NOTED, PARTITION, PARTS};
 use crate::read::{self, bigint, number};
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
@@ -198,28 +198,32 @@ async fn drop_old(
 /// be written as often, and be slow to find whenever a transaction of somebody else is open for long.
 async fn note_topics(session: &Session, schema: &Schema) -> Result<(), EngineError> {
     let sql = schema.fill(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-         WITH upto AS (
-             SELECT l.noted, e.sequence FROM {schema}.log l,
-                 LATERAL (SELECT sequence FROM {schema}.entries ORDER BY sequence DESC LIMIT 1) e
-             WHERE e.sequence > l.noted FOR UPDATE OF l SKIP LOCKED
-         ), noted AS (
-             UPDATE {schema}.log SET noted = upto.sequence FROM upto
-         )
-         INSERT INTO {schema}.topics (topic, latest, time, closed)
-         SELECT DISTINCT ON (e.topic) e.topic, e.sequence, e.time, e.closing <> 0
-         FROM upto JOIN {schema}.entries e ON e.sequence > upto.noted AND e.sequence <= upto.sequence
-         ORDER BY e.topic, e.sequence DESC
-         ON CONFLICT (topic) DO UPDATE
-             SET latest = excluded.latest, time = excluded.time, closed = excluded.closed
-             WHERE topics.latest < excluded.latest;
-         COMMIT",
+        "WITH upto AS (
+            SELECT l.noted, e.sequence, e.count FROM {schema}.log l, LATERAL (
+                SELECT max(sequence) AS sequence, count(*) AS count FROM (
+                    SELECT sequence FROM {schema}.entries WHERE sequence > l.noted ORDER BY sequence LIMIT $1
+                ) newest
+            ) e
+            WHERE e.count > 0 FOR UPDATE OF l SKIP LOCKED
+        ), noted AS (
+            UPDATE {schema}.log SET noted = upto.sequence FROM upto
+        ), topics AS (
+            INSERT INTO {schema}.topics AS known (topic, latest, time, closed)
+            SELECT DISTINCT ON (e.topic) e.topic, e.sequence, e.time, e.closing <> 0
+            FROM upto JOIN {schema}.entries e ON e.sequence > upto.noted AND e.sequence <= upto.sequence
+            ORDER BY e.topic, e.sequence DESC
+            ON CONFLICT (topic) DO UPDATE
+                SET latest = excluded.latest, time = excluded.time, closed = excluded.closed
+                WHERE known.latest < excluded.latest
+        )
+        SELECT count FROM upto",
     );
-    let noted = in_time("take note of topics", session.batch_execute(&sql)).await;
-    if noted.is_err() {
-        in_time("take note of topics", session.batch_execute("ROLLBACK")).await?;
+    loop {
+        let noted = in_time("take note of topics", session.query_opt(&sql, &[&NOTED])).await?;
+        if noted.is_none_or(|row| row.get::<_, i64>(0) < NOTED) {
+            return Ok(());
+        }
     }
-    noted
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 use tidings_engine::{EngineError, Seen};
 use tidings_protocol::{Epoch, Event};
 
-use crate::error::failed;
 use crate::options::Options;
 use crate::read;
 use crate::session::{Session, in_time};
@@ -49,15 +48,17 @@ impl Place {
         let timeline = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
         let mut known = Vec::new();
         for sql in [system, timeline] {
-            let row = session.query_one(sql, &[]).await;
-            match row {
-                Ok(row) => known.push(row.get::<_, String>(0)),
-                Err(error) if error.as_db_error().is_some() => {
-                    tracing::warn!(%error, "a failover will not be noticed: Postgres does not say which server it is");
-                    known.push("-".to_owned());
+            let asked = async {
+                match session.query_one(sql, &[]).await {
+                    Ok(row) => Ok(row.get::<_, String>(0)),
+                    Err(error) if error.as_db_error().is_some() => {
+                        tracing::warn!(%error, "a failover may go unnoticed: Postgres does not say which server it is");
+                        Ok("-".to_owned())
+                    }
+                    Err(error) => Err(error),
                 }
-                Err(error) => return Err(failed(what, &error)),
-            }
+            };
+            known.push(in_time(what, asked).await?);
         }
         let timeline = known.pop().unwrap_or_default();
         let system = known.pop().unwrap_or_default();

@@ -10,7 +10,7 @@ use tokio_postgres::{Row, Statement};
 
 use crate::error::failed;
 use crate::schema::Schema;
-use crate::session::Session;
+use crate::session::{Session, in_time};
 
 /// Epoch, earliest and latest entry, the number that is next, and the time that it would have.
 pub(crate) const STATE: &str = "
@@ -51,8 +51,7 @@ pub(crate) struct Damaged;
 
 impl Reader {
     pub(crate) async fn new(session: Session, schema: &Schema) -> Result<Self, EngineError> {
-        let read = session.prepare(&schema.fill(READ)).await;
-        let read = read.map_err(|error| failed("read the log", &error))?;
+        let read = in_time("read the log", session.prepare(&schema.fill(READ))).await?;
         Ok(Self { session, read })
     }
 

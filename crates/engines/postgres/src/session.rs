@@ -59,7 +59,8 @@ impl Session {
         let session = Self { client, _task: AbortOnDropHandle::new(task) };
         // Every statement here finds its rows by an index. Statistics of a table that was empty must not say otherwise.
         let settings = format!(
-            "SET client_min_messages = warning; SET synchronous_commit = {}; SET statement_timeout = {}; \
+            "SET search_path = pg_catalog; SET default_transaction_isolation = 'read committed'; \
+             SET client_min_messages = warning; SET synchronous_commit = {}; SET statement_timeout = {}; \
              SET idle_in_transaction_session_timeout = {}; SET enable_seqscan = off; SET jit = off",
             options.commit,
             ANSWER.as_millis(),

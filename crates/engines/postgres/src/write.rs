@@ -2,8 +2,8 @@
 //!
 //! Whoever holds the lock reads where the log ends and which topics and keys it knows, and writes what follows. The lock
 //! is given up when the transaction is committed, so the order of commits is that of the sequence numbers: a reader who
-//! sees an entry sees all before it. Everything of a transaction is sent in two parts, so that the lock is held for one
-//! way there and back, and the commit.
+//! sees an entry sees all before it. A transaction is sent in two parts, or three where applications have published
+//! something, so that the lock is held for one or two ways there and back, and the commit.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::outbox::{Horizon, Looks, Taken, Takes};
 use crate::partitions;
 use crate::read::{self, bigint, number};
 use crate::schema::Schema;
-use crate::session::Session;
+use crate::session::{Session, in_time};
 
 /// A connection to write with.
 pub(crate) struct Writer {
@@ -129,7 +129,7 @@ impl Writer {
                 prepare("SELECT pg_notify('{channel}', 'log')"),
             )
         };
-        let prepared = prepared.await.map_err(|error| failed("prepare to write", &error))?;
+        let prepared = in_time("prepare to write", Box::pin(prepared)).await?;
         let (state, ended, known, insert, remember, end, refuse, notify) = prepared;
         let (looks, takes) =
             (Looks::prepare(&session, schema).await?, Takes::prepare(&session, schema).await?);
@@ -183,8 +183,11 @@ impl Writer {
         let mut draft = Draft::new(&state)?;
         draft.ended.extend(ended.iter().filter_map(|row| Topic::new(row.try_get(0).ok()?).ok()));
         draft.learn(&known, terms.window);
-        let taken =
-            if waiting.is_any() { self.takes.take(&self.session, &waiting).await? } else { Vec::new() };
+        let (taken, is_all) = if waiting.is_any() {
+            self.takes.take(&self.session, &waiting).await?
+        } else {
+            (Vec::new(), true)
+        };
         let refused: Vec<_> = taken.iter().filter(|taken| taken.ended).collect();
         let most = taken.len() + batches.iter().map(|batch| batch.events.len() + 1).sum::<usize>();
         if let Some(number) = partitions::next_for(draft.first, most) {
@@ -202,7 +205,9 @@ impl Writer {
                 "applications published to topics that had ended meanwhile: the events are in the table `refused`"
             );
         }
-        horizon.moved(waiting, &taken);
+        if is_all {
+            horizon.moved(waiting);
+        }
         Ok(results)
     }
 

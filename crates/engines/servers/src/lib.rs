@@ -12,15 +12,19 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod certificates;
 mod nats;
 mod port;
 mod postgres;
 mod process;
 mod redis;
 mod slow;
+mod told;
 
+pub use certificates::Certificates;
 pub use nats::{NatsCluster, NatsServer};
 pub use port::quiet_port;
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 pub use slow::SlowProxy;
+pub use told::{Listener, Told};

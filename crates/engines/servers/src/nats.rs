@@ -1,10 +1,14 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::{Process, folder, program};
-use crate::quiet_port;
+use crate::{Certificates, quiet_port};
 
 /// A `nats-server` with JetStream.
 #[derive(Debug)]
@@ -21,6 +25,29 @@ pub struct NatsCluster {
     nodes: Vec<NatsServer>,
 }
 
+/// How long a cluster may take to find a leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks a node, in NATS's own words, which node leads a stream.
+fn ask_leader(port: u16, stream: &str) -> std::io::Result<Option<usize>> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    write!(
+        socket,
+        "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB $JS.API.STREAM.INFO.{stream} answer 0\r\n\r\n"
+    )?;
+    let mut lines = BufReader::new(socket).lines();
+    while let Some(line) = lines.next().transpose()? {
+        if let Some((_, rest)) = line.split_once("\"leader\":\"n") {
+            return Ok(rest.split('"').next().and_then(|number| number.parse().ok()));
+        }
+        if line.contains("\"error\"") {
+            return Ok(None);
+        }
+    }
+    Ok(None)
+}
+
 fn find() -> Option<PathBuf> {
     program("nats-server", "nats-server", &[])
 }
@@ -28,6 +55,12 @@ fn find() -> Option<PathBuf> {
 // === impl NatsServer ===
 
 impl NatsServer {
+    /// Whether there is one to start.
+    #[must_use]
+    pub fn is_installed() -> bool {
+        find().is_some()
+    }
+
     /// Starts one that lets everybody in; `None` where it is not installed.
     #[must_use]
     pub fn start() -> Option<Self> {
@@ -38,6 +71,15 @@ impl NatsServer {
     #[must_use]
     pub fn start_with(more: &str) -> Option<Self> {
         Some(Self::new(find()?, quiet_port(), "alone", more))
+    }
+
+    /// Starts one that speaks TLS, with a certificate for `localhost`.
+    #[must_use]
+    pub fn start_with_tls() -> Option<(Self, Certificates)> {
+        let certificates = Certificates::new();
+        let (certificate, key) = (certificates.certificate(), certificates.key());
+        let server = Self::start_with(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}"))?;
+        Some((server, certificates))
     }
 
     fn new(program: PathBuf, port: u16, name: &str, more: &str) -> Self {
@@ -108,6 +150,21 @@ impl NatsCluster {
     /// Its nodes, `n0`, `n1` and `n2`.
     pub fn nodes(&mut self) -> &mut [NatsServer] {
         &mut self.nodes
+    }
+
+    /// Which node leads a stream.
+    #[must_use]
+    pub fn leader(&self, stream: &str) -> usize {
+        let begun = Instant::now();
+        loop {
+            for node in self.nodes.iter().filter(|node| node.runs()) {
+                if let Ok(Some(number)) = ask_leader(node.port(), stream) {
+                    return number;
+                }
+            }
+            assert!(begun.elapsed() < PATIENCE, "the stream {stream} has no leader");
+            sleep(Duration::from_millis(50));
+        }
     }
 
     /// The hosts of all nodes, as an address has them.

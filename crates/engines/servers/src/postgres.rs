@@ -84,6 +84,16 @@ impl PostgresServer {
         self.process.take().expect("the server runs").kill();
     }
 
+    /// Starts it again as if it had been restored from a backup, with all that it wrote: on another timeline.
+    pub fn restore(&mut self) {
+        self.kill();
+        let signal = self.folder.path().join("data/recovery.signal");
+        std::fs::write(&signal, "").unwrap();
+        own(&signal);
+        self.arguments.extend(["-c".to_owned(), "restore_command=false".to_owned()]);
+        self.start_again();
+    }
+
     /// Starts it again so that every user but `postgres` needs a password.
     pub fn ask_for_passwords(&mut self) {
         let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";

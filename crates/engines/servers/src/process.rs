@@ -18,8 +18,9 @@ pub(crate) struct Process {
 
 /// How long a server may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often is looked whether it does.
+/// How often is looked whether it does, and how many times in a row it has to.
 const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 5;
 
 /// The program of a server, where it is installed.
 pub(crate) fn program(name: &str, package: &str, more: &[PathBuf]) -> Option<PathBuf> {
@@ -59,7 +60,10 @@ impl Process {
             .unwrap();
         let mut process = Self { child, signal };
         let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        let mut listens = 0;
+        // Somebody else may have taken the port, and the server ends only then.
+        while listens < LOOKS {
+            listens = if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() { listens + 1 } else { 0 };
             let text = || std::fs::read_to_string(&said).unwrap_or_default();
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("{} ended with {status}:\n{}", program.display(), text());

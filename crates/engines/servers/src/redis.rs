@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::{Process, folder, program};
-use crate::quiet_port;
+use crate::{Certificates, quiet_port};
 
 /// A `redis-server`.
 #[derive(Debug)]
@@ -25,25 +25,52 @@ impl RedisServer {
         Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
+    /// Starts one that speaks TLS only, with a certificate for `localhost`.
+    #[must_use]
+    pub fn start_with_tls() -> Option<(Self, Certificates)> {
+        let certificates = Certificates::new();
+        let arguments = [
+            ("--tls-cert-file", certificates.certificate()),
+            ("--tls-key-file", certificates.key()),
+            ("--tls-ca-cert-file", certificates.authority()),
+        ];
+        let files = arguments.iter().map(|(name, file)| (*name, file.to_str().unwrap()));
+        let mut arguments: Vec<_> = files.flat_map(|(name, file)| [name, file]).collect();
+        arguments.extend(["--tls-auth-clients", "no"]);
+        Some((Self::new(&arguments, true)?, certificates))
+    }
+
     /// Starts one with these arguments beside where it listens and what it is in.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
-        let program = program("redis-server", "redis-server", &[])?;
-        let port = quiet_port();
-        let own = format!("--port {port} --bind 127.0.0.1 --save  --daemonize no --dir .");
-        let mut server = Self {
-            program,
-            arguments: own
-                .split(' ')
-                .map(str::to_owned)
-                .chain(arguments.iter().map(ToString::to_string))
-                .collect(),
-            folder: folder(),
-            port,
-            process: None,
-        };
+        Self::new(arguments, false)
+    }
+
+    /// Starts a sentinel, with the configuration in a file that it writes to.
+    #[must_use]
+    pub fn start_sentinel(configuration: &std::path::Path) -> Option<Self> {
+        let mut server = Self::prepare(false)?;
+        server.arguments.splice(0..0, [configuration.display().to_string()]);
+        server.arguments.retain(|argument| !matches!(argument.as_str(), "--save" | ""));
+        server.arguments.push("--sentinel".into());
         server.start_again();
         Some(server)
+    }
+
+    fn new(arguments: &[&str], tls: bool) -> Option<Self> {
+        let mut server = Self::prepare(tls)?;
+        server.arguments.extend(arguments.iter().map(ToString::to_string));
+        server.start_again();
+        Some(server)
+    }
+
+    fn prepare(tls: bool) -> Option<Self> {
+        let program = program("redis-server", "redis-server", &[])?;
+        let port = quiet_port();
+        let ports = if tls { format!("--port 0 --tls-port {port}") } else { format!("--port {port}") };
+        let own = format!("{ports} --bind 127.0.0.1 --save  --daemonize no --dir .");
+        let arguments = own.split(' ').map(str::to_owned).collect();
+        Some(Self { program, arguments, folder: folder(), port, process: None })
     }
 
     /// Starts it again on the same port and folder.

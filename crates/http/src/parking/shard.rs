@@ -239,7 +239,7 @@ impl Shard {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Park(parcel) => self.admit(*parcel),
-            Message::Read(key, result) => self.on_read(key, result),
+            Message::Read(key, after, result) => self.on_read(key, after, result),
             Message::Drain => {
                 self.draining = true;
                 let indices: Vec<_> = self.entries.iter().map(|(index, _)| narrow(index)).collect();
@@ -422,6 +422,7 @@ impl Shard {
                     self.face.metrics.count_limit(Limit::IdleTimeout);
                     self.close(key.index);
                 }
+                (false, State::Reading, false) => self.sign_of_life(key.index),
                 // What it is about to be given is sign enough of life.
                 (false, _, false) => self.entries[key.index as usize].since = self.now,
                 (false, _, true) => self.entries[key.index as usize].since = self.now + 1,

@@ -29,6 +29,7 @@ mod negotiation;
 mod operations;
 mod polling;
 mod publishing;
+mod renewal;
 mod repeated_polls;
 mod shutdown;
 mod slow_readers;

@@ -99,9 +99,14 @@ pub(crate) fn start(opened: Opened) -> io::Result<Handle> {
 
 fn run(Ending(writer): &Ending, shared: &Shared) {
     let patience = shared.config.housekeeping();
-    let mut requests = Vec::new();
+    let (mut requests, mut crowded) = (Vec::new(), false);
     loop {
+        if crowded {
+            // Where they share a core with this thread, those who are about to publish come first, and into this round.
+            thread::yield_now();
+        }
         shared.queue.take(&mut requests, patience);
+        crowded = requests.len() > 1;
         // A panic of whoever had it leaves a state that nobody knows.
         let Ok(mut writer) = writer.lock() else { return };
         let more = writer.as_mut().is_some_and(|writer| writer.round(&mut requests, patience));

@@ -67,17 +67,28 @@ impl fmt::Display for Target {
     }
 }
 
+fn fields(host: &str, token: Option<&str>) -> String {
+    let mut fields = format!("Host: {host}\r\n");
+    if let Some(token) = token {
+        fields.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
+    fields
+}
+
 // === impl Dialect ===
 
 impl Dialect {
+    /// The requests of one run, whose topics no other run has.
     pub(crate) fn new(target: Target, host: &str, prefix: &str, token: Option<&str>) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let run = format!("bench-{:x}-{:x}", now.as_millis(), std::process::id());
-        let mut fields = format!("Host: {host}\r\n");
-        if let Some(token) = token {
-            fields.push_str(&format!("Authorization: Bearer {token}\r\n"));
-        }
-        Self { target, prefix: prefix.to_owned(), fields, run }
+        Self { target, prefix: prefix.to_owned(), fields: fields(host, token), run }
+    }
+
+    /// The same run at another server.
+    pub(crate) fn at(&self, host: &str, prefix: &str, token: Option<&str>) -> Self {
+        let (target, run) = (self.target, self.run.clone());
+        Self { target, prefix: prefix.to_owned(), fields: fields(host, token), run }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -253,6 +264,14 @@ mod tests {
         let page = br#"{"events":[],"next":"e-7","more":false}"#;
         assert_eq!(dialect.place_in_page(page), Some((Place::After("e-7".into()), false)));
         assert_eq!(dialect.place_in_page(b"{}"), None);
+    }
+
+    #[test]
+    fn a_run_has_the_same_topics_at_another_server() {
+        let here = Dialect::new(Target::Tidings, "here", "", None);
+        let there = Dialect { run: "bench-of-a-moment-ago".into(), ..here };
+        let there = there.at("there", "/push", None);
+        assert_eq!((&*there.run, &*there.prefix), ("bench-of-a-moment-ago", "/push"));
     }
 
     #[test]

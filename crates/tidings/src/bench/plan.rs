@@ -39,6 +39,9 @@ pub(crate) struct Plan {
     pub(crate) mode: Mode,
     pub(crate) dialect: Dialect,
     pub(crate) server: SocketAddr,
+    /// Where events are published, which may be another hub.
+    pub(crate) publish_dialect: Dialect,
+    pub(crate) publish_server: SocketAddr,
     pub(crate) transport: Transport,
     pub(crate) subscribers: usize,
     pub(crate) threads: usize,
@@ -77,23 +80,34 @@ impl Plan {
             (.., Some(events)) => Mode::Return { events },
             _ => Mode::Deliver,
         };
-        let (authority, prefix) = split_url(arguments.connection.url())?;
-        let server = resolve(authority)?;
-        if !server.ip().is_loopback() && !arguments.remote {
-            return Err(format!(
-                "{authority} is another machine: give `--remote` if it is yours to put under load"
-            )
-            .into());
-        }
         let target = arguments.target;
+        let place = |url| {
+            let (authority, prefix) = split_url(url)?;
+            let server = resolve(authority)?;
+            if !server.ip().is_loopback() && !arguments.remote {
+                return Err(format!(
+                    "{authority} is another machine: give `--remote` if it is yours to put under load"
+                )
+                .into());
+            }
+            Ok::<_, Box<dyn Error>>((server, authority, prefix))
+        };
+        let token = arguments.connection.token();
+        let (server, authority, prefix) = place(arguments.connection.url())?;
+        let dialect = Dialect::new(target, authority, prefix, token);
+        let publish_url = arguments.publish_url.as_deref().unwrap_or(arguments.connection.url());
+        let (publish_server, authority, prefix) = place(publish_url)?;
+        let publish_dialect = dialect.at(authority, prefix, token);
         let batch = match (arguments.batch, mode) {
             (None, Mode::Return { .. }) if target.takes_batches() => RETURN_BATCH,
             (batch, _) => batch.unwrap_or(1),
         };
         let plan = Self {
             mode,
-            dialect: Dialect::new(target, authority, prefix, arguments.connection.token()),
+            dialect,
             server,
+            publish_dialect,
+            publish_server,
             transport: arguments.transport,
             subscribers: if mode == Mode::Publish { 0 } else { arguments.subscribers },
             threads: arguments.threads,

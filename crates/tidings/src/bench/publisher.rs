@@ -111,7 +111,7 @@ impl Publisher {
             number: first + place as u64,
             sent: now,
         });
-        plan.dialect.publish(topic, payloads, plan.size, &mut self.scratch, &mut self.unsent);
+        plan.publish_dialect.publish(topic, payloads, plan.size, &mut self.scratch, &mut self.unsent);
         self.sent[topic] += events;
         self.pending = Pending { topic, events, sent: now };
         self.stage = Stage::Head;
@@ -184,7 +184,7 @@ impl Publisher {
 }
 
 fn connect(plan: &Plan, number: usize, epoll: BorrowedFd<'_>) -> Result<Socket, PublisherError> {
-    let socket = Socket::connect(plan.server, FIRST_CONNECTION + number)?;
+    let socket = Socket::connect(plan.publish_server, FIRST_CONNECTION + number)?;
     socket.register(epoll, number as u64, EventFlags::IN)?;
     Ok(socket)
 }

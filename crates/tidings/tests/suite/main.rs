@@ -9,6 +9,7 @@ mod chromium;
 mod clients;
 mod curl;
 mod draining;
+mod engines;
 mod eventsource;
 mod httpx_sse;
 mod memory;

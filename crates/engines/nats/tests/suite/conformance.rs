@@ -1,27 +1,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidings_engine::{EngineConfig, EngineLog};
 use tidings_engine_servers::{NatsCluster, NatsServer};
 use tidings_log::conformance::{self, Subject};
-use tidings_log::{BoxFuture, Log, Retention};
-use tidings_nats::Nats;
+use tidings_log::{BoxFuture, Log};
+
+use crate::support::open;
 
 /// Logs on servers, each in a stream of its own.
 struct Streams {
     hosts: String,
     options: &'static str,
     opened: AtomicU32,
-}
-
-pub(crate) fn config() -> EngineConfig {
-    EngineConfig { retention: Retention::default(), idempotency_window: conformance::WINDOW }
-}
-
-pub(crate) async fn open(url: &str) -> Arc<dyn Log> {
-    let engine = Nats::new(url.parse().unwrap(), config()).unwrap();
-    let log = EngineLog::open(Arc::new(engine), config(), |_| ());
-    Arc::new(log.await.unwrap())
 }
 
 impl Streams {

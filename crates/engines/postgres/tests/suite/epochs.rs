@@ -28,6 +28,34 @@ async fn a_copy_of_a_log_has_an_epoch_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_timeline_is_another_epoch_unless_failovers_are_lossless() {
+    let Some(mut server) = PostgresServer::start() else { return };
+    let lossless = format!("{}?schema=lossless&lossless-failover=true", url(&server));
+    let hubs = [hub(&url(&server)).await, hub(&lossless).await];
+    let mut readers = Vec::new();
+    let mut before = Vec::new();
+    for hub in &hubs {
+        readers.push(Reader::of(hub).await);
+        hub.publish(batch("a", "before")).await.unwrap();
+        before.push(hub.bounds().epoch);
+    }
+    for reader in &mut readers {
+        reader.until("before").await;
+    }
+    server.restore();
+    let (gap, events) = readers[0].next().await;
+    assert_eq!(gap.unwrap().reason, GapReason::Unknown);
+    assert_eq!(text(&events[0]), "before");
+    assert_ne!(hubs[0].bounds().epoch, before[0]);
+    while hubs[1].ready().is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    hubs[1].publish(batch("a", "after")).await.unwrap();
+    assert_eq!(readers[1].until("after").await.len(), 1);
+    assert_eq!(hubs[1].bounds().epoch, before[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_are_told_where_the_server_lost_what_they_have_seen() {
     let Some(server) = PostgresServer::start() else { return };
     let hub = hub(&url(&server)).await;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_engine::{EngineConfig, EngineLog};
+use tidings_engine::{EngineConfig, EngineError, EngineLog};
 use tidings_engine_servers::PostgresServer;
 use tidings_hub::{Hub, HubConfig, PullLimits, Subscription};
 use tidings_log::{Batch, Log, Retention, conformance};
@@ -23,8 +23,9 @@ pub(crate) fn url(server: &PostgresServer) -> String {
 
 pub(crate) async fn open_with(url: &str, config: EngineConfig) -> Arc<dyn Log> {
     let engine = Postgres::new(url.parse().unwrap(), config).unwrap();
-    let log = EngineLog::open(Arc::new(engine), config, |error| panic!("{error}"));
-    Arc::new(log.await.unwrap())
+    let waits = |error: &EngineError| eprintln!("the log is not open yet: {error}");
+    let log = timeout(PATIENCE, EngineLog::open(Arc::new(engine), config, waits)).await;
+    Arc::new(log.expect("the engine to be there").unwrap())
 }
 
 pub(crate) async fn open(url: &str) -> Arc<dyn Log> {

@@ -1,25 +1,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidings_engine::{EngineConfig, EngineLog};
 use tidings_engine_servers::RedisServer;
 use tidings_log::conformance::{self, Subject};
-use tidings_log::{BoxFuture, Log, Retention};
-use tidings_redis::Redis;
+use tidings_log::{BoxFuture, Log};
+
+use crate::support::open;
 
 /// Logs on one server, each of another name.
 struct Names {
     server: RedisServer,
     opened: AtomicU32,
-}
-
-pub(crate) fn config() -> EngineConfig {
-    EngineConfig { retention: Retention::default(), idempotency_window: conformance::WINDOW }
-}
-
-pub(crate) async fn open(url: &str) -> Arc<dyn Log> {
-    let engine = Redis::new(url.parse().unwrap(), config()).unwrap();
-    Arc::new(EngineLog::open(Arc::new(engine), config(), |_| ()).await.unwrap())
 }
 
 impl Names {

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
 use tidings_protocol::{Cursor, GapReason, limits};
+use tokio::time::sleep;
 
 use super::{CATCH_UP, CHUNKS, READS, Sent, Shard, TURNS, offer};
+use crate::defaults;
 use crate::parking::chunk::Chunk;
 use crate::parking::group::{Shape, narrow};
 use crate::parking::mailbox::Message;
@@ -194,23 +196,38 @@ impl Shard {
                 Shape::Poll { limit, .. } => PullLimits { events: limit.saturating_add(1), ..CATCH_UP },
             };
             self.reading += 1;
+            let waits = matches!(interest.shape, Shape::Stream { .. });
             self.runtime.spawn(async move {
-                let result = hub.read(after, &selection, limits).await;
-                mailbox.post(Message::Read(key, result));
+                let mut result = hub.read(after, &selection, limits).await;
+                // Streams stay open, however long that is.
+                while waits && matches!(result, Err(ReadError::Away { .. })) {
+                    sleep(defaults::READ_PAUSE).await;
+                    result = hub.read(after, &selection, limits).await;
+                }
+                mailbox.post(Message::Read(key, after, result));
             });
         }
     }
 
-    pub(super) fn on_read(&mut self, key: Key, result: Result<Recent, ReadError>) {
+    pub(super) fn on_read(&mut self, key: Key, after: Cursor, result: Result<Recent, ReadError>) {
         self.reading -= 1;
         let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { return };
-        let (group, cursor) = (entry.group, Cursor::new(self.epoch, entry.cursor));
+        let group = entry.group;
+        if after != Cursor::new(self.epoch, entry.cursor) {
+            // It was asked for before the log was renewed, and what the entry waits for now is still to come.
+            return;
+        }
         if result.as_ref().is_ok_and(|recent| recent.epoch != self.epoch) {
-            // It was asked for before the log was renewed, or the shard has yet to hear of that.
+            // The shard has yet to hear that the log was renewed.
             self.behind = true;
             return;
         }
-        self.entries[key.index as usize].state = State::Lagging;
+        let entry = &mut self.entries[key.index as usize];
+        entry.state = State::Lagging;
+        if entry.pending.is_some() {
+            // A sign of life is still on its way: the entry reads again when its socket has taken it.
+            return;
+        }
         match result {
             Ok(recent) => {
                 let interest = &self.groups.get(group).interest;
@@ -222,7 +239,9 @@ impl Shard {
                     Shape::Poll { .. } => self.give_page(key.index, &recent),
                 }
             }
-            Err(ReadError::Expired { .. }) => self.tell_gap(key.index, GapReason::Expired, cursor),
+            Err(ReadError::Expired { .. }) => self.tell_gap(key.index, GapReason::Expired, after),
+            // A poll is answered with what it has; the next one is told.
+            Err(ReadError::Away { .. }) => self.time_out(key.index),
             Err(error) => {
                 tracing::error!(%error, "failed to read the log for a parked connection");
                 self.close(key.index);
@@ -241,6 +260,7 @@ impl Shard {
         (self.epoch, self.position) = (end.epoch, end.sequence);
         self.behind = true;
         self.chunks.clear();
+        self.want_read.clear();
         let keys: Vec<_> = self.entries.iter().map(|(index, _)| self.key(narrow(index))).collect();
         for key in keys {
             let Some(entry) = self.find(key) else { continue };

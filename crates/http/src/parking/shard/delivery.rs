@@ -37,8 +37,8 @@ impl Shard {
         self.behind = !recent.entries.is_empty();
         if self.behind {
             self.deliver(start, &recent);
-            self.position = recent.next;
         }
+        self.position = recent.next;
     }
 
     fn deliver(&mut self, start: Sequence, recent: &Recent) {
@@ -217,6 +217,16 @@ impl Shard {
         let mut bytes = Vec::new();
         frames.heartbeat((entry.cursor != entry.told).then_some(cursor), &mut bytes);
         entry.told = entry.cursor;
+        entry.since = self.now;
+        self.say(index, bytes);
+    }
+
+    /// Gives a stream that waits for the log a sign of life. Its cursor stays where it is.
+    pub(super) fn sign_of_life(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
+        let mut bytes = Vec::new();
+        frames.heartbeat(None, &mut bytes);
         entry.since = self.now;
         self.say(index, bytes);
     }

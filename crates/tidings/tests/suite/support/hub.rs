@@ -55,6 +55,21 @@ impl Hub {
         Self::start(&format!("127.0.0.1:{}", quiet_port()), "disk:data", arguments, &[]).await
     }
 
+    /// A hub over an engine, which can be started again on the same port. NATS sets aside on the disk what is kept.
+    pub(crate) async fn over(log: &str, arguments: &[&str]) -> Self {
+        let arguments = [&["--retain-bytes", "256MiB"], arguments].concat();
+        Self::start(&format!("127.0.0.1:{}", quiet_port()), log, &arguments, &[]).await
+    }
+
+    /// A hub over an engine that may not be there yet, so that it does not say that it listens.
+    pub(crate) async fn starting_over(log: &str) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, quiet_port()));
+        let mut hub = Self::new(room(), &address.to_string(), log, &[], &[]);
+        (hub.scheme, hub.address) = ("http".into(), address);
+        hub.spawn();
+        hub
+    }
+
     /// A hub with the certificate `hub.pem` and its key `hub.key` in its folder.
     pub(crate) async fn over_tls(authority: &Authority, arguments: &[&str]) -> Self {
         let room = room();
@@ -74,28 +89,43 @@ impl Hub {
         more: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
+        let mut hub = Self::new(room, listen, log, more, variables);
+        hub.start_again().await;
+        hub
+    }
+
+    fn new(room: TempDir, listen: &str, log: &str, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let fixed = ["serve", "--listen", listen, "--log", log];
-        let mut hub = Self {
+        Self {
             arguments: fixed.iter().chain(more).map(ToString::to_string).collect(),
             variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             scheme: String::new(),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             room,
             running: None,
-        };
-        hub.start_again().await;
-        hub
+        }
     }
 
     /// Starts it on the same port and folder as before.
     pub(crate) async fn start_again(&mut self) {
+        self.spawn();
+        self.announced().await;
+    }
+
+    fn spawn(&mut self) {
         assert!(self.running.is_none(), "the hub runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.room.path().join("stderr")).unwrap();
         let mut command = command(self.room.path());
         command.args(&self.arguments).envs(self.variables.iter().cloned()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let out = BufReader::new(child.stdout.take().unwrap());
+        self.running = Some(Running { child, out });
+    }
+
+    /// Waits until it says where it listens.
+    pub(crate) async fn announced(&mut self) {
         let mut line = String::new();
+        let out = &mut self.running.as_mut().unwrap().out;
         within("the hub to say where it listens", out.read_line(&mut line)).await.unwrap();
         let url = line.strip_prefix(ANNOUNCEMENT).and_then(|rest| rest.strip_suffix('\n'));
         let Some((scheme, address)) = url.and_then(|url| url.split_once("://")) else {
@@ -103,7 +133,6 @@ impl Hub {
         };
         self.scheme = scheme.into();
         self.address = address.parse().unwrap();
-        self.running = Some(Running { child, out });
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -1,0 +1,86 @@
+use std::sync::{Arc, Mutex};
+
+use tidings_log::{Bounds, Follower, Log};
+use tidings_protocol::{Event, Sequence};
+use tokio::sync::watch;
+
+/// What a follower was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// An entry, by its data.
+    Entry(String),
+    /// The log is another one.
+    Renewed(Bounds),
+    /// Everything before this is discarded.
+    Trimmed(Sequence),
+}
+
+/// A follower that writes down what it is told.
+#[derive(Debug, Default)]
+pub struct Listener {
+    told: Mutex<Vec<Told>>,
+    count: watch::Sender<usize>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Follows a log.
+    pub fn of(log: &dyn Log) -> Arc<Self> {
+        let listener = Arc::new(Self::default());
+        log.follow(Arc::clone(&listener) as Arc<dyn Follower>);
+        listener
+    }
+
+    /// Everything that it was told.
+    #[must_use]
+    pub fn told(&self) -> Vec<Told> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// The data of every entry that it was told.
+    #[must_use]
+    pub fn entries(&self) -> Vec<String> {
+        let entry = |told| if let Told::Entry(text) = told { Some(text) } else { None };
+        self.told().into_iter().filter_map(entry).collect()
+    }
+
+    /// Waits until it was told something like this.
+    pub async fn hears(&self, is_it: impl Fn(&Told) -> bool) -> Told {
+        let mut count = self.count.subscribe();
+        loop {
+            count.borrow_and_update();
+            if let Some(found) = self.told().into_iter().find(&is_it) {
+                return found;
+            }
+            count.changed().await.unwrap();
+        }
+    }
+
+    /// Waits until it was told that the log is another one: what that holds.
+    pub async fn hears_of_loss(&self) -> Bounds {
+        match self.hears(|told| matches!(told, Told::Renewed(_))).await {
+            Told::Renewed(bounds) => bounds,
+            Told::Entry(_) | Told::Trimmed(_) => unreachable!(),
+        }
+    }
+
+    fn add(&self, told: impl IntoIterator<Item = Told>) {
+        self.told.lock().unwrap().extend(told);
+        self.count.send_modify(|count| *count += 1);
+    }
+}
+
+impl Follower for Listener {
+    fn appended(&self, entries: &[Arc<Event>]) {
+        self.add(entries.iter().map(|entry| Told::Entry(String::from_utf8_lossy(&entry.data).into_owned())));
+    }
+
+    fn trimmed(&self, earliest: Sequence) {
+        self.add([Told::Trimmed(earliest)]);
+    }
+
+    fn renewed(&self, bounds: Bounds) {
+        self.add([Told::Renewed(bounds)]);
+    }
+}

@@ -1,0 +1,98 @@
+use std::sync::{Arc, Mutex};
+
+use tidings_log::{
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
+    ReadError, ReadLimits, TopicInfo, TopicQuery,
+};
+use tidings_protocol::{Cursor, Selection, Sequence, Topic};
+
+/// A log that becomes another one while its hub runs, as one does whose engine has lost some of it.
+#[derive(Debug)]
+pub(crate) struct RenewableLog(Mutex<State>);
+
+struct State {
+    log: Arc<MemoryLog>,
+    follower: Option<Arc<dyn Follower>>,
+}
+
+// === impl RenewableLog ===
+
+impl RenewableLog {
+    pub(crate) fn new(log: MemoryLog) -> Self {
+        Self(Mutex::new(State { log: Arc::new(log), follower: None }))
+    }
+
+    pub(crate) fn renew(&self, log: MemoryLog) {
+        let mut state = self.0.lock().unwrap();
+        state.log = Arc::new(log);
+        if let Some(follower) = state.follower.clone() {
+            follower.renewed(state.log.bounds());
+            state.log.follow(follower);
+        }
+    }
+
+    fn log(&self) -> Arc<MemoryLog> {
+        Arc::clone(&self.0.lock().unwrap().log)
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.log.fmt(f)
+    }
+}
+
+impl Log for RenewableLog {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        let log = self.log();
+        Box::pin(async move { log.append(batch).await })
+    }
+
+    fn read<'a>(
+        &'a self,
+        after: Sequence,
+        selection: &'a Selection,
+        limits: ReadLimits,
+    ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
+        let log = self.log();
+        Box::pin(async move { log.read(after, selection, limits).await })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        place: Place,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
+        let log = self.log();
+        Box::pin(async move { log.locate(place, selection).await })
+    }
+
+    fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>> {
+        let log = self.log();
+        Box::pin(async move { log.topic(topic).await })
+    }
+
+    fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
+        let log = self.log();
+        Box::pin(async move { log.topics(query).await })
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.log().bounds()
+    }
+
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+        let mut state = self.0.lock().unwrap();
+        state.follower = Some(Arc::clone(&follower));
+        state.log.follow(follower)
+    }
+
+    fn ready(&self) -> Result<(), LogUnavailable> {
+        self.log().ready()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        let log = self.log();
+        Box::pin(async move { log.close().await })
+    }
+}

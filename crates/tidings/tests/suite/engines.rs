@@ -1,0 +1,9 @@
+//! Several hubs over one engine: each is without state, so any client may come to any of them with its cursor.
+
+mod away;
+mod deployment;
+mod load;
+mod nats;
+mod postgres;
+mod redis;
+mod starting;
