@@ -308,3 +308,22 @@ test("a token that cannot be had for a while ends no sharing", async (t) => {
   const held = await all[0].evaluate(async () => (await navigator.locks.query()).held.map(({ name }) => name));
   assert.equal(held.length, 1);
 });
+
+test("a tab that is told that it is open has what is published from then on", async (t) => {
+  const hub = await Hub.start(t);
+  const [leader] = await tabs(t, hub, 1);
+  const tab = await page(leader.context(), hub.url);
+  const firsts = await tab.evaluate(async () => {
+    const firsts = [];
+    for (let n = 0; n < 20; n++) {
+      const events = share("/topics/a", { share: true });
+      const first = new Promise((resolve) => events.on("*", ({ data }) => resolve(data)));
+      await new Promise((resolve) => events.on("state", ({ status }) => status === "open" && resolve()));
+      await publish("/topics/a", n);
+      firsts.push(await first);
+      events.close();
+    }
+    return firsts;
+  });
+  assert.deepEqual(firsts, numbers(20));
+});
