@@ -13,6 +13,9 @@ use crate::limits::{ANSWER, PULL_MESSAGES};
 use crate::message;
 use crate::options::chain;
 
+/// What NATS says with status 409 where a request's bytes are used up.
+const FULL: &str = "Message Size Exceeds MaxBytes";
+
 pub(crate) async fn block(
     connection: &Connection,
     after: Sequence,
@@ -32,7 +35,12 @@ pub(crate) async fn block(
     let mut messages = fetch.messages().await.map_err(|error| away(&error))?;
     let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after };
     while let Some(message) = messages.next().await {
-        let message = message.map_err(EngineError::away)?;
+        let message = match message {
+            Ok(message) => message,
+            // So NATS ends what it sends where the next message has no room in it.
+            Err(error) if block.next > after && error.to_string().contains(FULL) => break,
+            Err(error) => return Err(EngineError::away(error)),
+        };
         let info = message.info().map_err(EngineError::away)?;
         block.add(connection, info.stream_sequence, timestamp(info.published), &message.payload, after);
     }
