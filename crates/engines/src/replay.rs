@@ -4,7 +4,7 @@
 //! the log are read whole, of every topic, and kept for a while: the second reader finds what the first one read,
 //! and whoever comes while it is being read waits for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use crate::limits::{BLOCK, ENTRY_BYTES, PATIENCE, READERS, REPLAY_BYTES};
 use crate::{Block, Engine, EngineError};
 
-type Cell = Arc<OnceCell<Arc<Block>>>;
+/// What a read comes to, for everybody who waits for it.
+type Cell = Arc<OnceCell<Result<Arc<Block>, EngineError>>>;
 
 pub(crate) struct Replay {
     engine: Arc<dyn Engine>,
@@ -23,18 +24,27 @@ pub(crate) struct Replay {
     kept: Mutex<Kept>,
 }
 
-/// Blocks by the place that they begin after.
 #[derive(Default)]
 struct Kept {
+    /// Blocks by the place that they begin after.
     blocks: BTreeMap<Sequence, Slot>,
+    /// What is being read now.
+    reading: HashMap<(Epoch, Sequence), Cell>,
     bytes: usize,
     time: u64,
 }
 
 struct Slot {
-    cell: Cell,
+    block: Arc<Block>,
     bytes: usize,
     used: u64,
+}
+
+/// Somebody who waits for what is being read.
+struct Waiting<'a> {
+    replay: &'a Replay,
+    place: (Epoch, Sequence),
+    cell: Cell,
 }
 
 // === impl Replay ===
@@ -46,10 +56,15 @@ impl Replay {
 
     /// The block that goes on after a place, or begins before it and goes beyond.
     pub(crate) async fn block(&self, epoch: Epoch, after: Sequence) -> Result<Arc<Block>, EngineError> {
-        let cell = self.kept().find(epoch, after);
-        let block = cell.get_or_try_init(|| self.read(epoch, after)).await?;
-        self.kept().settle(after, &cell, block);
-        Ok(Arc::clone(block))
+        let cell = {
+            let mut kept = self.kept();
+            if let Some(block) = kept.find(epoch, after) {
+                return Ok(block);
+            }
+            Arc::clone(kept.reading.entry((epoch, after)).or_default())
+        };
+        let waiting = Waiting { replay: self, place: (epoch, after), cell };
+        waiting.cell.get_or_init(|| self.read(epoch, after)).await.clone()
     }
 
     /// The first entry after a place.
@@ -95,57 +110,61 @@ impl fmt::Debug for Replay {
         let kept = self.kept();
         f.debug_struct("Replay")
             .field("blocks", &kept.blocks.len())
+            .field("reading", &kept.reading.len())
             .field("bytes", &kept.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Waiting ===
+
+impl Drop for Waiting<'_> {
+    /// Also where the read failed, or its reader has left: whoever is the last takes it out.
+    fn drop(&mut self) {
+        let mut kept = self.replay.kept();
+        // Given up here, where nobody else counts.
+        let cell = std::mem::take(&mut self.cell);
+        if !kept.reading.get(&self.place).is_some_and(|own| Arc::ptr_eq(own, &cell)) {
+            return;
+        }
+        // This one, and the map's.
+        let is_last = Arc::strong_count(&cell) <= 2;
+        if cell.initialized() || is_last {
+            kept.reading.remove(&self.place);
+        }
+        if let Some(Ok(block)) = cell.get() {
+            kept.keep(self.place.1, block);
+        }
     }
 }
 
 // === impl Kept ===
 
 impl Kept {
-    /// The block that holds what follows a place, where there is one; else a new one that begins there.
-    fn find(&mut self, epoch: Epoch, after: Sequence) -> Cell {
+    /// The block that holds what follows a place, where there is one.
+    fn find(&mut self, epoch: Epoch, after: Sequence) -> Option<Arc<Block>> {
         self.time += 1;
-        let near = self.blocks.range_mut(..=after).next_back();
-        if let Some((&start, slot)) = near {
-            let holds = match slot.cell.get() {
-                Some(block) => block.epoch == epoch && (after < block.next || start == after),
-                // It is being read.
-                None => start == after,
-            };
-            if holds {
-                slot.used = self.time;
-                return Arc::clone(&slot.cell);
-            }
+        let (_, slot) = self.blocks.range_mut(..=after).next_back()?;
+        if slot.block.epoch != epoch || slot.block.next <= after {
+            return None;
         }
-        let cell = Cell::default();
-        let slot = Slot { cell: Arc::clone(&cell), bytes: 0, used: self.time };
-        if let Some(old) = self.blocks.insert(after, slot) {
-            self.bytes -= old.bytes;
-        }
-        cell
+        slot.used = self.time;
+        Some(Arc::clone(&slot.block))
     }
 
-    /// Counts a block that was read, and makes room. One that ends where the log did is not kept, as it will be
-    /// longer soon.
-    fn settle(&mut self, after: Sequence, cell: &Cell, block: &Block) {
-        let Some((&start, slot)) = self.blocks.range_mut(..=after).next_back() else { return };
-        if !Arc::ptr_eq(&slot.cell, cell) || slot.bytes > 0 {
+    /// Keeps a block that was read, and makes room. One in which nothing follows is not kept, as something may soon.
+    fn keep(&mut self, start: Sequence, block: &Arc<Block>) {
+        if block.next <= start {
             return;
         }
-        if block.next == start {
-            self.blocks.remove(&start);
-            return;
-        }
-        slot.bytes = bytes(block);
+        let slot = Slot { block: Arc::clone(block), bytes: bytes(block), used: self.time };
         self.bytes += slot.bytes;
+        if let Some(old) = self.blocks.insert(start, slot) {
+            self.bytes -= old.bytes;
+        }
         while self.bytes > REPLAY_BYTES {
-            let oldest =
-                self.blocks.iter().filter(|(_, slot)| slot.bytes > 0).min_by_key(|(_, slot)| slot.used);
-            let Some(slot) = oldest.map(|(&start, _)| start).and_then(|start| self.blocks.remove(&start))
-            else {
-                break;
-            };
+            let oldest = self.blocks.iter().min_by_key(|(_, slot)| slot.used).map(|(&start, _)| start);
+            let Some(slot) = oldest.and_then(|start| self.blocks.remove(&start)) else { break };
             self.bytes -= slot.bytes;
         }
     }

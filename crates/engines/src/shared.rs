@@ -207,7 +207,8 @@ impl Shared {
             self.doubt(self.attachment());
             return self.fail([publisher]);
         }
-        if appended.last() > state.bounds.latest {
+        // There is nothing of an empty batch to wait for.
+        if appended.count > 0 && appended.last() > state.bounds.latest {
             return state.awaiting.add(appended, publisher);
         }
         drop(state);
@@ -302,6 +303,7 @@ impl fmt::Debug for Shared {
             .field("engine", &self.engine)
             .field("bounds", &state.bounds)
             .field("away", &state.away)
+            .field("replay", &self.replay)
             .finish_non_exhaustive()
     }
 }

@@ -9,10 +9,10 @@ use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
-use tidings_hub::{PullLimits, Subscription};
-use tidings_log::ReadError;
+use tidings_hub::{Pull, PullLimits, Subscription};
+use tidings_log::{BoxFuture, ReadError};
 use tidings_protocol::{Cursor, limits};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::accept::Form;
 use crate::frames::Frames;
@@ -79,7 +79,8 @@ pub(crate) fn answer(
         _reader: deliveries.reader(),
         deliveries,
         face: face.clone(),
-        subscription,
+        subscription: Some(subscription),
+        late: None,
         lease,
         state: State::Opening,
     };
@@ -93,7 +94,11 @@ pub(crate) fn answer(
 /// A stream in a task: what is left to say, as the connection asks for it. Whoever drops it ends it.
 struct Streaming {
     face: Face,
-    subscription: Subscription,
+    /// Not while there is a `late` pull, which has it.
+    subscription: Option<Subscription>,
+    /// A pull that was not done when a heartbeat was due. It goes on meanwhile, so that heartbeats do not keep a slow
+    /// log from ever answering.
+    late: Option<BoxFuture<'static, (Subscription, Result<Pull, ReadError>)>>,
     frames: Frames,
     heartbeat: Duration,
     /// The cursor that the reader last heard of.
@@ -126,8 +131,9 @@ impl Streaming {
             State::Opening => {
                 self.state = State::Open;
                 // Before the first read, so that nothing can come between it and the first wait.
-                self.subscription.listen();
-                let cursor = self.subscription.gap().is_none().then_some(self.told);
+                let subscription = self.subscription.as_mut()?;
+                subscription.listen();
+                let cursor = subscription.gap().is_none().then_some(self.told);
                 self.frames.opening(self.face.config.retry, cursor, &mut out);
                 if !out.is_empty() {
                     return Some(Bytes::from(out));
@@ -155,22 +161,25 @@ impl Streaming {
                 self.frames.farewell(self.face.config.retry, &mut out);
                 return (!out.is_empty()).then(|| Bytes::from(out));
             }
-            pull = self.subscription.next(LIMITS) => pull,
-            () = sleep(self.heartbeat) => self.subscription.pull(LIMITS).await,
+            pull = self.pull() => pull,
         };
         let pull = match pull {
-            Ok(pull) => pull,
-            Err(ReadError::Away { .. }) => {
+            Some(Ok(pull)) => pull,
+            None => {
+                self.frames.heartbeat(None, &mut out);
+                return Some(Bytes::from(out));
+            }
+            Some(Err(ReadError::Away { .. })) => {
                 sleep(defaults::READ_PAUSE).await;
                 self.frames.heartbeat(None, &mut out);
                 return Some(Bytes::from(out));
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 tracing::error!(%error, "failed to read the log for a stream");
                 return None;
             }
         };
-        let cursor = self.subscription.cursor();
+        let cursor = self.subscription.as_ref()?.cursor();
         let was_live = std::mem::replace(&mut self.live, !pull.more);
         if pull.is_empty() {
             self.frames.heartbeat((cursor != self.told).then_some(cursor), &mut out);
@@ -191,5 +200,24 @@ impl Streaming {
             self.state = State::Ended;
         }
         Some(Bytes::from(out))
+    }
+
+    /// What there is to tell; nothing where a sign of life is due first.
+    async fn pull(&mut self) -> Option<Result<Pull, ReadError>> {
+        if let Some(subscription) = &mut self.subscription
+            && let Ok(pull) = timeout(self.heartbeat, subscription.next(LIMITS)).await
+        {
+            return Some(pull);
+        }
+        if let Some(mut subscription) = self.subscription.take() {
+            self.late = Some(Box::pin(async move {
+                let pull = subscription.pull(LIMITS).await;
+                (subscription, pull)
+            }));
+        }
+        let late = timeout(defaults::READ_PAUSE, self.late.as_mut()?).await;
+        let (subscription, pull) = late.ok()?;
+        (self.subscription, self.late) = (Some(subscription), None);
+        Some(pull)
     }
 }

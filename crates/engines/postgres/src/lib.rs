@@ -25,16 +25,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_engine::{
-    Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
+    Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, PATIENCE, Seen,
 };
 use tidings_log::{Batch, BoxFuture, ReadLimits};
 use tidings_protocol::{Epoch, Sequence};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::error::failed;
 use crate::feed::PostgresFeed;
-use crate::limits::POLL;
+use crate::limits::{ANSWER, POLL};
 use crate::options::Options;
 use crate::outbox::{Horizon, Looks};
 use crate::partitions::Ends;
@@ -139,22 +138,28 @@ impl Postgres {
 /// Moves what applications publish into the log, until that fails.
 async fn move_all(connection: Arc<Connection>) -> EngineError {
     let hints = Arc::clone(&connection.hints);
-    let looks = match Looks::prepare(&connection.reader.session, &connection.options.schema).await {
-        Ok(looks) => looks,
-        Err(error) => return error,
+    let session = &connection.reader.session;
+    let looks = match timeout(ANSWER, Looks::prepare(session, &connection.options.schema)).await {
+        Ok(Ok(looks)) => looks,
+        Ok(Err(error)) => return error,
+        Err(_) => return silent("a look into the outbox"),
     };
     loop {
-        let looked = looks.look(&connection.reader.session, &connection.horizon).await;
-        match looked {
-            Err(error) => return failed("look into the outbox", &error),
-            Ok(waiting) if waiting.is_any() => {
-                if let Err(error) = connection.write(Vec::new()).await {
-                    return error;
-                }
-            }
+        // The server's own limit ends neither where the network has swallowed the answer.
+        match in_time("look into the outbox", looks.look(session, &connection.horizon)).await {
+            Err(error) => return error,
+            Ok(waiting) if waiting.is_any() => match timeout(PATIENCE, connection.write(Vec::new())).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return silent("moving what applications have published"),
+            },
             Ok(_) => drop(timeout(POLL, hints.outbox.notified()).await),
         }
     }
+}
+
+fn silent(what: &str) -> EngineError {
+    EngineError::away(format!("{what} was not answered in time"))
 }
 
 fn lost() -> EngineError {

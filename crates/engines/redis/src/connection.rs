@@ -1,9 +1,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Value, cmd};
 use tidings_engine::EngineError;
-use tidings_protocol::Epoch;
+use tidings_protocol::{Epoch, Event};
 
 use crate::limits::{ANSWER, CONNECT, ENTRIES, REPLY_BYTES};
 use crate::options::Options;
@@ -18,6 +19,8 @@ pub(crate) struct Connection {
     pub(crate) secret: [u8; 16],
     /// What this hub has seen or was told of.
     seen: AtomicU64,
+    /// The last event that was followed.
+    last: Mutex<Option<Arc<Event>>>,
     /// The size of the largest entry, in bytes, as far as is known.
     largest: AtomicU64,
 }
@@ -56,7 +59,8 @@ impl Connection {
         secret: [u8; 16],
         largest: u64,
     ) -> Self {
-        Self { writes, reads, epoch, secret, seen: AtomicU64::new(0), largest: AtomicU64::new(largest) }
+        let (seen, last, largest) = (AtomicU64::new(0), Mutex::default(), AtomicU64::new(largest));
+        Self { writes, reads, epoch, secret, seen, last, largest }
     }
 
     pub(crate) fn seen(&self) -> u64 {
@@ -67,8 +71,16 @@ impl Connection {
         self.seen.fetch_max(sequence, Ordering::AcqRel);
     }
 
-    pub(crate) fn note_size(&self, bytes: usize) {
-        self.largest.fetch_max(bytes as u64, Ordering::Relaxed);
+    pub(crate) fn last(&self) -> Option<Arc<Event>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_last(&self, event: &Arc<Event>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(event));
+    }
+
+    pub(crate) fn note_size(&self, bytes: u64) {
+        self.largest.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// How many entries may be asked for at once, so that what comes has a bound in bytes.
@@ -107,11 +119,18 @@ async fn check(options: &Options, host: &str, port: u16) -> Result<(Client, Stri
     let place = format!("{host}:{port}");
     let failed = |error: &RedisError| because(&format!("failed to connect to {place}"), error);
     let mut connection = connect(&client).await.map_err(|error| failed(&error))?;
-    let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await.map_err(|error| failed(&error))?;
-    match role.first() {
-        Some(Value::BulkString(role)) if role == b"master" => Ok((client, place)),
-        _ => Err(EngineError::away(format!("{place} is a replica, and no master was found"))),
+    let role: Value = cmd("ROLE").query_async(&mut connection).await.map_err(|error| failed(&error))?;
+    if !is_master(&role) {
+        return Err(EngineError::away(format!("{place} is a replica, and no master was found")));
     }
+    Ok((client, place))
+}
+
+/// What `ROLE` says. A server that becomes a replica takes on what its master has and keeps its clients, so it has to be
+/// asked together with whatever is read.
+pub(crate) fn is_master(role: &Value) -> bool {
+    let Value::Array(role) = role else { return false };
+    matches!(role.first(), Some(Value::BulkString(role)) if role == b"master")
 }
 
 async fn ask_sentinel(

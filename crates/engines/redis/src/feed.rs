@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Value, cmd};
+use redis::{Value, pipe};
 use tidings_engine::{EngineError, Fed, Feed};
 use tidings_log::BoxFuture;
 use tidings_protocol::Sequence;
 use tokio::time::timeout;
 
-use crate::connection::{Connection, because};
+use crate::connection::{Connection, Keys, because, is_master};
 use crate::entry::{Entry, streams};
 use crate::limits::{ANSWER, BLOCK};
 
@@ -15,7 +15,7 @@ use crate::limits::{ANSWER, BLOCK};
 pub(crate) struct RedisFeed {
     pub(crate) held: MultiplexedConnection,
     pub(crate) connection: Arc<Connection>,
-    pub(crate) log: String,
+    pub(crate) keys: Keys,
     pub(crate) after: Sequence,
 }
 
@@ -23,21 +23,32 @@ pub(crate) struct RedisFeed {
 
 impl RedisFeed {
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
-        let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(self.connection.count()).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        read.arg("STREAMS").arg(&self.log).arg(format!("{}-0", self.after));
-        let reply = timeout(ANSWER, read.query_async::<Value>(&mut self.held)).await;
+        let mut read = pipe();
+        read.cmd("XREAD").arg("COUNT").arg(self.connection.count());
+        read.arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        read.arg("STREAMS").arg(&self.keys.log).arg(format!("{}-0", self.after));
+        // Both are asked for when there is an answer to the first.
+        read.cmd("ROLE").cmd("HGET").arg(&self.keys.meta).arg("largest");
+        let read = read.query_async::<(Value, Value, Option<u64>)>(&mut self.held);
+        let reply = timeout(ANSWER, read).await;
         let reply = reply.map_err(|_| EngineError::away("Redis has not answered in time"))?;
-        let reply = reply.map_err(|error| because("failed to follow", &error))?;
+        let (reply, role, largest) = reply.map_err(|error| because("failed to follow", &error))?;
+        if !is_master(&role) {
+            return Err(EngineError::away("the server has become a replica"));
+        }
+        self.connection.note_size(largest.unwrap_or(0));
         let mut fed = Fed { entries: Vec::new(), next: self.after };
-        for (sequence, entry, bytes) in streams(reply)? {
-            self.connection.note_size(bytes);
+        for (sequence, entry, bytes) in streams(&self.keys.log, reply)? {
+            self.connection.note_size(bytes as u64);
             match entry {
                 Entry::Event(event) => fed.entries.push(event),
                 Entry::Epoch(epoch) if epoch == self.connection.epoch.as_str() => {}
                 Entry::Epoch(_) => return Err(EngineError::Renewed),
             }
             fed.next = sequence;
+        }
+        if let Some(last) = fed.entries.last() {
+            self.connection.note_last(last);
         }
         self.after = fed.next;
         self.connection.note_seen(fed.next);

@@ -28,9 +28,9 @@ use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
 use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits, TopicInfo};
-use tidings_protocol::{Epoch, Sequence, Timestamp, Topic};
+use tidings_protocol::{Epoch, Event, Sequence, Timestamp, Topic};
 
-use crate::connection::{Connection, Keys, because};
+use crate::connection::{Connection, Keys, because, is_master};
 use crate::entry::{Entry, entries};
 use crate::feed::RedisFeed;
 use crate::options::Options;
@@ -95,8 +95,9 @@ impl Redis {
         let mut writes = connection::connect(&client).await.map_err(failed)?;
         let mut reads = connection::connect(&client).await.map_err(failed)?;
         let held = connection::connect_to_follow(&client).await.map_err(failed)?;
+        check_policy(&mut writes, seen.is_none()).await?;
         if seen.is_none() {
-            check_settings(&mut writes).await?;
+            check_durability(&mut writes).await;
         }
         let mut found = self.find(&mut writes).await?;
         let mut same = seen.filter(|seen| seen.cursor.epoch == found.epoch);
@@ -111,11 +112,14 @@ impl Redis {
         let after = same.map_or(found.latest, |seen| seen.cursor.sequence);
         let connection = Connection::new((writes, reads), found.epoch, found.secret, found.largest);
         connection.note_seen(after);
+        if let Some(last) = same.and_then(|seen| seen.entry.as_ref()) {
+            connection.note_last(last);
+        }
         let connection = Arc::new(connection);
         self.set(Some(Arc::clone(&connection)));
         let bounds = Bounds { epoch: found.epoch, earliest: found.earliest, latest: after };
-        let log = self.keys.log.clone();
-        Ok(Attached { bounds, topics, feed: Box::new(RedisFeed { held, connection, log, after }) })
+        let keys = self.keys.clone();
+        Ok(Attached { bounds, topics, feed: Box::new(RedisFeed { held, connection, keys, after }) })
     }
 
     /// What there is of the log, which begins where there is none.
@@ -169,9 +173,14 @@ impl Redis {
         };
         let id = format!("{}-0", entry.sequence);
         let range = cmd("XRANGE").arg(&self.keys.log).arg(&id).arg(&id).query_async::<Value>(writes).await;
-        let range = entries(range.map_err(|error| because("failed to look for the last event", &error))?)?;
-        let own = range.into_iter().next().map(|(_, own, _)| own);
-        Ok(own == Some(Entry::Event(Arc::clone(entry))))
+        let range = range.map_err(|error| because("failed to look for the last event", &error))?;
+        self.is_there(entry, range)
+    }
+
+    /// Whether an event is what Redis has at its place.
+    fn is_there(&self, event: &Arc<Event>, range: Value) -> Result<bool, EngineError> {
+        let own = entries(&self.keys.log, range)?.into_iter().next().map(|(_, own, _)| own);
+        Ok(own == Some(Entry::Event(Arc::clone(event))))
     }
 
     async fn renew(&self, writes: &mut MultiplexedConnection, lost: Epoch) -> Result<(), EngineError> {
@@ -183,6 +192,30 @@ impl Redis {
         call.arg(lost.as_str()).arg(new_epoch(&random).as_str());
         let renewed = call.invoke_async::<Value>(writes).await;
         renewed.map(drop).map_err(|error| because("failed to give the log a new epoch", &error))
+    }
+
+    /// Whether the server is still what was connected to: a master, with the last event that was followed. One that was a
+    /// replica for a while has what its master had.
+    async fn check(
+        &self,
+        connection: &Connection,
+        writes: &mut MultiplexedConnection,
+    ) -> Result<(), EngineError> {
+        let last = connection.last();
+        let id = format!("{}-0", last.as_ref().map_or(0, |last| last.sequence));
+        let mut asked = pipe();
+        asked.atomic().cmd("ROLE").cmd("HGET").arg(&self.keys.meta).arg("earliest");
+        asked.cmd("XRANGE").arg(&self.keys.log).arg(&id).arg(&id);
+        let answer = asked.query_async::<(Value, Option<u64>, Value)>(writes).await;
+        let (role, earliest, range) =
+            answer.map_err(|error| because("failed to look for the last event", &error))?;
+        let last = last.filter(|last| last.sequence >= earliest.unwrap_or(0));
+        let is_same = match last {
+            Some(last) => self.is_there(&last, range)?,
+            None => true,
+        };
+        // Whoever attaches then finds out what was lost.
+        if is_master(&role) && is_same { Ok(()) } else { Err(EngineError::Renewed) }
     }
 
     async fn topics(&self, reads: &mut MultiplexedConnection) -> Result<Vec<TopicInfo>, EngineError> {
@@ -215,15 +248,19 @@ impl Redis {
                 .arg(format!("{}-0", block.next.saturating_add(1)))
                 .arg("+");
             both.arg("COUNT").arg(count);
-            let read = both.query_async::<(Option<String>, Value)>(&mut reads).await;
-            let (epoch, range) = read.map_err(|error| because("failed to read", &error))?;
+            both.cmd("ROLE");
+            let read = both.query_async::<(Option<String>, Value, Value)>(&mut reads).await;
+            let (epoch, range, role) = read.map_err(|error| because("failed to read", &error))?;
+            if !is_master(&role) {
+                return Err(EngineError::away("the server has become a replica"));
+            }
             if epoch.as_deref() != Some(connection.epoch.as_str()) {
                 return Err(EngineError::Renewed);
             }
-            let found = entries(range)?;
+            let found = entries(&self.keys.log, range)?;
             let is_end = (found.len() as u64) < count;
             for (sequence, entry, size) in found {
-                connection.note_size(size);
+                connection.note_size(size as u64);
                 bytes += size;
                 block.next = sequence;
                 if let Entry::Event(event) = entry {
@@ -240,6 +277,7 @@ impl Redis {
     async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {
         let connection = self.connection()?;
         let mut writes = connection.writes.clone();
+        self.check(&connection, &mut writes).await?;
         let retention = self.config.retention;
         loop {
             let mut call = self.scripts.tidy.key(&self.keys.log);
@@ -262,28 +300,27 @@ impl Redis {
     }
 }
 
-/// Tells the one who runs the hub what the settings of Redis mean for the log.
-async fn check_settings(writes: &mut MultiplexedConnection) -> Result<(), EngineError> {
-    let mut settings = Vec::new();
-    for name in ["maxmemory-policy", "appendonly", "appendfsync"] {
-        let answer = cmd("CONFIG").arg("GET").arg(name).query_async::<Vec<String>>(writes).await;
-        settings.push(answer.ok().and_then(|pair| pair.into_iter().nth(1)));
-    }
-    let [policy, append, sync] = settings.as_slice() else { return Ok(()) };
-    match policy.as_deref() {
-        Some(policy) if policy.starts_with("allkeys") => {
-            return Err(EngineError::refused(format!(
-                "Redis discards any key when its memory is full (maxmemory-policy {policy}), the log too; set it to noeviction"
-            )));
-        }
-        Some(policy) if policy != "noeviction" => {
+/// Refuses a Redis that may discard the log itself. Each server has settings of its own, so whichever takes over is
+/// asked as well.
+async fn check_policy(writes: &mut MultiplexedConnection, is_first: bool) -> Result<(), EngineError> {
+    match setting(writes, "maxmemory-policy").await {
+        Some(policy) if policy.starts_with("allkeys") => Err(EngineError::refused(format!(
+            "Redis discards any key when its memory is full (maxmemory-policy {policy}), the log too; set it to noeviction"
+        ))),
+        Some(policy) if policy != "noeviction" && is_first => {
             tracing::warn!(
                 policy,
                 "Redis may discard idempotency keys when its memory is full; set maxmemory-policy to noeviction"
             );
+            Ok(())
         }
-        _ => {}
+        _ => Ok(()),
     }
+}
+
+/// Tells the one who runs the hub when acknowledged events are durable.
+async fn check_durability(writes: &mut MultiplexedConnection) {
+    let (append, sync) = (setting(writes, "appendonly").await, setting(writes, "appendfsync").await);
     match (append.as_deref(), sync.as_deref()) {
         (Some("yes"), Some("always")) => {}
         (Some("yes"), Some(sync)) => tracing::warn!(
@@ -299,7 +336,11 @@ async fn check_settings(writes: &mut MultiplexedConnection) -> Result<(), Engine
             );
         }
     }
-    Ok(())
+}
+
+async fn setting(writes: &mut MultiplexedConnection, name: &str) -> Option<String> {
+    let answer = cmd("CONFIG").arg("GET").arg(name).query_async::<Vec<String>>(writes).await;
+    answer.ok()?.into_iter().nth(1)
 }
 
 fn topic_info(topic: &str, info: &str) -> Option<TopicInfo> {

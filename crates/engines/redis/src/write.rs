@@ -19,6 +19,7 @@ pub(crate) async fn write(
     let mut call = script.key(&keys.log);
     call.key(&keys.meta).key(&keys.topics);
     call.arg(connection.epoch.as_str()).arg(connection.seen()).arg(window).arg(count);
+    call.arg(u8::from(replicas > 0));
     let mut named = Vec::with_capacity(count);
     let mut place = 3;
     for batch in batches {
@@ -37,7 +38,7 @@ pub(crate) async fn write(
         for (event, closing) in entries {
             let mut bytes = Vec::new();
             encode(&event, closing, &mut bytes);
-            connection.note_size(bytes.len());
+            connection.note_size(bytes.len() as u64);
             call.arg(event.topic.as_str()).arg(u8::from(closing != Closing::No)).arg(bytes);
         }
     }

@@ -2,11 +2,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use rustix::process::{Signal, getuid};
 use tempfile::TempDir;
 
-use crate::process::{Process, folder, program};
+use crate::process::{PATIENCE, Process, folder, program};
 use crate::quiet_port;
 
 /// A `postgres` with a cluster of its own, whose user `postgres` needs no password from this machine.
@@ -74,7 +75,9 @@ impl PostgresServer {
             let mut ask = Command::new(self.programs.join("pg_isready"));
             ask.args(["-q", "-h", "127.0.0.1", "-p"]).arg(self.port.to_string()).status().unwrap()
         };
+        let begun = Instant::now();
         while !ready().success() {
+            assert!(begun.elapsed() < PATIENCE, "postgres takes no connections");
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }

@@ -17,7 +17,7 @@ pub(crate) struct Process {
 }
 
 /// How long a server may take to listen, or to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked whether it does, and how many times in a row it has to.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOKS: u32 = 5;

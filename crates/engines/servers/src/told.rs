@@ -1,8 +1,10 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tidings_log::{Bounds, Follower, Log};
 use tidings_protocol::{Event, Sequence};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What a follower was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct Listener {
     told: Mutex<Vec<Told>>,
     count: watch::Sender<usize>,
 }
+
+/// How long a listener waits for what is sure to come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 // === impl Listener ===
 
@@ -53,7 +58,8 @@ impl Listener {
             if let Some(found) = self.told().into_iter().find(&is_it) {
                 return found;
             }
-            count.changed().await.unwrap();
+            let changed = timeout(PATIENCE, count.changed()).await;
+            changed.unwrap_or_else(|_| panic!("nothing more was told after {:?}", self.told())).unwrap();
         }
     }
 

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use tidings_engine::EngineLog;
 use tidings_log::conformance::{self, Subject};
-use tidings_log::{BoxFuture, Log};
+use tidings_log::{Batch, BoxFuture, Log};
 
 use crate::shelf::{Shelf, config};
 
@@ -35,4 +35,12 @@ impl Subject for Shelves {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_over_an_engine_conforms() {
     conformance::run(&Shelves(Mutex::new(Shelf::new()))).await;
+}
+
+/// There is nothing in the log that its publisher could wait for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_batch_is_answered() {
+    let log = open(&Shelf::new()).await;
+    let empty = Batch { events: Vec::new(), close: None, idempotency: None };
+    assert_eq!(log.append(empty).await.unwrap().count, 0);
 }

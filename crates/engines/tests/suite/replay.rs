@@ -1,6 +1,9 @@
-use tidings_log::{Batch, ReadLimits};
+use std::time::Duration;
+
+use tidings_log::{Batch, ReadError, ReadLimits};
 use tidings_protocol::{NewEvent, Selection, Topic};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::conformance::open;
 use crate::shelf::Shelf;
@@ -37,4 +40,62 @@ async fn readers_who_return_together_share_what_they_read() {
     // The log has three blocks. A reader may begin one of its own inside of one that is only being read.
     let reads = shelf.reads() - before;
     assert!((3..=10).contains(&reads), "{reads}");
+}
+
+/// What failed, or was given up, leaves nothing behind: no memory, and nothing that hides what is read later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_came_to_nothing_leave_nothing() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    let events = (0..1_000).map(|_| NewEvent::text("a".parse().unwrap(), "x")).collect();
+    log.append(Batch { events, close: None, idempotency: None }).await.unwrap();
+    let (all, limits) = (Selection::all(), ReadLimits { entries: 10, bytes: 1 << 20 });
+
+    shelf.set_silent(true);
+    for after in 1..100 {
+        let given_up = timeout(Duration::from_millis(1), log.read(after, &all, limits)).await;
+        assert!(given_up.is_err());
+    }
+    shelf.set_silent(false);
+    shelf.set_away(true);
+    for after in 100..900 {
+        let failed = log.read(after, &all, limits).await;
+        assert!(matches!(failed, Err(ReadError::Away { .. })), "{failed:?}");
+    }
+    let left = format!("{log:?}");
+    assert!(left.contains("blocks: 0, reading: 0"), "{left}");
+
+    shelf.set_away(false);
+    while log.ready().is_err() {
+        tokio::task::yield_now().await;
+    }
+    let before = shelf.reads();
+    for after in 0..900 {
+        let chunk = log.read(after, &all, limits).await.unwrap();
+        assert_eq!(chunk.entries[0].sequence, after + 1);
+    }
+    assert_eq!(shelf.reads() - before, 1);
+    let left = format!("{log:?}");
+    assert!(left.contains("blocks: 1, reading: 0"), "{left}");
+}
+
+/// Who waits for what another one reads goes on with it where that one has left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_leaves_takes_nothing_from_the_others() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    log.append(Batch::of(NewEvent::text("a".parse().unwrap(), "x"))).await.unwrap();
+    let (all, limits) = (Selection::all(), ReadLimits { entries: 10, bytes: 1 << 20 });
+    shelf.set_silent(true);
+    let mut leaves = log.read(0, &all, limits);
+    assert!(timeout(Duration::from_millis(1), &mut leaves).await.is_err());
+    let mut stays = log.read(0, &all, limits);
+    assert!(timeout(Duration::from_millis(1), &mut stays).await.is_err());
+    assert_eq!(shelf.reads(), 1);
+    shelf.set_silent(false);
+    drop(leaves);
+    assert_eq!(stays.await.unwrap().entries.len(), 1);
+    assert_eq!(shelf.reads(), 2);
+    assert_eq!(log.read(0, &all, limits).await.unwrap().entries.len(), 1);
+    assert_eq!(shelf.reads(), 2, "it is kept for others");
 }

@@ -20,6 +20,8 @@ struct State {
     /// Changes whenever something is written.
     written: watch::Sender<()>,
     away: AtomicBool,
+    /// Whether reads are left without an answer.
+    silent: AtomicBool,
     reads: AtomicUsize,
 }
 
@@ -46,6 +48,7 @@ impl Shelf {
             log: Mutex::new(empty()),
             written: watch::Sender::new(()),
             away: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
         }))
     }
@@ -53,6 +56,11 @@ impl Shelf {
     pub(crate) fn set_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
         self.0.written.send_replace(());
+    }
+
+    /// Leaves reads without an answer.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.0.silent.store(silent, Ordering::SeqCst);
     }
 
     /// Forgets everything but the first `kept` entries, as a replica does that was behind when it took over.
@@ -136,6 +144,9 @@ impl Engine for Shelf {
         Box::pin(async move {
             self.present()?;
             self.0.reads.fetch_add(1, Ordering::SeqCst);
+            if self.0.silent.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             let log = self.log();
             let epoch = log.bounds().epoch;
             match log.read(after, &Selection::all(), limits).await {

@@ -70,6 +70,9 @@ pub(super) struct Shard {
     /// Entries that want a page from the log.
     want_read: VecDeque<Key>,
     reading: usize,
+    /// Streams that would read, while the log's engine is away; and the tick at which it is asked again.
+    resting: Vec<Key>,
+    rest_until: u32,
     /// Chunks that entries which catch up were given lately, by group and the place before them: many who come
     /// back together come back to the same place.
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
@@ -166,6 +169,8 @@ impl Shard {
             ready: VecDeque::new(),
             want_read: VecDeque::new(),
             reading: 0,
+            resting: Vec::new(),
+            rest_until: 0,
             chunks: HashMap::new(),
             unread: HashMap::new(),
             lines: HashMap::new(),
@@ -224,7 +229,8 @@ impl Shard {
         } else {
             let elapsed = self.begun.elapsed();
             let lease = self.leases.next().map(|tick| Wheel::until(tick, elapsed));
-            let waits = [self.wheel.next(elapsed), lease];
+            let rest = (!self.resting.is_empty()).then(|| Wheel::until(self.rest_until, elapsed));
+            let waits = [self.wheel.next(elapsed), lease, rest];
             waits.into_iter().flatten().min().map(|wait| Timespec {
                 tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(wait.subsec_nanos()),
@@ -423,6 +429,7 @@ impl Shard {
                     self.close(key.index);
                 }
                 (false, State::Reading, false) => self.sign_of_life(key.index),
+                (false, State::Reading, true) => self.give_up(key.index),
                 // What it is about to be given is sign enough of life.
                 (false, _, false) => self.entries[key.index as usize].since = self.now,
                 (false, _, true) => self.entries[key.index as usize].since = self.now + 1,

@@ -4,6 +4,7 @@
 
 mod allowances;
 mod auth;
+mod away;
 mod batches;
 mod caching;
 mod closing;

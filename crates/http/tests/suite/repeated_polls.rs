@@ -13,7 +13,7 @@ use crate::support::{Request, Running, Wire, texts};
 
 /// How a poll says where it goes on.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+pub(crate) enum Way {
     Since,
     Query,
     Header,
@@ -21,17 +21,17 @@ enum Way {
 
 /// A client that polls on one connection.
 #[derive(Debug)]
-struct Poller {
-    wire: Wire,
+pub(crate) struct Poller {
+    pub(crate) wire: Wire,
     way: Way,
     /// With a query.
     target: String,
-    next: String,
+    pub(crate) next: String,
 }
 
 impl Poller {
     /// A client that has not asked yet.
-    async fn new(hub: &Running, way: Way, target: &str) -> Self {
+    pub(crate) async fn new(hub: &Running, way: Way, target: &str) -> Self {
         let next = hub.cursor(hub.hub.latest());
         Self { wire: hub.connect().await, way, target: target.into(), next }
     }
@@ -58,7 +58,7 @@ impl Poller {
         }
     }
 
-    async fn ask(&mut self) {
+    pub(crate) async fn ask(&mut self) {
         let request = self.request(&self.next);
         self.wire.send(request.bytes()).await;
     }
@@ -69,13 +69,13 @@ impl Poller {
         page
     }
 
-    async fn poll(&mut self) -> Page {
+    pub(crate) async fn poll(&mut self) -> Page {
         self.ask().await;
         self.page().await
     }
 
     /// Polls until so many events have come, and returns their data.
-    async fn poll_for(&mut self, count: usize) -> Vec<String> {
+    pub(crate) async fn poll_for(&mut self, count: usize) -> Vec<String> {
         let mut seen = Vec::new();
         while seen.len() < count {
             let page = self.poll().await;

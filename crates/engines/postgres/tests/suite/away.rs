@@ -8,7 +8,7 @@ use tidings_log::{AppendError, Batch, Idempotency};
 use tidings_protocol::Event;
 use tokio::time::sleep;
 
-use crate::support::{PATIENCE, Reader, batch, client, hub, text, topic, url};
+use crate::support::{PATIENCE, Reader, batch, client, eventually, hub, text, topic, url};
 
 fn keyed(data: &str) -> Batch {
     let key = Idempotency { scope: Some(topic("a")), key: data.to_owned() };
@@ -54,9 +54,7 @@ async fn a_server_that_crashes_under_load_loses_nothing_that_was_acknowledged() 
     for round in 1..=2 {
         server.kill();
         for hub in &hubs {
-            while hub.ready().is_ok() {
-                sleep(Duration::from_millis(5)).await;
-            }
+            eventually("it is away", async || hub.ready().is_err()).await;
         }
         server.start_again();
         // The first that is published after the crash.
@@ -94,9 +92,8 @@ async fn a_hub_that_stops_in_the_middle_of_a_transaction_holds_nobody_up_for_lon
     proxy.set_delay(Duration::from_millis(500));
     let publication = tokio::spawn(async move { stopping.publish(batch("a", "stopped")).await });
     let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
-    while admin.query_one(held, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let is_held = async || admin.query_one(held, &[]).await.unwrap().get::<_, i64>(0) > 0;
+    eventually("the lock is held", is_held).await;
     proxy.set_delay(Duration::from_secs(3_600));
     other.publish(batch("a", "after")).await.unwrap();
     assert!(matches!(publication.await.unwrap(), Err(AppendError::Unavailable(_))));

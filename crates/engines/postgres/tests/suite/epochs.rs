@@ -1,7 +1,7 @@
 use tidings_engine_servers::PostgresServer;
 use tidings_protocol::GapReason;
 
-use crate::support::{Reader, batch, client, hub, open, text, url};
+use crate::support::{Reader, batch, client, eventually, hub, open, text, url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_a_log_has_an_epoch_of_its_own() {
@@ -47,9 +47,7 @@ async fn another_timeline_is_another_epoch_unless_failovers_are_lossless() {
     assert_eq!(gap.unwrap().reason, GapReason::Unknown);
     assert_eq!(text(&events[0]), "before");
     assert_ne!(hubs[0].bounds().epoch, before[0]);
-    while hubs[1].ready().is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("the other is back", async || hubs[1].ready().is_ok()).await;
     hubs[1].publish(batch("a", "after")).await.unwrap();
     assert_eq!(readers[1].until("after").await.len(), 1);
     assert_eq!(hubs[1].bounds().epoch, before[1]);

@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     clippy::print_stdout,
     reason = "a test that cannot go on fails, and one that measures tells"
 )]

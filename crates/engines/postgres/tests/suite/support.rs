@@ -7,7 +7,7 @@ use tidings_hub::{Hub, HubConfig, PullLimits, Subscription};
 use tidings_log::{Batch, Log, Retention, conformance};
 use tidings_postgres::Postgres;
 use tidings_protocol::{Event, Gap, NewEvent, Selection, Start, Topic};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::NoTls;
 
 /// Longer than anything here takes.
@@ -78,5 +78,14 @@ impl Reader {
             events.extend(more);
         }
         events
+    }
+}
+
+/// Asks again and again until it is so; for what cannot be waited for.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "it never came that {what}");
+        sleep(Duration::from_millis(10)).await;
     }
 }

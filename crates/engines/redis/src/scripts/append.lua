@@ -1,9 +1,9 @@
 -- Appends batches, each whole or not at all, in one step.
 --
 -- KEYS: log, meta, topics, and the key of each batch that has one.
--- ARGV: epoch, the sequence that the hub has seen, the idempotency window in milliseconds, how many batches; then of
--- each batch the place of its key in KEYS or 0, its content, how many entries; and of each entry its topic, whether
--- the topic ends with it (0 or 1), and its bytes.
+-- ARGV: epoch, the sequence that the hub has seen, the idempotency window in milliseconds, how many batches, whether
+-- replicas are waited for (0 or 1); then of each batch the place of its key in KEYS or 0, its content, how many
+-- entries; and of each entry its topic, whether the topic ends with it (0 or 1), and its bytes.
 -- Answer: of each batch {0 appended | 1 repeated, first, count, time}, {2} other content, or {3, the ended topic}.
 if redis.replicate_commands then redis.replicate_commands() end
 local log, meta, topics = KEYS[1], KEYS[2], KEYS[3]
@@ -26,7 +26,7 @@ local function is_closed(topic)
   return closed[topic]
 end
 
-local answers, place = {}, 5
+local answers, place, repeated = {}, 6, false
 for batch = 1, tonumber(ARGV[4]) do
   local key, content, count = KEYS[tonumber(ARGV[place])], ARGV[place + 1], tonumber(ARGV[place + 2])
   local first = place + 3
@@ -36,6 +36,7 @@ for batch = 1, tonumber(ARGV[4]) do
   if known then
     local own, from, many, at = string.match(known, '^(%x+) (%d+) (%d+) (%d+)$')
     answer = own == content and {1, tonumber(from), tonumber(many), tonumber(at)} or {2}
+    repeated = true
   else
     for entry = first, place - 1, 3 do
       if is_closed(ARGV[entry]) then
@@ -76,5 +77,9 @@ if written > 0 then
   if #fields > 0 then redis.call('HSET', topics, unpack(fields)) end
   redis.call('HSET', meta, 'latest', text(latest), 'time', time, 'largest', text(largest))
   redis.call('HINCRBY', meta, 'bytes', text(written))
+elseif repeated and ARGV[5] == '1' then
+  -- WAIT answers, by its documentation, for what its own connection wrote. This changes nothing, and replicas that have
+  -- it have the batch that is repeated.
+  redis.call('HSET', meta, 'latest', text(latest))
 end
 return answers

@@ -1,18 +1,29 @@
-use tidings_engine_servers::{Listener, RedisServer, Told};
-use tidings_log::AppendError;
-use tidings_protocol::Selection;
+use std::sync::Arc;
 
-use crate::support::{ask, event, eventually, open, publish, read, refusal, texts};
+use tidings_engine::{Engine, EngineError, Seen};
+use tidings_engine_servers::{Listener, RedisServer, Told};
+use tidings_log::{AppendError, Batch, Idempotency};
+use tidings_protocol::{Cursor, Selection};
+use tidings_redis::Redis;
+
+use crate::support::{ask, config, event, eventually, open, publish, read, refusal, texts, topic, url};
 
 /// A master, and a replica that has caught up with it.
 async fn pair() -> Option<(RedisServer, RedisServer)> {
     let (master, replica) = (RedisServer::start()?, RedisServer::start()?);
     ask(&replica, &["REPLICAOF", "127.0.0.1", &master.port().to_string()]).await;
     let linked = async || format!("{:?}", ask(&replica, &["ROLE"]).await).contains("connected");
-    while !linked().await {
+    until("the replica has caught up", linked).await;
+    Some((master, replica))
+}
+
+/// Asks a server again and again until it is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < deadline, "it never came that {what}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    Some((master, replica))
 }
 
 fn both(master: &RedisServer, replica: &RedisServer, options: &str) -> String {
@@ -33,7 +44,7 @@ async fn a_replica_that_has_everything_takes_over_and_nobody_notices() {
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
     eventually("it is back", || log.ready().is_ok()).await;
     // The new master has no replica that could take it.
-    let refused = log.append(tidings_log::Batch::of(event("a", "alone"))).await;
+    let refused = log.append(Batch::of(event("a", "alone"))).await;
     assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
     assert_eq!(log.bounds().epoch, epoch);
     assert!(listener.told().iter().all(|told| !matches!(told, Told::Renewed(_))));
@@ -74,11 +85,99 @@ async fn a_master_that_becomes_a_replica_is_left() {
     // The first one may still meet the old master, and is refused there.
     let mut done = Err(AppendError::Full { reason: String::new() });
     while done.is_err() {
-        done = log.append(tidings_log::Batch::of(event("a", "2"))).await;
+        done = log.append(Batch::of(event("a", "2"))).await;
         tokio::task::yield_now().await;
     }
     assert_eq!(log.bounds().epoch, epoch);
     assert_eq!(texts(&read(&*log, 0, &Selection::all()).await), ["1", "2"]);
+}
+
+/// A server that becomes a replica ends the connections that it holds, and no other: a reader that was not held at that
+/// moment would go on with what the new master has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had() {
+    let Some((master, replica)) = pair().await else { return };
+    publish(&*open(&url(&master)).await, "a", "kept").await;
+    ask(&master, &["WAIT", "1", "0"]).await;
+    let engine = Redis::new(both(&master, &replica, "").parse().unwrap(), config()).unwrap();
+    let mut attached = engine.attach(None).await.unwrap();
+    ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
+    engine.write(["lost 1", "lost 2"].map(|data| Batch::of(event("a", data))).into()).await.unwrap();
+    let fed = attached.feed.next().await.unwrap();
+    let seen = Seen {
+        cursor: Cursor::new(attached.bounds.epoch, fed.next),
+        entry: fed.entries.last().map(Arc::clone),
+    };
+    assert_eq!(fed.next, 3);
+    engine.tidy().await.unwrap();
+
+    // The other has the same numbers for other events, and then the first takes on what the other has.
+    let other = open(&url(&replica)).await;
+    for data in ["other 1", "other 2", "new"] {
+        publish(&*other, "a", data).await;
+    }
+    assert_eq!(other.bounds().epoch, attached.bounds.epoch);
+    ask(&master, &["REPLICAOF", "127.0.0.1", &replica.port().to_string()]).await;
+    until("it has what the other has", async || {
+        format!("{:?}", ask(&master, &["ROLE"]).await).contains("connected")
+            && ask(&master, &["XLEN", "{log}:log"]).await == redis::Value::Int(4)
+    })
+    .await;
+    assert!(matches!(attached.feed.next().await, Err(EngineError::Away { .. })));
+    let limits = tidings_log::ReadLimits { entries: 9, bytes: 99 };
+    assert!(matches!(engine.read(0, limits).await, Err(EngineError::Away { .. })));
+    assert_eq!(engine.tidy().await, Err(EngineError::Renewed));
+
+    // Also where it is the master again by the time that it is looked at.
+    ask(&master, &["REPLICAOF", "NO", "ONE"]).await;
+    assert_eq!(engine.tidy().await, Err(EngineError::Renewed));
+    let again = engine.attach(Some(&seen)).await.unwrap();
+    assert_ne!(again.bounds.epoch, attached.bounds.epoch);
+}
+
+/// A batch that replicas did not take in time is refused, and its repetition is as well, until they have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repetition_waits_for_replicas_as_the_first_batch_did() {
+    let Some((master, replica)) = pair().await else { return };
+    let log = open(&both(&master, &replica, "?wait-replicas=1")).await;
+    let key = Idempotency { scope: Some(topic("a")), key: "k".into() };
+    let keyed = || Batch { idempotency: Some(key.clone()), ..Batch::of(event("a", "x")) };
+    let first = log.append(Batch::of(event("a", "before"))).await.unwrap();
+    replica.freeze(true);
+    for _ in 0..2 {
+        let refused = log.append(keyed()).await;
+        assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+        // On a connection that has written nothing yet.
+        eventually("it is back", || log.ready().is_ok()).await;
+    }
+    replica.freeze(false);
+    let mut appended = log.append(keyed()).await;
+    while appended.is_err() {
+        appended = log.append(keyed()).await;
+    }
+    let appended = appended.unwrap();
+    assert_eq!((appended.first, appended.duplicate), (first.first + 1, true));
+}
+
+/// Each server has settings of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_may_discard_the_log_does_not_take_over() {
+    let Some((mut master, replica)) = pair().await else { return };
+    let log = open(&both(&master, &replica, "")).await;
+    publish(&*log, "a", "1").await;
+    ask(&master, &["WAIT", "1", "0"]).await;
+    ask(&replica, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    master.kill();
+    eventually("it is away", || log.ready().is_err()).await;
+    ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
+    let reason = refusal(&url(&replica)).await;
+    assert!(matches!(reason, EngineError::Refused { .. }), "{reason:?}");
+    let engine = Redis::new(url(&replica).parse().unwrap(), config()).unwrap();
+    let seen = Seen { cursor: Cursor::new(log.bounds().epoch, 1), entry: None };
+    assert_eq!(engine.attach(Some(&seen)).await.err(), Some(reason));
+    ask(&replica, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    eventually("it is back", || log.ready().is_ok()).await;
+    publish(&*log, "a", "2").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,10 @@
 //! The log in Redis, with real servers.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it waits for"
+)]
 
 mod conformance;
 mod failover;

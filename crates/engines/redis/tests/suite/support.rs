@@ -4,7 +4,7 @@ use std::time::Duration;
 use tidings_engine::{EngineConfig, EngineError, EngineLog};
 use tidings_engine_servers::RedisServer;
 use tidings_log::conformance;
-use tidings_log::{Batch, Log, ReadLimits, Retention};
+use tidings_log::{Batch, Log, ReadError, ReadLimits, Retention};
 use tidings_protocol::{Event, NewEvent, Selection, Topic};
 use tidings_redis::Redis;
 use tokio::time::timeout;
@@ -34,10 +34,13 @@ pub(crate) async fn refusal(url: &str) -> EngineError {
     let engine = Redis::new(url.parse().unwrap(), config()).unwrap();
     let (told, mut waits) = tokio::sync::watch::channel(None);
     let waiting = |error: &EngineError| drop(told.send_replace(Some(error.clone())));
-    tokio::select! {
-        opened = EngineLog::open(Arc::new(engine), config(), waiting) => opened.map(drop).unwrap_err(),
-        waits = waits.wait_for(Option::is_some) => waits.unwrap().clone().unwrap(),
-    }
+    let refused = async {
+        tokio::select! {
+            opened = EngineLog::open(Arc::new(engine), config(), waiting) => opened.map(drop).unwrap_err(),
+            waits = waits.wait_for(Option::is_some) => waits.unwrap().clone().unwrap(),
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("a refusal")
 }
 
 pub(crate) fn url(server: &RedisServer) -> String {
@@ -67,8 +70,16 @@ pub(crate) async fn publish(log: &dyn Log, name: &str, data: &str) -> u64 {
 
 pub(crate) async fn read(log: &dyn Log, mut after: u64, selection: &Selection) -> Vec<Arc<Event>> {
     let mut entries = Vec::new();
+    let begun = tokio::time::Instant::now();
     loop {
-        let chunk = log.read(after, selection, WIDE).await.unwrap();
+        let chunk = match log.read(after, selection, WIDE).await {
+            // What was refused just before makes a hub connect anew.
+            Err(ReadError::Away { .. }) if begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
+            read => read.unwrap(),
+        };
         entries.extend(chunk.entries);
         if chunk.next == after {
             return entries;

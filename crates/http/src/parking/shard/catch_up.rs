@@ -6,7 +6,6 @@ use bytes::Bytes;
 use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
 use tidings_protocol::{Cursor, GapReason, limits};
-use tokio::time::sleep;
 
 use super::{CATCH_UP, CHUNKS, READS, Sent, Shard, TURNS, offer};
 use crate::defaults;
@@ -15,6 +14,7 @@ use crate::parking::group::{Shape, narrow};
 use crate::parking::mailbox::Message;
 use crate::parking::page::PagePart;
 use crate::parking::parked::{Key, Pending, State};
+use crate::parking::wheel::ticks;
 
 impl Shard {
     /// Gives their turns to the entries that lag, and to polls whose next request is there already.
@@ -184,11 +184,18 @@ impl Shard {
     }
 
     pub(super) fn start_reads(&mut self) {
+        if self.rest_until <= self.now {
+            self.want_read.extend(self.resting.drain(..));
+        }
         while self.reading < READS {
             let Some(key) = self.want_read.pop_front() else { break };
             let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { continue };
-            let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
             let interest = &self.groups.get(entry.group).interest;
+            if self.rest_until > self.now && !interest.shape.is_poll() {
+                self.resting.push(key);
+                continue;
+            }
+            let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
             let after = Cursor::new(self.epoch, entry.cursor);
             let selection = Arc::clone(&interest.selection);
             let limits = match interest.shape {
@@ -196,14 +203,8 @@ impl Shard {
                 Shape::Poll { limit, .. } => PullLimits { events: limit.saturating_add(1), ..CATCH_UP },
             };
             self.reading += 1;
-            let waits = matches!(interest.shape, Shape::Stream { .. });
             self.runtime.spawn(async move {
-                let mut result = hub.read(after, &selection, limits).await;
-                // Streams stay open, however long that is.
-                while waits && matches!(result, Err(ReadError::Away { .. })) {
-                    sleep(defaults::READ_PAUSE).await;
-                    result = hub.read(after, &selection, limits).await;
-                }
+                let result = hub.read(after, &selection, limits).await;
                 mailbox.post(Message::Read(key, after, result));
             });
         }
@@ -240,13 +241,27 @@ impl Shard {
                 }
             }
             Err(ReadError::Expired { .. }) => self.tell_gap(key.index, GapReason::Expired, after),
-            // A poll is answered with what it has; the next one is told.
-            Err(ReadError::Away { .. }) => self.time_out(key.index),
+            Err(ReadError::Away { .. }) if self.groups.get(group).interest.shape.is_poll() => {
+                self.give_up(key.index);
+            }
+            // Streams stay open, however long that is. They leave the reads to polls meanwhile.
+            Err(ReadError::Away { .. }) => {
+                self.entries[key.index as usize].state = State::Reading;
+                self.resting.push(key);
+                self.rest_until = self.now.saturating_add(ticks(defaults::READ_PAUSE));
+            }
             Err(error) => {
                 tracing::error!(%error, "failed to read the log for a parked connection");
                 self.close(key.index);
             }
         }
+    }
+
+    /// Answers a poll that cannot be given what there is: with nothing, in time. Its next request goes to the routes,
+    /// which can say more. So nothing that is read for it later is taken.
+    pub(super) fn give_up(&mut self, index: u32) {
+        self.forget_template(index);
+        self.time_out(index);
     }
 
     /// Goes over to the log that the hub is over now: what was acknowledged after an entry's place may be lost, so
@@ -261,6 +276,7 @@ impl Shard {
         self.behind = true;
         self.chunks.clear();
         self.want_read.clear();
+        self.resting.clear();
         let keys: Vec<_> = self.entries.iter().map(|(index, _)| self.key(narrow(index))).collect();
         for key in keys {
             let Some(entry) = self.find(key) else { continue };

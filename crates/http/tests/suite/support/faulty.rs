@@ -5,6 +5,7 @@ use tidings_log::{
     ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
+use tokio::sync::watch;
 
 /// A log that fails when it is told to.
 #[derive(Debug)]
@@ -12,13 +13,14 @@ pub(crate) struct FaultyLog {
     log: MemoryLog,
     append: Mutex<Option<AppendError>>,
     read: Mutex<Option<ReadError>>,
+    withheld: watch::Sender<bool>,
 }
 
 // === impl FaultyLog ===
 
 impl FaultyLog {
     pub(crate) fn new(log: MemoryLog) -> Self {
-        Self { log, append: Mutex::default(), read: Mutex::default() }
+        Self { log, append: Mutex::default(), read: Mutex::default(), withheld: watch::Sender::new(false) }
     }
 
     pub(crate) fn refuse_appends(&self, error: Option<AppendError>) {
@@ -27,6 +29,11 @@ impl FaultyLog {
 
     pub(crate) fn refuse_reads(&self, error: Option<ReadError>) {
         *self.read.lock().unwrap() = error;
+    }
+
+    /// Leaves reads without an answer, or answers them.
+    pub(crate) fn withhold_reads(&self, withheld: bool) {
+        self.withheld.send_replace(withheld);
     }
 
     fn readable(&self) -> Result<(), ReadError> {
@@ -50,6 +57,7 @@ impl Log for FaultyLog {
         limits: ReadLimits,
     ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
         Box::pin(async move {
+            self.withheld.subscribe().wait_for(|withheld| !withheld).await.unwrap();
             self.readable()?;
             self.log.read(after, selection, limits).await
         })

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidings_engine_servers::{RedisServer, SlowProxy};
 
-use super::away::{Watcher, is_ready};
+use super::away::{Watcher, is_ready, publish_many};
 use super::load::Load;
 use crate::support::Hub;
 
@@ -47,6 +47,20 @@ async fn a_server_that_is_started_again_under_load_loses_nothing() {
     hubs[1].publish("watched", "at last").await;
     watcher.sees("at last").await;
     load.ends().await;
+}
+
+/// It waits for a read, and not for what is published.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_behind_lives_while_the_server_is_away_and_misses_nothing() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let hubs = two(server.port()).await;
+    let count = publish_many(&hubs[0], "behind").await;
+    server.kill();
+    is_ready(&hubs[0], false).await;
+    let mut watcher = Watcher::from(&hubs[0], "behind", "earliest").await;
+    watcher.lives().await;
+    server.start_again();
+    watcher.sees_many(count).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
