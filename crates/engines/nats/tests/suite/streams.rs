@@ -1,15 +1,12 @@
 use std::time::Duration;
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::stream;
 use tidings_engine::EngineConfig;
 use tidings_engine_servers::{NatsCluster, NatsServer};
 use tidings_log::Retention;
 
+use crate::raw::context;
 use crate::support::{config, open, open_with, publish, refusal, url};
-
-async fn context(port: u16) -> jetstream::Context {
-    jetstream::new(async_nats::connect(format!("127.0.0.1:{port}")).await.unwrap())
-}
 
 fn stream(name: &str, subject: &str) -> stream::Config {
     stream::Config { name: name.into(), subjects: vec![subject.into()], ..stream::Config::default() }
@@ -37,7 +34,8 @@ async fn a_stream_of_others_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_there_is_no_room_for_is_waited_for_and_that_is_said() {
-    let small = "accounts { SMALL { jetstream { max_file: 1000000 }, users [{ user: hub, password: word }] } }";
+    let small =
+        "accounts { SMALL { jetstream { max_file: 1000000 }, users [{ user: hub, password: word }] } }";
     let Some(server) = NatsServer::start_with(small) else { return };
     let reason = refusal(&format!("nats://hub:word@127.0.0.1:{}/LOG", server.port())).await.to_string();
     assert!(reason.contains("failed to make the stream LOG") && reason.contains("storage"), "{reason}");
