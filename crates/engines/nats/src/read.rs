@@ -6,10 +6,11 @@ use futures_util::StreamExt as _;
 use tidings_engine::{Block, EngineError};
 use tidings_log::ReadLimits;
 use tidings_protocol::{Sequence, Timestamp};
+use tokio::time::sleep;
 
 use crate::connection::{Connection, pull_bytes};
 use crate::feed::{Count, consumer, entries, timestamp};
-use crate::limits::{ANSWER, PULL_MESSAGES};
+use crate::limits::{ANSWER, ASK_AGAIN, PULL_MESSAGES};
 use crate::message;
 use crate::options::chain;
 
@@ -30,11 +31,20 @@ pub(crate) async fn block(
         EngineError::away(format!("failed to read the stream: {}", chain(error)))
     };
     let bytes = pull_bytes(&connection.client);
-    let fetch = consumer.fetch().max_messages(limits.entries.min(PULL_MESSAGES)).max_bytes(bytes);
-    let mut messages = fetch.messages().await.map_err(|error| away(&error))?;
+    let mut tries = 0;
+    let (mut messages, mut next) = loop {
+        let fetch = consumer.fetch().max_messages(limits.entries.min(PULL_MESSAGES)).max_bytes(bytes);
+        let mut messages = fetch.messages().await.map_err(|error| away(&error))?;
+        match messages.next().await {
+            // The node that keeps the consumer may have to become known to the one that is asked.
+            Some(Err(_)) if tries < ASK_AGAIN.0 => tries += 1,
+            first => break (messages, first),
+        }
+        sleep(ASK_AGAIN.1).await;
+    };
     let mut block = Block { epoch: connection.begun.epoch, entries: Vec::new(), next: after };
     let mut count = Count::default();
-    while let Some(message) = messages.next().await {
+    while let Some(message) = next {
         let message = message.map_err(EngineError::away)?;
         let info = count.next(&message)?;
         if info.stream_sequence > progress {
@@ -42,6 +52,7 @@ pub(crate) async fn block(
             break;
         }
         block.add(connection, info.stream_sequence, timestamp(info.published), &message.payload, after);
+        next = messages.next().await;
     }
     let gone = format!(
         "$JS.API.CONSUMER.DELETE.{}.{}",

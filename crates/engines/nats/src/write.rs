@@ -68,7 +68,9 @@ pub(crate) async fn write(
     let outgoing = plan(connection, seen, batches, &mut results);
     let mut acks = Vec::with_capacity(outgoing.len());
     for message in &outgoing {
-        acks.push(connection.context.send_publish(message.subject.clone(), message.publish()).await);
+        acks.push(
+            connection.context.send_publish(message.subject.clone(), message.publish(connection)).await,
+        );
     }
     let acks = join_all(acks.into_iter().map(acknowledged)).await;
     if acks.iter().flatten().any(|ack| !ack.duplicate && ack.number <= seen) {
@@ -180,13 +182,18 @@ fn plan(
 // === impl Outgoing ===
 
 impl Outgoing {
-    fn publish(&self) -> PublishMessage {
+    fn publish(&self, connection: &Connection) -> PublishMessage {
         let mut publish = PublishMessage::build().payload(self.body.clone().into());
         if let Some(keyed) = &self.keyed {
             publish = publish.message_id(keyed.id());
             if keyed.ended.is_some() {
-                // NATS looks for a repetition first.
-                publish = publish.expected_last_sequence(NEVER);
+                // What NATS looks at only after it has looked for a repetition. Newer servers do so in another order
+                // where there is one replica.
+                publish = if connection.stream.cached_info().config.num_replicas > 1 {
+                    publish.expected_last_sequence(NEVER)
+                } else {
+                    publish.expected_last_message_id("never")
+                };
             }
         }
         publish
@@ -200,7 +207,7 @@ impl Outgoing {
     ) -> Result<(u64, usize, Appended), AppendError> {
         let ack = match (ack, &self.keyed) {
             (Ok(ack), _) => ack,
-            (Err(error), Some(Keyed { ended: Some(topic), .. })) if is_wrong_sequence(&error) => {
+            (Err(error), Some(Keyed { ended: Some(topic), .. })) if is_unexpected(&error) => {
                 return Err(AppendError::TopicClosed { topic: topic.clone() });
             }
             (Err(error), _) => return Err(refusal(connection, &error)),
@@ -241,9 +248,14 @@ impl Outgoing {
                 return Err(unavailable("the first publication with this key is not stored yet").into());
             }
             sleep(ASK_AGAIN.1).await;
-            let sent = connection.context.send_publish(self.subject.clone(), self.publish()).await;
-            let ack = acknowledged(sent).await.map_err(|error| refusal(connection, &error))?;
-            number = ack.number;
+            let sent = connection.context.send_publish(self.subject.clone(), self.publish(connection)).await;
+            number = match (acknowledged(sent).await, &keyed.ended) {
+                (Ok(ack), _) => ack.number,
+                (Err(error), Some(topic)) if is_unexpected(&error) => {
+                    return Err(AppendError::TopicClosed { topic: topic.clone() });
+                }
+                (Err(error), _) => return Err(refusal(connection, &error)),
+            };
             connection.reaches(number).await.map_err(|error| unavailable(error.to_string()))?;
         }
         let conflict = || AppendError::KeyConflict { key: keyed.idempotency.key.clone() };
@@ -311,8 +323,12 @@ fn code(error: &PublishError) -> Option<ErrorCode> {
     Some(source.error_code())
 }
 
-fn is_wrong_sequence(error: &PublishError) -> bool {
-    let codes = [ErrorCode::STREAM_WRONG_LAST_SEQUENCE, ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT];
+fn is_unexpected(error: &PublishError) -> bool {
+    let codes = [
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE,
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT,
+        ErrorCode::STREAM_WRONG_LAST_MESSAGE_ID,
+    ];
     code(error).is_some_and(|code| codes.contains(&code))
 }
 
