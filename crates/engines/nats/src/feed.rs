@@ -8,17 +8,20 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tidings_engine::{EngineError, Fed, Feed};
 use tidings_log::BoxFuture;
 use tidings_protocol::{Event, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, lost, pull_bytes};
 use crate::epoch;
-use crate::limits::{CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
+use crate::limits::{ASK_AGAIN, CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
 use crate::message::{self, Contents};
 use crate::options::chain;
 
 /// What comes into a stream, in order: a consumer of its own, whose count of messages tells whether one is missing.
 pub(crate) struct NatsFeed {
     connection: Arc<Connection>,
+    consumer: PullConsumer,
+    /// How often it was asked before it gave anything.
+    tries: u32,
     messages: pull::Stream,
     /// The last message that was given.
     number: u64,
@@ -37,16 +40,8 @@ impl NatsFeed {
     pub(crate) async fn begin(connection: Arc<Connection>, after: u64) -> Result<Self, EngineError> {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         let consumer = consumer(&connection.stream, policy, CONSUMER).await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(PULL_MESSAGES)
-            .max_bytes_per_batch(pull_bytes(&connection.client))
-            .heartbeat(HEARTBEAT)
-            .expires(PULL);
-        let messages = messages.messages().await;
-        let messages =
-            messages.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))?;
-        Ok(Self { connection, messages, number: after, count: Count::default() })
+        let messages = pull(&consumer, &connection).await?;
+        Ok(Self { connection, consumer, tries: 0, messages, number: after, count: Count::default() })
     }
 
     /// Takes one message, and adds its entries to `fed`.
@@ -98,12 +93,21 @@ impl NatsFeed {
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
         let mut fed = Fed { entries: Vec::new(), next: message::last(self.number) };
         let connection = Arc::clone(&self.connection);
-        let first = tokio::select! {
-            biased;
-            () = connection.lost.cancelled() => return Err(lost()),
-            first = timeout(SILENCE, self.messages.next()) => first,
+        let first = loop {
+            let first = tokio::select! {
+                biased;
+                () = connection.lost.cancelled() => return Err(lost()),
+                first = timeout(SILENCE, self.messages.next()) => first,
+            };
+            match first {
+                Err(_) => return Ok(fed),
+                // The node that keeps the consumer may have to become known to the one that is asked.
+                Ok(Some(Err(_))) if self.count.0 == 0 && self.tries < ASK_AGAIN.0 => self.tries += 1,
+                Ok(first) => break first,
+            }
+            sleep(ASK_AGAIN.1).await;
+            self.messages = pull(&self.consumer, &connection).await?;
         };
-        let Ok(first) = first else { return Ok(fed) };
         let first = first.ok_or_else(|| EngineError::away("NATS has ended the feed"))?;
         self.take(first, &mut fed)?;
         while fed.entries.len() < FED
@@ -135,6 +139,18 @@ impl Feed for NatsFeed {
     fn next(&mut self) -> BoxFuture<'_, Result<Fed, EngineError>> {
         Box::pin(self.next_now())
     }
+}
+
+/// Asks a consumer for what it has, and for what comes.
+async fn pull(consumer: &PullConsumer, connection: &Connection) -> Result<pull::Stream, EngineError> {
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(PULL_MESSAGES)
+        .max_bytes_per_batch(pull_bytes(&connection.client))
+        .heartbeat(HEARTBEAT)
+        .expires(PULL);
+    let messages = messages.messages().await;
+    messages.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))
 }
 
 /// A consumer that reads the stream once, in order, and is forgotten after `unused`.
