@@ -19,7 +19,7 @@ export const CLIMB_AFTER = 300_000;
 export const LONG_POLL_WAIT = 25_000;
 /** How long the client rests between two short polls that found nothing more. */
 export const POLL_INTERVAL = 5_000;
-/** How long it rests after a long poll that came back empty without having waited, as from a hub that shuts down. */
+/** How soon after one long poll the next one follows where it came back empty, as from a hub that shuts down. */
 export const EMPTY_POLL_PAUSE = 1_000;
 /** How long a poll's answer may take beyond what it asked the hub to wait, and its body pause. */
 export const POLL_GRACE = 10_000;

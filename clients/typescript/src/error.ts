@@ -38,7 +38,7 @@ export interface Problem {
 /** Why something came to nothing, in a form that a page can show and a program can tell apart. */
 export class TidingsError extends Error {
   override name = "TidingsError";
-  readonly kind: ErrorKind;
+  declare readonly kind: ErrorKind;
   /** The HTTP status, where there was an answer. */
   declare readonly status?: number;
   /** What the hub said of it. */
@@ -48,11 +48,11 @@ export class TidingsError extends Error {
 
   constructor(kind: ErrorKind, words: string, more?: object) {
     super(`${kind}: ${words}`);
-    this.kind = kind;
-    Object.assign(this, more);
+    Object.assign(this, { kind, ...more });
   }
 }
 
-/** What another one's error says; Node.js keeps what happened in the cause. */
-export const wordsOf = (error: any): string => `${error?.cause ?? error}`;
+/** Another one's error, in the client's words; Node.js keeps what happened in the cause. */
+export const because = (kind: ErrorKind, cause: any): TidingsError =>
+  new TidingsError(kind, cause?.cause ?? cause, { cause });
 

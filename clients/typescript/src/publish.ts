@@ -43,11 +43,12 @@ export async function publish(url: string | URL, data: unknown, options: Publish
     const span = new Span();
     span.patience = PUBLISH_TIMEOUT;
     try {
-      const headers = { "content-type": type, "idempotency-key": idempotencyKey };
-      const response = await send(at, options, span, "application/json", { method: "POST", headers, body });
+      const headers = { ...options.headers, "content-type": type, "idempotency-key": idempotencyKey };
+      const response = await send(at, { ...options, method: "POST", headers, body }, span, "application/json");
       const { id, ids, ...receipt } = await json(response, span);
       return { id: id ?? ids?.[0], ...receipt, repeated: response.status === 200 };
-    } catch (error) {
+    } catch (cause) {
+      const error = span.blame(cause);
       const rest = backoff.after(error, options);
       if (Date.now() - began + rest >= retryFor) throw error;
       await new Promise((resolve) => setTimeout(resolve, rest));

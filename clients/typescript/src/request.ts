@@ -1,5 +1,5 @@
 import { ANSWER_SIZE } from "./defaults.ts";
-import { type ErrorKind, type Problem, TidingsError, wordsOf } from "./error.ts";
+import { type Problem, TidingsError } from "./error.ts";
 import type { Span } from "./span.ts";
 
 /** What every request to a hub has in common. */
@@ -20,75 +20,55 @@ export const locate = (url: string | URL): URL => new URL(url, globalThis.locati
 /** Sends a request, and lets its answer through where it is of this type, or 204. */
 export async function send(
   url: URL,
-  { token, ...options }: RequestOptions,
+  { token, ...options }: RequestOptions & RequestInit,
   span: Span,
   type: string,
-  init: RequestInit,
 ): Promise<Response> {
-  let doing: ErrorKind = "token";
-  span.start();
-  try {
-    // The supplier of tokens is another one's, and knows nothing of the signal.
-    if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
-    const request = new Request(url, {
-      ...init,
-      headers: { ...options.headers, ...(init.headers as object), ...(token && { authorization: "Bearer " + token }) },
-      signal: span.signal,
-      // A redirect could turn a publish into a read, or carry the token elsewhere.
-      redirect: "manual",
-      cache: "no-store",
-      credentials: options.credentials!,
-    });
-    doing = "unreachable";
-    const response = await (options.fetch ?? fetch)(request);
-    const { status, ok, headers: told } = response;
-    const form = `${told.get("content-type")}`;
-    if (status === 204 || (ok && form.startsWith(type))) return response;
+  span.start("token");
+  // The supplier of tokens is another one's, and knows nothing of the signal.
+  if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
+  const headers = new Headers({ ...(options.headers as object), accept: type, ...(token && { authorization: "Bearer " + token }) });
+  span.start("unreachable");
+  const response = await (options.fetch ?? fetch)(url, {
+    ...options,
+    headers,
+    signal: span.signal,
+    // A redirect could turn a publish into a read, or carry the token elsewhere.
+    redirect: "manual",
+    cache: "no-store",
+  });
+  const { status, headers: told } = response;
+  const form = told.get("content-type") + "";
+  if (status === 204 || (status < 300 && form.startsWith(type))) return response;
+  const problem: Problem = form.includes("problem") ? await json(response, span).catch(() => 0) : 0;
+  const after = told.get("retry-after")!;
+  throw new TidingsError(
+    status < 400 ? "unexpected" : status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
     // Browsers show nothing of a redirect that is not followed, not even its status.
-    if (status < 400) throw new TidingsError("unexpected", `${status || "a redirect"}, ${form}`, { status });
-    const problem: Problem = form.includes("problem") ? await json(response, span).catch(() => 0) : 0;
-    const after = told.get("retry-after")!;
-    throw new TidingsError(
-      status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
-      `${status}, ${problem?.detail ?? form}`,
-      // Seconds, or a date.
-      { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
-    );
-  } catch (error) {
-    throw blame(span, doing, error);
-  }
+    `${status || "a redirect"}, ${problem?.detail ?? form}`,
+    // Seconds, or a date.
+    { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
+  );
 }
 
 /** Reads a body to its end, as text, piece by piece. The time that a piece is dealt with is not the span's. */
-export async function read(response: Response, span: Span, piece: (text: string) => unknown): Promise<void> {
+export async function* read(response: Response, span: Span): AsyncGenerator<string, void> {
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
   for (;;) {
-    span.start();
-    const { value, done } = await reader.read().catch((error) => {
-      throw blame(span, "broken", error);
-    });
+    span.start("broken");
+    const { value, done } = await reader.read();
     span.stop();
     if (done) return;
-    await piece(decoder.decode(value, { stream: true }));
+    yield decoder.decode(value, { stream: true });
   }
 }
 
 /** The whole body as JSON, up to `limit` characters. */
 export async function json(response: Response, span: Span, limit: number = ANSWER_SIZE): Promise<any> {
-  try {
-    let text = "";
-    await read(response, span, (piece) => {
-      if ((text += piece).length > limit) throw Error(TOO_LARGE);
-    });
-    return JSON.parse(text);
-  } catch (error) {
-    throw blame(span, "malformed", error);
+  let text = "";
+  for await (const piece of read(response, span)) {
+    if ((text += piece).length > limit) throw Error("too large");
   }
+  return JSON.parse(text);
 }
-
-export const TOO_LARGE = "too large";
-
-/** Another one's error, in the client's words. What was aborted failed for the reason that it was aborted for. */
-export const blame = ({ signal }: Span, kind: ErrorKind, cause: any): any =>
-  signal.aborted ? signal.reason : cause instanceof TidingsError ? cause : new TidingsError(kind, wordsOf(cause), { cause });

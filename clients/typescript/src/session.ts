@@ -1,9 +1,9 @@
 import { Backoff } from "./backoff.ts";
-import { EMPTY_POLL_PAUSE } from "./defaults.ts";
+import { EMPTY_POLL_PAUSE, POLL_GRACE, SILENT_HEARTBEATS } from "./defaults.ts";
 import { TidingsError } from "./error.ts";
 import type { Step } from "./event.ts";
 import { climb, type Transport } from "./ladder.ts";
-import { blame, send } from "./request.ts";
+import { send } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import { Span } from "./span.ts";
 import type { State } from "./state.ts";
@@ -33,8 +33,8 @@ const WAKING = ["offline", "online", "pageshow", "visibilitychange"];
 export function session(at: URL, settings: Settings, sink: Sink): Source {
   const ladder = climb(settings.transports, settings.climbAfter);
   const backoff = new Backoff();
+  const life = new AbortController();
   let cursor: string | undefined;
-  let over = false;
   let paused = false;
   let span = new Span();
   /** Whether the hub itself named the time of the rest. */
@@ -45,54 +45,60 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   async function attempt(transport: Transport): Promise<number> {
     const { signal } = (span = new Span());
     if (!open) sink.state({ status: "connecting", transport });
-    const before = cursor;
-    const attempt = {
-      settings,
-      span,
-      async ask(accept: string, parameters: Record<string, string>) {
-        const url = new URL(at);
-        const { searchParams } = url;
-        // What the URL says stands where the options say nothing.
-        const since = settings.since ?? searchParams.get("since") ?? "latest";
-        // Unlike `since`, which is for the first time, this is never the caller's mistake: a cursor from elsewhere is
-        // a gap.
-        Object.entries({ ...parameters, ...(cursor ? { lastEventId: cursor } : { since }) }).forEach((entry) =>
-          searchParams.set(...entry),
-        );
-        const response = await send(url, settings, span, accept, { headers: { accept } });
-        if (response.body) return response;
-        attempt.tell({ cursor, end: true });
-      },
-      heard(works: boolean) {
-        if (works) {
-          backoff.attempt = 0;
-          ladder.succeeded();
-        }
-        backoff.tokenRefused = false;
-        if (open !== transport && !signal.aborted) sink.state({ status: "open", transport: (open = transport) });
-      },
-      tell(step: Step) {
-        // Another attempt may have gone on from the cursor.
-        if (signal.aborted) return;
-        cursor = step.cursor ||= cursor;
-        if (step.event) attempt.heard(true);
-        if (step.end) close();
-        sink.tell(step);
-      },
-      retry: backoff.from,
-      room: sink.room,
-    };
+    const streams = transport === "sse";
+    const silence = settings.heartbeat * SILENT_HEARTBEATS;
     // The first poll finds out where it is, and whether polls are answered at all. Were it held, and broke, nobody
     // would know from which cursor to go on.
     const held = transport === "long-poll" && cursor && ladder.proven() ? settings.wait : 0;
     const soon = Date.now() + EMPTY_POLL_PAUSE;
-    if (transport === "sse") await stream(attempt);
-    // A hub that says that there is more and does not move is not asked without a rest.
-    else if (!(await poll(attempt, held)) || cursor === before) {
-      if (transport === "poll") return settings.interval;
-      if (held && Date.now() < soon) return EMPTY_POLL_PAUSE;
+    const url = new URL(at);
+    const parameters = url.searchParams;
+    let accept = "application/json";
+    span.patience = held + POLL_GRACE;
+    if (streams) {
+      accept = "text/event-stream";
+      parameters.set("envelope", "true");
+      parameters.set("heartbeat", `${settings.heartbeat / 1000}`);
+      // Where nothing else is tried, giving up on a stream early wins nothing.
+      span.patience = settings.transports[1] ? settings.firstByte : silence;
+      span.kind = "stalled";
+    } else parameters.set("wait", held + "ms");
+    // Unlike `since`, which is for the first time, this is never the caller's mistake: a cursor from elsewhere is a gap.
+    if (cursor) parameters.set("lastEventId", cursor);
+    // What the URL says stands where the options say nothing.
+    else parameters.set("since", settings.since ?? parameters.get("since") ?? "latest");
+    const response = await send(url, settings, span, accept);
+    const batches = !response.body
+      ? [[{ cursor, end: true }]]
+      : streams
+        ? stream(response, span, settings.maxEventSize, silence, backoff.from)
+        : [poll(response, span, settings.maxEventSize * 2)];
+    // That a stream began shows little: a proxy may cut it off right then. That it goes on, or brings an event, does.
+    let works: unknown = !streams;
+    let found;
+    for await (const steps of batches) {
+      if (open !== transport && !signal.aborted) sink.state({ status: "open", transport: (open = transport) });
+      for (const step of steps as Step[]) {
+        // Another attempt may have gone on from the cursor.
+        if (signal.aborted) return 0;
+        if (!step.cursor && !step.end) throw Error("no cursor");
+        works ||= step.event;
+        // A hub that says that there is more and does not move is not asked without a rest.
+        found ||= (step.more || step.size) && step.cursor !== cursor;
+        cursor = step.cursor;
+        if (step.end) close();
+        sink.tell(step);
+      }
+      if (works) {
+        backoff.attempt = 0;
+        ladder.succeeded();
+      }
+      works = true;
+      backoff.refused = false;
+      await sink.room();
     }
-    return 0;
+    // A long poll that waited for as long as it was to needs no rest.
+    return found ? 0 : transport === "poll" ? settings.interval : held && soon - Date.now();
   }
 
   function wake({ type }: Event): void {
@@ -101,45 +107,41 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     else span.check();
   }
 
-  const listen = (how: "addEventListener" | "removeEventListener") =>
-    WAKING.forEach((event) => globalThis[how]?.(event, wake));
-
   function close(): void {
-    over = true;
+    life.abort();
     span.abort();
-    listen("removeEventListener");
   }
 
   return {
     async run(from) {
+      const { signal } = life;
       cursor = from;
-      listen("addEventListener");
-      while (!over) {
+      for (const event of WAKING) globalThis.addEventListener?.(event, wake, { signal });
+      while (!signal.aborted) {
+        const transport = ladder.rung();
         let rest = Infinity;
         named = 0;
         try {
-          if (!paused) rest = await attempt(ladder.rung());
-        } catch (reason) {
+          if (!paused) rest = await attempt(transport);
+        } catch (cause) {
           rest = 0;
-          const error = blame(span, "malformed", reason);
+          const error = span.blame(cause);
           // The answer may not have been read to its end.
           span.abort();
           // Without a reason it was paused, or closed.
-          if (error && !over && !paused) {
-            const transport = ladder.rung();
-            try {
-              rest = backoff.after(error, settings, ladder.failed);
-              named = error.retryAfter;
-              open = undefined;
-              span = new Span();
-              sink.state({ status: "waiting", transport, error, retryIn: rest, attempt: backoff.attempt });
-            } catch {
-              sink.state({ status: "failed", error });
-            }
+          if (error && !paused) {
+            rest = backoff.after(error, settings, ladder.failed);
+            named = error.retryAfter;
+            open = undefined;
+            sink.state(
+              rest < Infinity
+                ? { status: "waiting", transport, error, retryIn: rest, attempt: backoff.attempt }
+                : { status: "failed", error },
+            );
           }
         }
-        if (rest && !over) {
-          if (span.signal.aborted) span = new Span();
+        if (rest && !signal.aborted) {
+          span = new Span();
           span.patience = rest;
           span.start();
           await span.over();

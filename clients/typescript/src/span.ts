@@ -1,4 +1,4 @@
-import { type ErrorKind, TidingsError } from "./error.ts";
+import { because, type ErrorKind, TidingsError } from "./error.ts";
 
 /** An attempt, or the rest before the next one: it is aborted by hand, or when its time is up. */
 export class Span extends AbortController {
@@ -6,15 +6,21 @@ export class Span extends AbortController {
   patience = Infinity;
   /** What it is then. */
   kind: ErrorKind = "late";
+  /** What it is where something fails now. */
+  #doing: ErrorKind | undefined;
   #until = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  start(): void {
+  /** Starts its time anew, for something that may fail like this. */
+  start(doing?: ErrorKind): void {
+    this.#doing = doing;
     this.#until = Date.now() + this.patience;
     this.check();
   }
 
+  /** What came is dealt with, and may take as long as it likes. */
   stop(): void {
+    this.#doing = "malformed";
     this.#until = Infinity;
     this.check();
   }
@@ -41,5 +47,10 @@ export class Span extends AbortController {
       this.signal.onabort = resolve;
       if (this.signal.aborted) resolve(0);
     });
+  }
+
+  /** Why it failed. What was aborted failed for the reason that it was aborted for. */
+  blame(cause: unknown): any {
+    return this.signal.aborted ? this.signal.reason : cause instanceof TidingsError ? cause : because(this.#doing!, cause);
   }
 }

@@ -1,5 +1,5 @@
 import { BUFFER_SIZE } from "./defaults.ts";
-import { TidingsError, wordsOf } from "./error.ts";
+import { because } from "./error.ts";
 import type { Gap, Step, TidingsEvent } from "./event.ts";
 import type { Sink, Source } from "./session.ts";
 import type { Settings } from "./settings.ts";
@@ -39,7 +39,6 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   const { store } = settings;
   const listeners = new Set<[type: string, listener: (told: any) => void]>();
   let cursor = settings.cursor;
-  let saved: string | undefined;
   let state: State = { status: "connecting", transport: settings.transports[0]! };
   /** What came, and is not delivered yet: the consumer is slow, paused, or not there yet. */
   let queue: Step[] = [];
@@ -50,7 +49,9 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   /** Those who wait for a change. */
   let waiting: (() => void)[] = [];
   const change = () => new Promise<void>((resolve) => waiting.push(resolve));
-  const changed = () => waiting.splice(0).forEach((resolve) => resolve());
+  const changed = () => {
+    for (const resolve of waiting.splice(0)) resolve();
+  };
 
   function emit(told: unknown, type: string, all?: string): void {
     for (const [of, listener] of [...listeners]) {
@@ -85,25 +86,22 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   /** Gives what came to the listeners, where there are any for events. */
   function deliver(): void {
-    const heard = ({ event, gap }: Step) =>
-      (!event && !gap) || [...listeners].some(([type]) => type !== "state" && (gap || type !== "gap"));
-    while (queue[0] && !paused && !pulled && heard(queue[0])) take();
-    if (!pulled) save();
+    const heard = ({ gap, size }: Step) =>
+      !size || [...listeners].some(([type]) => !["gap", "state"].includes(type) || (gap && type === "gap"));
+    while (queue[0] && !paused && !pulled && heard(queue[0])) {
+      take();
+      save();
+    }
     changed();
   }
 
-  function save(): void {
-    if (!cursor || cursor === saved) return;
-    saved = cursor;
-    // A cursor that is not kept means events once more, and none lost.
-    (async () => store?.save(saved!))();
-  }
+  // A cursor that is not kept means events once more, and none lost.
+  const save = async () => cursor && store?.save(cursor);
 
   const source = begin({
     tell(step) {
-      const last = queue.at(-1);
       // Of steps that only move the cursor, the last one is enough.
-      if (last && !last.event && !last.gap) queue.pop();
+      if (!queue.at(-1)?.size) queue.pop();
       queue.push(step);
       size += step.size ?? 0;
       deliver();
@@ -116,10 +114,10 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   (async () => {
     try {
-      cursor = saved = (await store?.load()) || cursor;
+      cursor = (await store?.load()) || cursor;
       if (!over) source.run(cursor);
     } catch (cause) {
-      enter({ status: "failed", error: new TidingsError("store", wordsOf(cause), { cause }) });
+      enter({ status: "failed", error: because("store", cause) });
     }
   })();
 
@@ -135,7 +133,7 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
       listeners.add(entry);
       // Not at once, so that listeners that are added together hear the same.
       queueMicrotask(deliver);
-      return () => void listeners.delete(entry);
+      return () => listeners.delete(entry);
     },
     pause() {
       paused = true;

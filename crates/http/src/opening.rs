@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::response::{IntoResponse as _, Response};
-use http::header::CONNECTION;
+use http::header::{CONNECTION, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -104,5 +104,6 @@ fn respond(path: &str, waiting: String) -> Response {
         _ => Refusal::new(ProblemKind::Unavailable, waiting).into_response(),
     };
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -12,6 +12,7 @@ mod entry;
 mod hub;
 mod subscription;
 mod tail;
+mod task_waker;
 mod waiting;
 
 pub use audience::Audience;

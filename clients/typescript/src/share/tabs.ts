@@ -2,6 +2,7 @@ import { TidingsError } from "../error.ts";
 import type { Step } from "../event.ts";
 import { session, type Sink, type Source } from "../session.ts";
 import type { Settings } from "../settings.ts";
+import { Span } from "../span.ts";
 import type { State } from "../state.ts";
 import { keyOf } from "./key.ts";
 import { order } from "./order.ts";
@@ -19,6 +20,8 @@ const BACKLOG = 1_000;
 interface Message {
   /** Asks the leader to say how it stands. */
   ask?: boolean;
+  /** The leader asks for its token anew, and so do the others: theirs may be another's by now. */
+  anew?: boolean;
   /** Where the leader was before the steps; they are all that there is from there on. */
   from?: string | undefined;
   steps?: Step[];
@@ -36,17 +39,33 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
   let cursor: string | undefined;
   let leave = (): void => {};
 
-  async function join(): Promise<void> {
+  /** The token may be known already. */
+  async function join(known?: string): Promise<void> {
     const { token } = settings;
     const life = new AbortController();
     const { signal } = life;
     leave = () => life.abort();
     const tokenNow = async () => (typeof token === "function" ? token() : token);
+    /** Who never answers is not waited for for ever. */
+    const tokenInTime = async () => {
+      const span = new Span();
+      span.patience = settings.firstByte;
+      span.start();
+      const late = span.over().then(() => Promise.reject(span.signal.reason));
+      return Promise.race([tokenNow(), late]).finally(() => span.abort());
+    };
     const read = (settings: Settings, sink: Sink): Source => {
       const source = session(at, settings, sink);
       signal.addEventListener("abort", source.close);
       source.run(cursor);
       return source;
+    };
+    const rejoin = (token?: string): string | undefined => {
+      if (!signal.aborted) {
+        leave();
+        void join(token);
+      }
+      return token;
     };
     const deliver = (step: Step): void => {
       if (signal.aborted) return;
@@ -56,37 +75,39 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
 
     let key: string;
     try {
-      key = await keyOf(at, await tokenNow());
+      key = await keyOf(at, known ?? (await tokenInTime()));
     } catch {
-      // Whose token it is cannot be known. The session tells why, and shares with nobody.
-      if (!signal.aborted) read(settings, { ...sink, tell: deliver });
+      // Whose token it is cannot be known. The session tells why, and shares with nobody until it is.
+      if (!signal.aborted) read({ ...settings, token: async () => rejoin(await tokenNow()) }, { ...sink, tell: deliver });
       return;
     }
     if (signal.aborted) return;
-    const guarded: Settings = { ...settings };
-    if (typeof token === "function") {
-      guarded.token = async () => {
-        const token = await tokenNow();
-        // Where it is somebody else's now, those who shared with the one before must not see what this one may.
-        if (!signal.aborted && (await keyOf(at, token)) !== key) {
-          leave();
-          void join();
-        }
-        return token;
-      };
-    }
-
     const channel = new BroadcastChannel(key);
     let leading = false;
     /** What the leader last told of itself. */
     let last: Message = {};
-    /** What came while this tab catches up. */
+    /** What came while this tab catches up, or asks for its token. */
     let backlog: Message[] | undefined;
+    let catchingUp = false;
+    /** What there is to tell once this tab has a cursor. */
+    let opening: State | undefined;
+    let asking = 0;
     let roomy = true;
     let asked = false;
     let timer: ReturnType<typeof setTimeout>;
     let ready: () => void;
     const begun = new Promise<void>((resolve) => (ready = resolve));
+    const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+
+    /** Where a token is somebody else's now, those who shared with the one before must not see what this one may. */
+    const guard = async (token?: string) => ((await keyOf(at, token)) === key ? token : rejoin(token));
+    const guarded: Settings = { ...settings };
+    if (typeof token === "function") {
+      guarded.token = async () => {
+        if (leading) say({ anew: true });
+        return guard(await token());
+      };
+    }
 
     function say(message: Message): void {
       if (signal.aborted) return;
@@ -96,18 +117,26 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
 
     function receive(message: Message): void {
       if (signal.aborted) return;
-      const { ask, state, error, steps } = message;
+      const { ask, anew, state, error, steps } = message;
       if (ask) {
         if (leading) say({ ...last, steps: [] });
         return;
       }
       asked = false;
       watch();
-      if (state) sink.state(error ? ({ ...state, error: Object.assign(new TidingsError(error.kind, ""), error) } as State) : state);
+      if (anew) return void verify();
+      if (state) tell(error ? ({ ...state, error: Object.assign(new TidingsError(error.kind, ""), error) } as State) : state);
       if (!steps) return;
       if (!backlog) take(message);
       // Where the oldest is dropped, the next one shows that something is missing.
       else if (backlog.push(message) > BACKLOG) backlog.shift();
+    }
+
+    /** While this tab does not know yet where it begins, it is not open, even if the leader is. */
+    function tell(state: State): void {
+      opening = undefined;
+      if (state.status === "open" && !cursor) opening = state;
+      else sink.state(state);
     }
 
     /** Takes what is new of a batch. Where this tab is behind it, or its consumer is, it catches up. */
@@ -129,8 +158,34 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       void sink.room().then(() => (roomy = true));
     }
 
+    /** Takes what came meanwhile. */
+    function drain(caughtUp?: boolean): void {
+      if (signal.aborted || catchingUp || asking || !backlog) return;
+      const waiting = backlog;
+      backlog = undefined;
+      for (const message of waiting) {
+        if (backlog) (backlog as Message[]).push(message);
+        else take(message, caughtUp);
+      }
+    }
+
+    /** Asks for a token as a connection of this tab's own would, before it takes what the leader's brings. */
+    async function verify(): Promise<void> {
+      if (leading || typeof token !== "function") return;
+      backlog ??= [];
+      asking++;
+      try {
+        await guard(await tokenInTime());
+      } catch {
+        rejoin();
+      }
+      asking--;
+      drain();
+    }
+
     async function catchUp(rest: number): Promise<void> {
       backlog ??= [];
+      catchingUp = true;
       await new Promise((resolve) => setTimeout(resolve, rest));
       await sink.room();
       if (signal.aborted) return;
@@ -142,12 +197,9 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
             if (step.more !== false || signal.aborted) return;
             reader.close();
             ready();
-            const waiting = backlog!;
-            backlog = undefined;
-            for (const message of waiting) {
-              if (backlog) (backlog as Message[]).push(message);
-              else take(message, true);
-            }
+            catchingUp = false;
+            if (opening) tell(opening);
+            drain(true);
           },
           state(state) {
             if (state.status === "waiting" || state.status === "failed") sink.state(state);
@@ -161,9 +213,9 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       let leader: Source | undefined;
       await navigator.locks
         .request(key, options, async () => {
-          if (signal.aborted) return;
           leading = true;
-          await begun;
+          await Promise.race([begun, left]);
+          if (signal.aborted) return;
           let batch: Step[] | undefined;
           last = { from: cursor };
           say({ ...last, steps: [] });
@@ -192,7 +244,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
             // A tab that is slow must not hold up the others.
             async room() {},
           });
-          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          await left;
         })
         // Another tab took over, as this one was frozen; or it left.
         .catch(() => {});

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { publish } from "tidings";
 import { browser, page, seen, told } from "../support/browser.js";
 import { Hub } from "../support/hub.js";
+import { Keys } from "../support/keys.js";
 
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 
@@ -231,4 +232,98 @@ test("a tab whose loop is slow holds up nobody, and has every event in the end",
   await slow.evaluate(() => goOn());
   await slow.waitForFunction(() => pulled.length >= 100);
   assert.deepEqual(await slow.evaluate(() => pulled), numbers(100));
+});
+
+test("a tab whose token becomes another's goes on with no connection but its own", async (t) => {
+  const keys = new Keys();
+  const hub = await Hub.start(t, ...keys.flags(t));
+  const token = keys.token({ publish: ["**"] });
+  const say = (data) => publish(hub.topic("a"), data, { token });
+  const context = await (await browser(t)).newContext();
+  // Bob's token takes as long as this test wants.
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  let asked;
+  const askedForBob = new Promise((resolve) => (asked = resolve));
+  await context.exposeFunction("mint", async (subject) => {
+    if (subject === "ann") return keys.token({ subject, subscribe: ["a"], seconds: 2 });
+    asked();
+    await released;
+    return keys.token({ subject, subscribe: ["b"] });
+  });
+  const all = [];
+  for (const _ of numbers(3)) {
+    const tab = await page(context, hub.url);
+    await tab.evaluate(() => {
+      globalThis.user = "ann";
+      follow(share("/topics/a", { share: true, token: () => mint(user), heartbeat: 1_000, firstByte: 60_000 }));
+    });
+    await told(tab, { status: "open" });
+    all.push(tab);
+  }
+  const leader = await leaderOf(all);
+  const [follower, other] = all.filter((tab) => tab !== leader);
+  await say(1);
+  for (const tab of all) assert.deepEqual(await seen(tab, 1), [1]);
+
+  // One that follows becomes Bob's. When the leader asks for its next token, so do the others.
+  await follower.evaluate(() => (user = "bob"));
+  await askedForBob;
+  await say(2);
+  for (const tab of [leader, other]) assert.deepEqual(await seen(tab, 2), [1, 2]);
+  release();
+  await told(follower, { status: "failed" });
+  assert.deepEqual(await seen(follower, 1), [1]);
+
+  // The leader becomes Bob's, and the one that is left takes over.
+  await leader.evaluate(() => (user = "bob"));
+  await told(leader, { status: "failed" });
+  await say(3);
+  assert.deepEqual(await seen(other, 3), [1, 2, 3]);
+  assert.deepEqual(await seen(leader, 2), [1, 2]);
+  assert.equal(await leaderOf([other]), other);
+});
+
+test("a token that cannot be had for a while ends no sharing", async (t) => {
+  const keys = new Keys();
+  const hub = await Hub.start(t, ...keys.flags(t));
+  const token = keys.token({ publish: ["**"] });
+  const context = await (await browser(t)).newContext();
+  let away = true;
+  await context.exposeFunction("mint", (subject) => {
+    if (away) throw new Error("no session");
+    return keys.token({ subject, subscribe: ["a"] });
+  });
+  const all = [];
+  for (const _ of numbers(3)) {
+    const tab = await page(context, hub.url);
+    await tab.evaluate(() => void follow(share("/topics/a", { share: true, token: () => mint("ann") })));
+    await told(tab, { status: "waiting" });
+    all.push(tab);
+  }
+  away = false;
+  for (const tab of all) await told(tab, { status: "open" });
+  await publish(hub.topic("a"), 1, { token });
+  for (const tab of all) assert.deepEqual(await seen(tab, 1), [1]);
+  const held = await all[0].evaluate(async () => (await navigator.locks.query()).held.map(({ name }) => name));
+  assert.equal(held.length, 1);
+});
+
+test("a tab that is told that it is open has what is published from then on", async (t) => {
+  const hub = await Hub.start(t);
+  const [leader] = await tabs(t, hub, 1);
+  const tab = await page(leader.context(), hub.url);
+  const firsts = await tab.evaluate(async () => {
+    const firsts = [];
+    for (let n = 0; n < 20; n++) {
+      const events = share("/topics/a", { share: true });
+      const first = new Promise((resolve) => events.on("*", ({ data }) => resolve(data)));
+      await new Promise((resolve) => events.on("state", ({ status }) => status === "open" && resolve()));
+      await publish("/topics/a", n);
+      firsts.push(await first);
+      events.close();
+    }
+    return firsts;
+  });
+  assert.deepEqual(firsts, numbers(20));
 });

@@ -14,6 +14,9 @@ use crate::limits::{ANSWER, ASK_AGAIN, PULL_MESSAGES};
 use crate::message;
 use crate::options::chain;
 
+/// What NATS says with status 409 where a request's bytes are used up.
+const FULL: &str = "Message Size Exceeds MaxBytes";
+
 pub(crate) async fn block(
     connection: &Connection,
     after: Sequence,
@@ -45,7 +48,12 @@ pub(crate) async fn block(
     let mut block = Block { epoch: connection.begun.epoch, entries: Vec::new(), next: after };
     let mut count = Count::default();
     while let Some(message) = next {
-        let message = message.map_err(EngineError::away)?;
+        let message = match message {
+            Ok(message) => message,
+            // So NATS ends what it sends where the next message has no room in it.
+            Err(error) if block.next > after && error.to_string().contains(FULL) => break,
+            Err(error) => return Err(EngineError::away(error)),
+        };
         let info = count.next(&message)?;
         if info.stream_sequence > progress {
             block.next = block.next.max(message::last(progress));

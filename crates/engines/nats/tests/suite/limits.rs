@@ -24,3 +24,16 @@ async fn a_batch_that_no_message_takes_is_refused_whole() {
     let middle = read(&*log, appended.first + 1_000, &Selection::all()).await;
     assert_eq!(middle.len(), 65_536 - 1_001);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_is_read_at_once_is_read_in_parts() {
+    let Some(server) = NatsServer::start() else { return };
+    let log = open(&url(&server)).await;
+    let batch = vec![event("a", &"x".repeat(300 << 10)); 10];
+    for _ in 0..8 {
+        log.append(Batch { events: batch.clone(), close: None, idempotency: None }).await.unwrap();
+    }
+    // A log that has followed nothing has to ask for all of it.
+    let late = open(&url(&server)).await;
+    assert_eq!(read(&*late, 0, &Selection::all()).await.len(), 80);
+}

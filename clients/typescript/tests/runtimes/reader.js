@@ -1,0 +1,29 @@
+// Runs in the runtime that is tested, in a folder where `tidings` is installed. Its argument is where to read and how;
+// on stdin it is told what to do, and on stdout it says what it sees, each as a line of JSON.
+
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { connect, publish } from "tidings";
+import { connect as share } from "tidings/share";
+
+const { url, shared, ...options } = JSON.parse(process.argv[2]);
+const say = (what) => console.log(JSON.stringify(what));
+
+const events = shared ? share(url, { ...options, share: true }) : connect(url, options);
+events.on("state", ({ status, error }) => say({ state: status, error: error?.message }));
+events.on("gap", (gap) => say({ gap }));
+events.on("*", ({ data }) => say({ event: data, cursor: events.cursor }));
+
+const commands = createInterface({ input: process.stdin });
+commands.on("line", async (line) => {
+  const { publish: data, pause, resume, close } = JSON.parse(line);
+  if (pause) events.pause();
+  if (resume) events.resume();
+  if (close) {
+    events.close();
+    // From here on nothing is left that keeps the program alive.
+    commands.close();
+    process.stdin.destroy();
+  }
+  if (data) say({ published: await publish(url, data, { retryFor: 60_000 }) });
+});

@@ -1,0 +1,107 @@
+//! The thread that wakes waiting tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, Thread};
+
+use tidings_protocol::{Cursor, Selection, Topic};
+
+use crate::hub::Shared;
+use crate::tail::Tail;
+use crate::waiting::Waiting;
+use crate::{Audience, PullLimits};
+
+/// Wakes the tasks that wait, from a thread of its own: the log's writer has the next batch to write.
+#[derive(Debug)]
+pub(crate) struct TaskWaker {
+    state: Arc<TaskWakerState>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct TaskWakerState {
+    waiting: Arc<Waiting>,
+    ended: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+/// How much is taken from the tail at once to find those who wait for it.
+const WAKE_LIMITS: PullLimits = PullLimits { events: 1_024, bytes: usize::MAX };
+
+// === impl TaskWaker ===
+
+impl TaskWaker {
+    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+        let state = Arc::new(TaskWakerState {
+            waiting: Arc::clone(&shared.waiting),
+            ended: AtomicBool::new(false),
+            thread: std::sync::OnceLock::new(),
+        });
+        let (own, shared) = (Arc::clone(&state), Arc::clone(shared));
+        // Not when the thread gets to run: what was published by then would wake nobody.
+        let after = shared.with_tail(Tail::end);
+        let run = move || own.run(&shared, after);
+        let thread = std::thread::Builder::new().name("tidings-wake".into()).spawn(run);
+        if let Err(error) = &thread {
+            tracing::error!(%error, "failed to start the thread that wakes waiting readers");
+        }
+        let thread = thread.ok();
+        if let Some(thread) = &thread {
+            drop(state.thread.set(thread.thread().clone()));
+        }
+        Self { state, thread }
+    }
+
+    /// Who is told of new entries.
+    pub(crate) fn audience(&self) -> Arc<dyn Audience> {
+        Arc::clone(&self.state) as Arc<dyn Audience>
+    }
+}
+
+impl Drop for TaskWaker {
+    fn drop(&mut self) {
+        self.state.ended.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            drop(thread.join());
+        }
+    }
+}
+
+impl TaskWakerState {
+    fn run(&self, shared: &Shared, mut after: Cursor) {
+        while !self.ended.load(Ordering::Acquire) {
+            let recent = shared.with_tail(|tail| tail.all(after.sequence, WAKE_LIMITS));
+            match recent.filter(|recent| recent.epoch == after.epoch) {
+                Some(recent) if recent.entries.is_empty() => std::thread::park(),
+                Some(recent) => {
+                    for entry in &recent.entries {
+                        self.waiting.wake(entry.event());
+                    }
+                    after.sequence = recent.next;
+                }
+                // The tail ran ahead of this thread, or is of another log: everyone may have something to read.
+                None => {
+                    after = shared.with_tail(Tail::end);
+                    self.waiting.wake_all();
+                }
+            }
+        }
+    }
+}
+
+impl Audience for TaskWakerState {
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get().filter(|_| !self.waiting.is_empty()) {
+            thread.unpark();
+        }
+    }
+
+    fn named(&self, topic: &Topic) -> usize {
+        self.waiting.named(topic)
+    }
+
+    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+        self.waiting.patterns()
+    }
+}
