@@ -28,8 +28,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Appends batches in this order, each whole or not at all, as if each had come alone: ended topics and
     /// idempotency keys are looked up in the engine, where other hubs see them too.
     ///
-    /// There is one answer for each batch. It is given when the batch is as durable as the engine promises. An answer
-    /// that is `Unavailable` makes the engine be attached to anew.
+    /// There is one answer for each batch. It is given when the batch is as durable as the engine promises. Each answer
+    /// concerns its batch alone; an error makes the engine be attached to anew.
     ///
     /// # Errors
     /// [`EngineError`] where it is not known what became of any of them.
@@ -46,8 +46,14 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// [`EngineError`] where the engine cannot be read.
     fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>>;
 
-    /// A place before `from` with at least so many entries between the two, as far as numbers alone tell. It may be
-    /// before the earliest entry.
+    /// How many entries to go back at first, where the last `count` of some topics are looked for. Each step back is
+    /// longer than the one before.
+    fn first_step(&self, count: usize) -> usize {
+        count
+    }
+
+    /// A place before `from` with about so many entries between the two, as far as numbers alone tell, and better too
+    /// few than far too many. It may be before the earliest entry.
     fn back(&self, from: Sequence, entries: usize) -> Sequence {
         from.saturating_sub(entries as u64)
     }

@@ -14,13 +14,20 @@ pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
     let ended = shared.ended.clone();
     let follow = async {
         let mut feed = attached.feed;
+        let mut backoff = Backoff::new();
         loop {
-            let error = follow(&shared, &mut *feed).await;
+            let (error, fed) = follow(&shared, &mut *feed).await;
             drop(feed);
             if error != EngineError::Renewed {
                 shared.away(&error);
             }
-            feed = attach(&shared).await;
+            // An engine that can be attached to and then gives nothing is as good as away.
+            if fed {
+                backoff = Backoff::new();
+            } else {
+                sleep(backoff.pause()).await;
+            }
+            feed = attach(&shared, &mut backoff).await;
         }
     };
     tokio::select! {
@@ -31,8 +38,7 @@ pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
 }
 
 /// Attaches, however long it takes.
-async fn attach(shared: &Shared) -> Box<dyn Feed> {
-    let mut backoff = Backoff::new();
+async fn attach(shared: &Shared, backoff: &mut Backoff) -> Box<dyn Feed> {
     let since = Instant::now();
     loop {
         let seen = shared.seen();
@@ -52,17 +58,24 @@ async fn attach(shared: &Shared) -> Box<dyn Feed> {
     }
 }
 
-async fn follow(shared: &Shared, feed: &mut dyn Feed) -> EngineError {
+/// Follows until that fails: why, and whether the feed gave anything before.
+async fn follow(shared: &Shared, feed: &mut dyn Feed) -> (EngineError, bool) {
+    let mut has_fed = false;
     loop {
-        tokio::select! {
+        let error = tokio::select! {
             biased;
             fed = timeout(PATIENCE, feed.next()) => match fed {
-                Ok(Ok(fed)) => shared.fed(&fed),
-                Ok(Err(error)) => return error,
-                Err(_) => return EngineError::away(format!("it has said nothing for {PATIENCE:?}")),
+                Ok(Ok(fed)) => {
+                    shared.fed(&fed);
+                    has_fed = true;
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => EngineError::away(format!("it has said nothing for {PATIENCE:?}")),
             },
-            () = shared.doubted() => return EngineError::away("a write failed"),
-        }
+            () = shared.doubted() => EngineError::away("a write failed"),
+        };
+        return (error, has_fed);
     }
 }
 

@@ -45,7 +45,8 @@ async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Se
     if !shared.may_concern(floor, selection) {
         return Ok(floor);
     }
-    let (mut high, mut missing, mut step) = (bounds.latest, count.max(1), count.clamp(STEP.0, STEP.1));
+    let mut step = shared.engine.first_step(count).clamp(STEP.0, STEP.1);
+    let (mut high, mut missing) = (bounds.latest, count.max(1));
     while high > floor {
         let low = shared.engine.back(high, step).clamp(floor, high - 1);
         let mut found = Vec::new();

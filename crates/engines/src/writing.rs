@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_log::{AppendError, Batch, LogUnavailable};
+use tidings_log::{Batch, LogUnavailable};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -58,12 +58,7 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
             for (publisher, answer) in publishers.into_iter().zip(answers) {
                 match answer {
                     Ok(appended) => shared.written(appended, publisher),
-                    Err(error) => {
-                        if matches!(error, AppendError::Unavailable(_)) {
-                            shared.doubt(attachment);
-                        }
-                        shared.tell([(publisher, Err(error))]);
-                    }
+                    Err(error) => shared.tell([(publisher, Err(error))]),
                 }
             }
         }

@@ -2,10 +2,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::jetstream::{self, Context, stream::Stream};
 use tidings_engine::EngineError;
-use tidings_protocol::Epoch;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::epoch::Begun;
 use crate::ledger::Ledger;
 use crate::limits::{ANSWER, HEADROOM, PULL_BYTES};
 use crate::options::Options;
@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     pub(crate) context: Context,
     pub(crate) stream: Stream,
     pub(crate) subjects: Subjects,
-    pub(crate) epoch: Epoch,
+    pub(crate) begun: Begun,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// The message up to which the feed has come.
     pub(crate) progress: watch::Sender<u64>,
@@ -43,13 +43,13 @@ impl Connection {
         (client, context, lost): (async_nats::Client, Context, CancellationToken),
         stream: Stream,
         subjects: Subjects,
-        epoch: Epoch,
+        begun: Begun,
         ledger: Arc<Mutex<Ledger>>,
         seen: u64,
     ) -> Self {
         let progress = watch::Sender::new(seen);
         let end = lost.clone().drop_guard();
-        Self { client, context, stream, subjects, epoch, ledger, progress, lost, _end: end }
+        Self { client, context, stream, subjects, begun, ledger, progress, lost, _end: end }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {

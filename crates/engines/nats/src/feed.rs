@@ -2,26 +2,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, ReplayPolicy, pull};
-use async_nats::jetstream::stream::Stream as JetStream;
+use async_nats::jetstream::message::Info;
+use async_nats::jetstream::{Message, stream::Stream as JetStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tidings_engine::{EngineError, Fed, Feed};
 use tidings_log::BoxFuture;
 use tidings_protocol::{Event, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, lost, pull_bytes};
-use crate::limits::{CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
+use crate::epoch;
+use crate::limits::{ASK_AGAIN, CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
 use crate::message::{self, Contents};
 use crate::options::chain;
 
 /// What comes into a stream, in order: a consumer of its own, whose count of messages tells whether one is missing.
 pub(crate) struct NatsFeed {
     connection: Arc<Connection>,
+    consumer: PullConsumer,
+    /// How often it was asked before it gave anything.
+    tries: u32,
     messages: pull::Stream,
-    /// The last message that was given, by the stream's count and by the consumer's.
+    /// The last message that was given.
     number: u64,
-    count: u64,
+    count: Count,
 }
+
+/// Counts what comes from a consumer. NATS sends each message at most once, so that one is missing where, for instance, the
+/// way between two nodes of a cluster broke; only the consumer's own count tells.
+#[derive(Debug, Default)]
+pub(crate) struct Count(u64);
 
 // === impl NatsFeed ===
 
@@ -30,41 +40,43 @@ impl NatsFeed {
     pub(crate) async fn begin(connection: Arc<Connection>, after: u64) -> Result<Self, EngineError> {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         let consumer = consumer(&connection.stream, policy, CONSUMER).await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(PULL_MESSAGES)
-            .max_bytes_per_batch(pull_bytes(&connection.client))
-            .heartbeat(HEARTBEAT)
-            .expires(PULL);
-        let messages = messages.messages().await;
-        let messages =
-            messages.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))?;
-        Ok(Self { connection, messages, number: after, count: 0 })
+        let messages = pull(&consumer, &connection).await?;
+        Ok(Self { connection, consumer, tries: 0, messages, number: after, count: Count::default() })
     }
 
     /// Takes one message, and adds its entries to `fed`.
     fn take(
         &mut self,
-        message: Result<async_nats::jetstream::Message, pull::MessagesError>,
+        message: Result<Message, pull::MessagesError>,
         fed: &mut Fed,
     ) -> Result<(), EngineError> {
         let message =
             message.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))?;
-        let info =
-            message.info().map_err(|error| EngineError::away(format!("a message has no number: {error}")))?;
-        if info.consumer_sequence != self.count + 1 || info.stream_sequence <= self.number {
-            return Err(EngineError::away("messages are missing or out of order"));
+        let info = self.count.next(&message)?;
+        if info.stream_sequence <= self.number {
+            return Err(EngineError::away("messages are out of order"));
         }
-        (self.number, self.count) = (info.stream_sequence, info.consumer_sequence);
+        self.number = info.stream_sequence;
         fed.next = message::last(self.number);
         let time = timestamp(info.published);
-        if message.subject.as_str() == self.connection.subjects.epoch() {
-            // The one who wrote it knows already.
-            return if &message.payload[..] == self.connection.epoch.as_str().as_bytes() {
-                Ok(())
-            } else {
-                Err(EngineError::Renewed)
-            };
+        let subjects = &self.connection.subjects;
+        let subject = message.subject.as_str();
+        if subject == subjects.mark() {
+            return Ok(());
+        }
+        if subject == subjects.void()
+            && let Some(number) = message::void(&message.payload)
+        {
+            self.connection.ledger().note_void(number);
+            return Ok(());
+        }
+        if subject == subjects.epoch()
+            && let Some(told) = epoch::read(&message.payload)
+        {
+            // What is before the message that decided is an epoch that another one has followed.
+            let begun = self.connection.begun;
+            let renewed = self.number > begun.number && told != begun.epoch;
+            return if renewed { Err(EngineError::Renewed) } else { Ok(()) };
         }
         match message::read(&message.payload) {
             Ok(contents) if self.connection.ledger().note(self.number, time, &contents) => {
@@ -81,12 +93,21 @@ impl NatsFeed {
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
         let mut fed = Fed { entries: Vec::new(), next: message::last(self.number) };
         let connection = Arc::clone(&self.connection);
-        let first = tokio::select! {
-            biased;
-            () = connection.lost.cancelled() => return Err(lost()),
-            first = timeout(SILENCE, self.messages.next()) => first,
+        let first = loop {
+            let first = tokio::select! {
+                biased;
+                () = connection.lost.cancelled() => return Err(lost()),
+                first = timeout(SILENCE, self.messages.next()) => first,
+            };
+            match first {
+                Err(_) => return Ok(fed),
+                // The node that keeps the consumer may have to become known to the one that is asked.
+                Ok(Some(Err(_))) if self.count.0 == 0 && self.tries < ASK_AGAIN.0 => self.tries += 1,
+                Ok(first) => break first,
+            }
+            sleep(ASK_AGAIN.1).await;
+            self.messages = pull(&self.consumer, &connection).await?;
         };
-        let Ok(first) = first else { return Ok(fed) };
         let first = first.ok_or_else(|| EngineError::away("NATS has ended the feed"))?;
         self.take(first, &mut fed)?;
         while fed.entries.len() < FED
@@ -99,10 +120,37 @@ impl NatsFeed {
     }
 }
 
+// === impl Count ===
+
+impl Count {
+    /// What is known of the next message, if it is the next one.
+    pub(crate) fn next<'a>(&mut self, message: &'a Message) -> Result<Info<'a>, EngineError> {
+        let info =
+            message.info().map_err(|error| EngineError::away(format!("a message has no number: {error}")))?;
+        self.0 += 1;
+        if info.consumer_sequence != self.0 {
+            return Err(EngineError::away("messages are missing"));
+        }
+        Ok(info)
+    }
+}
+
 impl Feed for NatsFeed {
     fn next(&mut self) -> BoxFuture<'_, Result<Fed, EngineError>> {
         Box::pin(self.next_now())
     }
+}
+
+/// Asks a consumer for what it has, and for what comes.
+async fn pull(consumer: &PullConsumer, connection: &Connection) -> Result<pull::Stream, EngineError> {
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(PULL_MESSAGES)
+        .max_bytes_per_batch(pull_bytes(&connection.client))
+        .heartbeat(HEARTBEAT)
+        .expires(PULL);
+    let messages = messages.messages().await;
+    messages.map_err(|error| EngineError::away(format!("failed to follow: {}", chain(&error))))
 }
 
 /// A consumer that reads the stream once, in order, and is forgotten after `unused`.

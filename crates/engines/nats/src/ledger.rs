@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidings_protocol::{Closing, NewEvent, Timestamp, Topic};
 
@@ -15,6 +15,8 @@ use crate::message::Contents;
 pub(crate) struct Ledger {
     /// The message that each topic ended with.
     ends: HashMap<Topic, u64>,
+    /// The messages that count for nothing, for as long as they are kept: retention discards what they came after first.
+    voids: BTreeSet<u64>,
     outcomes: BTreeMap<u64, Outcome>,
     /// The first message that is kept.
     first: u64,
@@ -44,7 +46,22 @@ impl Ledger {
     pub(crate) fn void(&self, number: u64, contents: &Contents) -> Option<Topic> {
         let late = |end: u64| contents.seen < end && end < number;
         let mut topics = contents.entries.iter().map(|(event, _)| &event.topic);
+        if self.is_void(number) {
+            return topics.next().cloned();
+        }
         topics.find(|topic| self.ends.get(*topic).is_some_and(|&end| late(end))).cloned()
+    }
+
+    /// Whether a message was found to count for nothing.
+    pub(crate) fn is_void(&self, number: u64) -> bool {
+        self.voids.contains(&number)
+    }
+
+    /// Takes note that a message counts for nothing, as the one says who published it.
+    pub(crate) fn note_void(&mut self, number: u64) {
+        if number >= self.first {
+            self.voids.insert(number);
+        }
     }
 
     /// Takes note of a message, the next one of the stream, and judges it.
@@ -59,6 +76,9 @@ impl Ledger {
                     self.ends.remove(topic);
                 }
             }
+        }
+        if !counts {
+            self.note_void(number);
         }
         self.outcomes.insert(number, Outcome { time, void });
         if self.outcomes.len() > OUTCOMES {
@@ -76,6 +96,7 @@ impl Ledger {
         if first > self.first {
             self.first = first;
             self.ends.retain(|_, end| *end >= first);
+            self.voids = self.voids.split_off(&first);
         }
     }
 }
@@ -100,9 +121,13 @@ mod tests {
         assert!(!ledger.note(8, time, &message(5, "a", Closing::Only)), "a topic ends once");
         assert_eq!(ledger.outcome(7).unwrap().void, Some(topic.clone()));
         assert!(ledger.note(9, time, &message(5, "b", Closing::No)));
-        // The end is discarded: the topic begins anew.
+        // The end is discarded: the topic begins anew, and what came too late still does not count.
         ledger.trim(7);
         assert_eq!(ledger.ended([&topic]), None);
         assert!(ledger.note(10, time, &message(9, "a", Closing::No)));
+        assert_eq!(ledger.void(7, &message(5, "a", Closing::No)), Some(topic));
+        assert_eq!(ledger.void(10, &message(9, "a", Closing::No)), None);
+        ledger.trim(8);
+        assert!(!ledger.is_void(7) && ledger.is_void(8));
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod epoch;
 mod feed;
 mod ledger;
 mod limits;
@@ -21,7 +22,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::stream::{Info, RawMessageErrorKind, State, Stream};
+use async_nats::jetstream::stream::{Info, RawMessageErrorKind};
 use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
@@ -29,9 +30,12 @@ use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits};
 use tidings_protocol::{Epoch, Sequence};
 
 use crate::connection::{Connection, lost};
+use crate::epoch::Begun;
 use crate::feed::{NatsFeed, entries, timestamp};
 use crate::ledger::Ledger;
+use crate::limits::PULL_MESSAGES;
 use crate::options::{Options, chain};
+use crate::stream::Opened;
 use crate::subject::Subjects;
 
 /// A stream of NATS JetStream as the engine of a log.
@@ -69,59 +73,69 @@ impl Nats {
     async fn attach_now(&self, seen: Option<&Seen>) -> Result<Attached, EngineError> {
         self.set(None);
         let (client, context, lost) = Connection::open(&self.options).await?;
-        let (mut stream, mut info, mut epoch) = stream::open(&context, &self.options, &self.config).await?;
         let subjects = Subjects::new(&self.options.stream);
-        let mut same = seen.filter(|seen| seen.cursor.epoch == epoch);
-        if let Some(seen) = same
-            && !holds(&stream, &info.state, seen).await?
-        {
-            // A leader that was just elected may still have to come to it. It does before it takes another message.
-            let mark = tell(&context, &subjects, epoch).await?;
-            info = renewed(&mut stream).await?;
-            if mark <= number_of(seen) || !holds(&stream, &info.state, seen).await? {
-                epoch = stream::renew(&context, &info).await?;
-                tell(&context, &subjects, epoch).await?;
-                info = renewed(&mut stream).await?;
-                same = None;
-            }
-        }
-        let first = first_kept(&info.state);
+        let (opened, same) = self.settle(&context, &subjects, seen).await?;
+        let first = opened.first();
+        let Opened { stream, state, begun, .. } = opened;
         let (number, topics) = match same {
             Some(seen) => (number_of(seen), Vec::new()),
             None => {
                 let mut ledger = Ledger::new(first);
-                let topics = if info.state.messages == 0 {
+                let topics = if state.messages == 0 {
                     Vec::new()
                 } else {
                     load::topics(&stream, connection::pull_bytes(&client), &subjects, &mut ledger).await?
                 };
                 *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
-                (info.state.last_sequence, topics)
+                (state.last_sequence, topics)
             }
         };
         let ledger = Arc::clone(&self.ledger);
         let connection =
-            Arc::new(Connection::new((client, context, lost), stream, subjects, epoch, ledger, number));
+            Arc::new(Connection::new((client, context, lost), stream, subjects, begun, ledger, number));
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;
-        let bounds = Bounds { epoch, earliest, latest: message::last(number) };
+        let bounds = Bounds { epoch: begun.epoch, earliest, latest: message::last(number) };
         Ok(Attached { bounds, topics, feed: Box::new(feed) })
+    }
+
+    /// Opens the stream, and gives the log a new epoch where events are lost. What was seen comes back where the log
+    /// goes on from there.
+    async fn settle<'a>(
+        &self,
+        context: &Context,
+        subjects: &Subjects,
+        seen: Option<&'a Seen>,
+    ) -> Result<(Opened, Option<&'a Seen>), EngineError> {
+        let open = || stream::open(context, &self.options, &self.config);
+        let same = |opened: &Opened| seen.filter(|seen| seen.cursor.epoch == opened.begun.epoch);
+        let mut opened = open().await?;
+        if !is_sound(&opened, same(&opened)).await? {
+            // A leader that was just elected may still have to come to it. It does before it takes another message. And
+            // another hub may have given a new epoch meanwhile.
+            let mark = epoch::mark(context, subjects).await?;
+            opened = open().await?;
+            let is_behind = same(&opened).is_some_and(|seen| mark <= number_of(seen));
+            if is_behind || !is_sound(&opened, same(&opened)).await? {
+                opened.renew(context, subjects).await?;
+                opened = open().await?;
+            }
+        }
+        let same = same(&opened);
+        Ok((opened, same))
     }
 
     async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {
         let connection = self.connection()?;
         let info: Info =
             connection.stream.get_info().await.map_err(|error| EngineError::away(chain(&error)))?;
-        let first = first_kept(&info.state);
+        let first = stream::first_kept(&info.state);
         connection.ledger().trim(first);
-        Ok((stream::epoch_of(&info.config).unwrap_or(connection.epoch), message::last(first - 1) + 1))
+        let described = info.config.description.as_deref().and_then(Begun::described);
+        let epoch = described.unwrap_or(connection.begun).epoch;
+        Ok((epoch, message::last(first - 1) + 1))
     }
-}
-
-/// The first message that is kept, or that comes next where there is none.
-fn first_kept(state: &State) -> u64 {
-    if state.messages == 0 { state.last_sequence + 1 } else { state.first_sequence.max(1) }
 }
 
 /// The message that was followed last.
@@ -129,30 +143,19 @@ fn number_of(seen: &Seen) -> u64 {
     message::after(seen.cursor.sequence) - 1
 }
 
-/// Puts a message into the stream that tells its epoch, and says which number it has.
-async fn tell(context: &Context, subjects: &Subjects, epoch: Epoch) -> Result<u64, EngineError> {
-    let told = context.publish(subjects.epoch(), epoch.to_string().into()).await;
-    let told = async { told?.await }.await;
-    told.map(|ack| ack.sequence)
-        .map_err(|error| EngineError::away(format!("failed to tell of the epoch: {}", chain(&error))))
-}
-
-async fn renewed(stream: &mut Stream) -> Result<Info, EngineError> {
-    stream.info().await.cloned().map_err(|error| EngineError::away(chain(&error)))
-}
-
-/// Whether a stream still has what was followed.
-async fn holds(stream: &Stream, state: &State, seen: &Seen) -> Result<bool, EngineError> {
-    if state.last_sequence < number_of(seen) {
+/// Whether a stream still has what its epoch began with, and what was followed in it.
+async fn is_sound(opened: &Opened, seen: Option<&Seen>) -> Result<bool, EngineError> {
+    let Some(seen) = seen.filter(|_| opened.whole) else { return Ok(opened.whole) };
+    if opened.state.last_sequence < number_of(seen) {
         return Ok(false);
     }
     let Some(entry) = &seen.entry else { return Ok(true) };
     let number = message::after(entry.sequence - 1);
-    if number < first_kept(state) {
+    if number < opened.first() {
         // Retention has discarded it.
         return Ok(true);
     }
-    match stream.get_raw_message(number).await {
+    match opened.stream.get_raw_message(number).await {
         Ok(found) => {
             let Ok(contents) = message::read(&found.payload) else { return Ok(false) };
             Ok(entries(number, timestamp(found.time), contents).any(|own| own == *entry))
@@ -189,8 +192,15 @@ impl Engine for Nats {
         Box::pin(async move { read::block(&*self.connection()?, after, limits).await })
     }
 
+    fn first_step(&self, _: usize) -> usize {
+        1
+    }
+
     fn back(&self, from: Sequence, entries: usize) -> Sequence {
-        from.saturating_sub(message::last(entries as u64))
+        // A message holds one event or thousands, which its number does not tell. So only a few messages are looked at
+        // first, and four times as many whenever the step is twice as long.
+        let messages = (entries / 256).saturating_pow(2).clamp(1, PULL_MESSAGES);
+        from.saturating_sub(message::last(messages as u64))
     }
 
     fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {

@@ -39,5 +39,6 @@ pub(crate) const HEADROOM: usize = 4 << 10;
 pub(crate) const WRITES: usize = 8;
 /// What became of so many messages is remembered for those who published them.
 pub(crate) const OUTCOMES: usize = 16_384;
-/// How often, and with which pauses, is asked again for what became of a message that is just being stored.
+/// How often, and with which pauses, is asked again for what became of a message that is just being stored, or of a
+/// consumer that was just made.
 pub(crate) const ASK_AGAIN: (u32, Duration) = (20, Duration::from_millis(25));

@@ -13,7 +13,7 @@ use tidings_log::TopicInfo;
 use tidings_protocol::{Closing, Topic};
 use tokio::time::{Instant, timeout};
 
-use crate::feed::{consumer_of, timestamp};
+use crate::feed::{Count, consumer_of, timestamp};
 use crate::ledger::Ledger;
 use crate::limits::{ANSWER, CONSUMER, HEARTBEAT, PULL, PULL_MESSAGES};
 use crate::message;
@@ -28,6 +28,12 @@ pub(crate) async fn topics(
     ledger: &mut Ledger,
 ) -> Result<Vec<TopicInfo>, EngineError> {
     let begun = Instant::now();
+    let consumer = consumer_of(stream, subjects.void(), false, DeliverPolicy::All, CONSUMER).await?;
+    each(&consumer, bytes, |_, found| {
+        message::void(&found.payload).into_iter().for_each(|number| ledger.note_void(number));
+        Ok(())
+    })
+    .await?;
     // In the order of the stream, so that each message is judged by the ends before it.
     let mut several = Vec::new();
     for filter in [subjects.ends(), subjects.batch()] {
@@ -62,6 +68,7 @@ pub(crate) async fn topics(
         // What came after a topic's end counts for nothing, or begins the topic anew.
         if let Some(topic) = subjects.topic_of(&message.subject)
             && ledger.ended([&topic]).is_none()
+            && !ledger.is_void(number)
         {
             note(TopicInfo { topic, latest: message::last(number), time: time_of(&message)?, closed: false });
         }
@@ -99,15 +106,14 @@ async fn each(
         .heartbeat(HEARTBEAT)
         .expires(PULL);
     let mut messages = messages.messages().await.map_err(|error| away(&error))?;
+    let mut count = Count::default();
     while left > 0 {
         let next = timeout(ANSWER, messages.next()).await;
         let next = next.map_err(|_| EngineError::away("NATS stopped sending the topics"))?;
         let message = next.ok_or_else(|| EngineError::away("NATS stopped sending the topics"))?;
         let message = message.map_err(|error| away(&error))?;
         let number = {
-            let info = message
-                .info()
-                .map_err(|error| EngineError::away(format!("a message has no number: {error}")))?;
+            let info = count.next(&message)?;
             left = info.pending;
             info.stream_sequence
         };

@@ -56,6 +56,11 @@ pub(crate) fn read(body: &[u8]) -> Result<Contents, DamagedEntry> {
     Ok(Contents { seen: u64::from_le_bytes(bytes), entries })
 }
 
+/// The number of the message that counts for nothing, where a message says so.
+pub(crate) fn void(body: &[u8]) -> Option<u64> {
+    std::str::from_utf8(body).ok()?.parse().ok()
+}
+
 const NOT_OURS: DamagedEntry = DamagedEntry::new("no hub wrote it");
 
 /// The number of the first of `count` events in the stream's message `number`.

@@ -1,24 +1,52 @@
 //! The stream that a log is kept in: made where it is missing, and checked where it is there.
 
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy};
-use async_nats::jetstream::{Context, ErrorCode, stream::Stream};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, State, StorageType, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
 use tidings_engine::{EngineConfig, EngineError};
-use tidings_protocol::Epoch;
 
+use crate::epoch::Begun;
 use crate::limits::PROBE;
 use crate::options::{Options, chain};
 use crate::subject::Subjects;
 
-/// What the description of a stream says beside the epoch.
-const DESCRIPTION: &str = "the log of Tidings, epoch ";
+/// The stream as it is now.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    /// What it held before its epoch was read: a later change of the epoch comes after that.
+    pub(crate) state: State,
+    pub(crate) begun: Begun,
+    /// Whether the message that the epoch began with is there, or may have been discarded.
+    pub(crate) whole: bool,
+}
 
-/// The stream, what there is of it, and its epoch.
+// === impl Opened ===
+
+impl Opened {
+    /// Gives the log a new epoch, for events were lost.
+    pub(crate) async fn renew(&self, context: &Context, subjects: &Subjects) -> Result<(), EngineError> {
+        let begun = Begun::tell(context, subjects).await?;
+        // At once, as what it says may have begun with a message that is lost, whose number is higher.
+        describe(context, self.stream.cached_info().config.clone(), begun).await.map(drop)
+    }
+
+    /// The first message that is kept, or that comes next where there is none.
+    pub(crate) fn first(&self) -> u64 {
+        first_kept(&self.state)
+    }
+}
+
+pub(crate) fn first_kept(state: &State) -> u64 {
+    if state.messages == 0 { state.last_sequence + 1 } else { state.first_sequence.max(1) }
+}
+
+/// Makes sure that the stream is there and set as it should be, and finds its epoch.
 pub(crate) async fn open(
     context: &Context,
     options: &Options,
     config: &EngineConfig,
-) -> Result<(Stream, Info, Epoch), EngineError> {
+) -> Result<Opened, EngineError> {
     use async_nats::jetstream::context::GetStreamErrorKind;
     let probe = ContextBuilder::new().timeout(PROBE).build(context.client());
     let stream = match probe.get_stream(&options.stream).await {
@@ -35,38 +63,58 @@ pub(crate) async fn open(
     };
     let info = stream.cached_info().clone();
     check(&info.config, options)?;
-    let wanted = Config { description: info.config.description.clone(), ..wanted(options, config) };
-    let epoch = match epoch_of(&info.config) {
-        Some(epoch) => epoch,
-        None if info.state.last_sequence == 0 => {
-            let epoch = new_epoch();
-            set(context, Config { description: Some(describe(epoch)), ..info.config.clone() }).await?;
-            epoch
-        }
-        None => {
-            return Err(EngineError::refused(format!(
-                "the stream {} has messages of others; the log needs a stream of its own",
-                options.stream
-            )));
-        }
+    if let Some(other) = other_copies(&info.config, options) {
+        tracing::warn!(stream = options.stream, "the stream {other}; only NATS's own tools change that");
+    }
+    let described = info.config.description.as_deref().and_then(Begun::described);
+    if described.is_none() && info.state.last_sequence > 0 {
+        return Err(EngineError::refused(format!(
+            "the stream {} has messages of others; the log needs a stream of its own",
+            options.stream
+        )));
+    }
+    let told = Begun::told(&stream, &Subjects::new(&options.stream)).await?;
+    let begun = match (described, told) {
+        (Some(described), Some(told)) if told.number < described.number => described,
+        (_, Some(told)) => told,
+        (Some(described), None) => described,
+        (None, None) => Begun::new(),
     };
+    let mut current = info.config.clone();
+    if described != Some(begun) {
+        current = describe(context, current, begun).await?;
+    }
+    keep(context, &current, &wanted(options, config)).await;
+    let state = info.state;
+    let whole = told == Some(begun) || begun.number < first_kept(&state);
+    Ok(Opened { stream, state, begun, whole })
+}
+
+/// Writes the epoch into the stream's description.
+pub(crate) async fn describe(context: &Context, config: Config, begun: Begun) -> Result<Config, EngineError> {
+    let config = Config { description: Some(begun.describe()), ..config };
+    set(context, config.clone()).await?;
+    Ok(config)
+}
+
+/// Has the stream keep what is to be kept, where that may be changed.
+async fn keep(context: &Context, current: &Config, wanted: &Config) {
     let kept = |config: &Config| (config.max_age, config.max_bytes, config.duplicate_window);
-    if kept(&wanted) != kept(&info.config) {
-        let (max_age, max_bytes, duplicate_window) = kept(&wanted);
-        let changed = Config { max_age, max_bytes, duplicate_window, ..info.config.clone() };
-        let changed = Config { description: Some(describe(epoch)), ..changed };
-        match set(context, changed).await {
-            Ok(()) => tracing::info!(stream = options.stream, "set the stream's retention as it is set here"),
-            Err(error) => {
-                tracing::warn!(stream = options.stream, %error, "failed to set the stream's retention");
-            }
+    if kept(wanted) == kept(current) {
+        return;
+    }
+    let (max_age, max_bytes, duplicate_window) = kept(wanted);
+    let changed = Config { max_age, max_bytes, duplicate_window, ..current.clone() };
+    match set(context, changed).await {
+        Ok(()) => tracing::info!(stream = current.name, "set the stream's retention as it is set here"),
+        Err(error) => {
+            tracing::warn!(stream = current.name, %error, "failed to set the stream's retention");
         }
     }
-    Ok((stream, info, epoch))
 }
 
 async fn create(context: &Context, options: &Options, config: &EngineConfig) -> Result<Stream, EngineError> {
-    let new = Config { description: Some(describe(new_epoch())), ..wanted(options, config) };
+    let new = Config { description: Some(Begun::new().describe()), ..wanted(options, config) };
     match context.create_stream(new).await {
         Ok(stream) => {
             tracing::info!(stream = options.stream, replicas = options.replicas, "made the stream");
@@ -119,11 +167,20 @@ fn check(config: &Config, options: &Options) -> Result<(), EngineError> {
     Err(EngineError::refused(format!("the stream {} {wrong}; name another, or change it", options.stream)))
 }
 
-/// Gives the log a new epoch, for events were lost.
-pub(crate) async fn renew(context: &Context, info: &Info) -> Result<Epoch, EngineError> {
-    let epoch = new_epoch();
-    set(context, Config { description: Some(describe(epoch)), ..info.config.clone() }).await?;
-    Ok(epoch)
+/// How a stream is kept, where that is not as it was asked for.
+fn other_copies(config: &Config, options: &Options) -> Option<String> {
+    let kept = |replicas: usize, storage| {
+        format!(
+            "`replicas={replicas}` and `storage={}`",
+            match storage {
+                StorageType::File => "file",
+                StorageType::Memory => "memory",
+            }
+        )
+    };
+    let has = kept(config.num_replicas, config.storage);
+    let asked = kept(options.replicas, options.storage);
+    (has != asked).then(|| format!("was made with {has}, and {asked} was asked for"))
 }
 
 async fn set(context: &Context, config: Config) -> Result<(), EngineError> {
@@ -133,28 +190,25 @@ async fn set(context: &Context, config: Config) -> Result<(), EngineError> {
         .map_err(|error| EngineError::away(format!("failed to change the stream: {}", chain(&error))))
 }
 
-pub(crate) fn epoch_of(config: &Config) -> Option<Epoch> {
-    config.description.as_deref()?.strip_prefix(DESCRIPTION)?.parse().ok()
-}
-
-fn describe(epoch: Epoch) -> String {
-    format!("{DESCRIPTION}{epoch}")
-}
-
-fn new_epoch() -> Epoch {
-    let mut random = [0; 8];
-    if getrandom::fill(&mut random).is_err() {
-        // Still not to be met by chance: the time in nanoseconds.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        random = u64::try_from(now.as_nanos() & u128::from(u64::MAX)).unwrap_or_default().to_le_bytes();
-    }
-    Epoch::from_random(u64::from_le_bytes(random))
-}
-
 fn refused_by_jetstream(error: &async_nats::jetstream::Error) -> EngineError {
     let reason = format!("JetStream refuses: {error}");
     match error.error_code() {
         ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => EngineError::refused(reason),
         _ => EngineError::away(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_with_other_copies_than_asked_for_is_told_of() {
+        let options = Options::new("nats://a/LOG?replicas=3".parse().unwrap()).unwrap();
+        let config = Config { num_replicas: 1, ..Config::default() };
+        let told = "was made with `replicas=1` and `storage=file`, and `replicas=3` and `storage=file` was asked for";
+        assert_eq!(other_copies(&config, &options).as_deref(), Some(told));
+        let config = Config { num_replicas: 3, ..Config::default() };
+        assert_eq!(other_copies(&config, &options), None);
     }
 }

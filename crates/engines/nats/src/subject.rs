@@ -5,7 +5,9 @@
 //! | `STREAM.topic.TOPIC` | events of one topic |
 //! | `STREAM.end.TOPIC` | the last events of a topic, or only its end |
 //! | `STREAM.batch` | events of several topics, published together |
-//! | `STREAM.epoch` | no event, but the epoch of the log: from here on it may be another one |
+//! | `STREAM.void` | the number of a message that counts for nothing |
+//! | `STREAM.epoch` | no event, but the epoch of the log: from here on it is another one |
+//! | `STREAM.mark` | nothing: whoever wrote it wanted to know that the stream has come so far |
 //!
 //! A slash becomes a dot. What NATS does not take in a subject, and `%`, becomes a percent sign and two hexadecimal
 //! digits for each byte; an empty segment becomes `%`.
@@ -48,8 +50,16 @@ impl Subjects {
         format!("{}.batch", self.0)
     }
 
+    pub(crate) fn void(&self) -> String {
+        format!("{}.void", self.0)
+    }
+
     pub(crate) fn epoch(&self) -> String {
         format!("{}.epoch", self.0)
+    }
+
+    pub(crate) fn mark(&self) -> String {
+        format!("{}.mark", self.0)
     }
 
     /// The topic of a subject that is one topic's.

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::future::join_all;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -49,6 +48,14 @@ struct Keyed {
     ended: Option<Topic>,
 }
 
+/// Where a message is in the stream: 0 where the first one with its id is just being stored. NATS answers so, or with an
+/// error in newer versions.
+#[derive(Debug, Clone, Copy)]
+struct Ack {
+    number: u64,
+    duplicate: bool,
+}
+
 /// A number that no stream comes to.
 const NEVER: u64 = u64::MAX / MESSAGE_EVENTS as u64;
 
@@ -57,13 +64,19 @@ pub(crate) async fn write(
     batches: Vec<Batch>,
 ) -> Result<Vec<BatchResult>, EngineError> {
     let mut results: Vec<Option<BatchResult>> = batches.iter().map(|_| None).collect();
-    let outgoing = plan(connection, batches, &mut results);
+    let seen = *connection.progress.borrow();
+    let outgoing = plan(connection, seen, batches, &mut results);
     let mut acks = Vec::with_capacity(outgoing.len());
     for message in &outgoing {
-        acks.push(connection.context.send_publish(message.subject.clone(), message.publish()).await);
+        acks.push(
+            connection.context.send_publish(message.subject.clone(), message.publish(connection)).await,
+        );
     }
     let acks = join_all(acks.into_iter().map(acknowledged)).await;
-    if let Some(last) = acks.iter().flatten().map(|ack| ack.sequence).max() {
+    if acks.iter().flatten().any(|ack| !ack.duplicate && ack.number <= seen) {
+        return Err(EngineError::away("the stream has gone back, and lost what it had"));
+    }
+    if let Some(last) = acks.iter().flatten().map(|ack| ack.number).max() {
         connection.reaches(last).await?;
     }
     for (message, ack) in outgoing.iter().zip(acks) {
@@ -83,13 +96,23 @@ pub(crate) async fn write(
     Ok(results.into_iter().map(|result| result.unwrap_or_else(missing)).collect())
 }
 
-async fn acknowledged(sent: Result<PublishAckFuture, PublishError>) -> Result<PublishAck, PublishError> {
-    sent?.await
+async fn acknowledged(sent: Result<PublishAckFuture, PublishError>) -> Result<Ack, PublishError> {
+    match async { sent?.await }.await {
+        Ok(ack) => Ok(Ack { number: ack.sequence, duplicate: ack.duplicate }),
+        Err(error) if code(&error) == Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) => {
+            Ok(Ack { number: 0, duplicate: true })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Puts batches into messages. What is refused at once gets its result here.
-fn plan(connection: &Connection, batches: Vec<Batch>, results: &mut [Option<BatchResult>]) -> Vec<Outgoing> {
-    let seen = *connection.progress.borrow();
+fn plan(
+    connection: &Connection,
+    seen: u64,
+    batches: Vec<Batch>,
+    results: &mut [Option<BatchResult>],
+) -> Vec<Outgoing> {
     let limit = connection.body_limit();
     let mut outgoing: Vec<Outgoing> = Vec::new();
     // The message of each topic that takes another batch.
@@ -112,7 +135,7 @@ fn plan(connection: &Connection, batches: Vec<Batch>, results: &mut [Option<Batc
         }
         if count == 0 {
             let appended = Appended {
-                epoch: connection.epoch,
+                epoch: connection.begun.epoch,
                 first: message::last(seen) + 1,
                 count: 0,
                 time: tidings_protocol::Timestamp::now(),
@@ -159,13 +182,18 @@ fn plan(connection: &Connection, batches: Vec<Batch>, results: &mut [Option<Batc
 // === impl Outgoing ===
 
 impl Outgoing {
-    fn publish(&self) -> PublishMessage {
+    fn publish(&self, connection: &Connection) -> PublishMessage {
         let mut publish = PublishMessage::build().payload(self.body.clone().into());
         if let Some(keyed) = &self.keyed {
             publish = publish.message_id(keyed.id());
             if keyed.ended.is_some() {
-                // NATS looks for a repetition first.
-                publish = publish.expected_last_sequence(NEVER);
+                // What NATS looks at only after it has looked for a repetition. Newer servers do so in another order
+                // where there is one replica.
+                publish = if connection.stream.cached_info().config.num_replicas > 1 {
+                    publish.expected_last_sequence(NEVER)
+                } else {
+                    publish.expected_last_message_id("never")
+                };
             }
         }
         publish
@@ -175,33 +203,31 @@ impl Outgoing {
     async fn result(
         &self,
         connection: &Connection,
-        ack: Result<PublishAck, PublishError>,
+        ack: Result<Ack, PublishError>,
     ) -> Result<(u64, usize, Appended), AppendError> {
         let ack = match (ack, &self.keyed) {
             (Ok(ack), _) => ack,
-            (Err(error), Some(Keyed { ended: Some(topic), .. }))
-                if error.kind() == PublishErrorKind::WrongLastSequence =>
-            {
+            (Err(error), Some(Keyed { ended: Some(topic), .. })) if is_unexpected(&error) => {
                 return Err(AppendError::TopicClosed { topic: topic.clone() });
             }
-            (Err(error), _) => return Err(refusal(&error)),
+            (Err(error), _) => return Err(refusal(connection, &error)),
         };
         if let (true, Some(keyed)) = (ack.duplicate, &self.keyed) {
-            return self.repeated(connection, keyed, ack.sequence).await;
+            return self.repeated(connection, keyed, ack.number).await;
         }
-        let outcome = connection.ledger().outcome(ack.sequence);
+        let outcome = connection.ledger().outcome(ack.number);
         let outcome = outcome.ok_or_else(|| unavailable("it is not known what became of the batch"))?;
         match outcome.void {
-            Some(topic) => Err(AppendError::TopicClosed { topic }),
+            Some(topic) => Err(void(connection, ack.number, topic).await),
             None => {
                 let appended = Appended {
-                    epoch: connection.epoch,
+                    epoch: connection.begun.epoch,
                     first: 0,
                     count: 0,
                     time: outcome.time,
                     duplicate: ack.duplicate,
                 };
-                Ok((ack.sequence, self.count, appended))
+                Ok((ack.number, self.count, appended))
             }
         }
     }
@@ -216,15 +242,20 @@ impl Outgoing {
         let mut number = number;
         let mut tries = 0;
         while number == 0 {
-            // The first one is just being stored.
+            // The first one is just being stored. That concerns nobody else.
             tries += 1;
             if tries > ASK_AGAIN.0 {
                 return Err(unavailable("the first publication with this key is not stored yet").into());
             }
             sleep(ASK_AGAIN.1).await;
-            let sent = connection.context.send_publish(self.subject.clone(), self.publish()).await;
-            let ack = acknowledged(sent).await.map_err(|error| refusal(&error))?;
-            number = ack.sequence;
+            let sent = connection.context.send_publish(self.subject.clone(), self.publish(connection)).await;
+            number = match (acknowledged(sent).await, &keyed.ended) {
+                (Ok(ack), _) => ack.number,
+                (Err(error), Some(topic)) if is_unexpected(&error) => {
+                    return Err(AppendError::TopicClosed { topic: topic.clone() });
+                }
+                (Err(error), _) => return Err(refusal(connection, &error)),
+            };
             connection.reaches(number).await.map_err(|error| unavailable(error.to_string()))?;
         }
         let conflict = || AppendError::KeyConflict { key: keyed.idempotency.key.clone() };
@@ -234,12 +265,12 @@ impl Outgoing {
                 if contents.entries != keyed.entries {
                     return Err(conflict());
                 }
-                let void = connection.ledger().void(number, &contents);
-                if let Some(topic) = void {
-                    return Err(AppendError::TopicClosed { topic });
+                let late = connection.ledger().void(number, &contents);
+                if let Some(topic) = late {
+                    return Err(void(connection, number, topic).await);
                 }
                 let appended = Appended {
-                    epoch: connection.epoch,
+                    epoch: connection.begun.epoch,
                     first: 0,
                     count: 0,
                     time: timestamp(found.time),
@@ -251,10 +282,10 @@ impl Outgoing {
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
                 let time = tidings_protocol::Timestamp::now();
                 let appended =
-                    Appended { epoch: connection.epoch, first: 0, count: 0, time, duplicate: true };
+                    Appended { epoch: connection.begun.epoch, first: 0, count: 0, time, duplicate: true };
                 Ok((number, self.count, appended))
             }
-            Err(error) => Err(unavailable(chain(&error)).into()),
+            Err(error) => Err(doubt(connection, &error)),
         }
     }
 }
@@ -274,10 +305,35 @@ fn unavailable(reason: impl Into<String>) -> LogUnavailable {
     LogUnavailable { reason: reason.into() }
 }
 
-/// What a publisher is told where NATS did not take a message.
-fn refusal(error: &PublishError) -> AppendError {
+/// What a publisher is told whose topic had ended. The stream says it as well, before anybody is told: retention discards
+/// the end of the topic before the message that came too late, which nobody could tell from another one then.
+async fn void(connection: &Connection, number: u64, topic: Topic) -> AppendError {
+    let note = PublishMessage::build().payload(number.to_string().into());
+    let noted = connection.context.send_publish(connection.subjects.void(), note).await;
+    match acknowledged(noted).await {
+        Ok(_) => AppendError::TopicClosed { topic },
+        Err(error) => refusal(connection, &error),
+    }
+}
+
+/// What JetStream says of a message that it did not take.
+fn code(error: &PublishError) -> Option<ErrorCode> {
     use std::error::Error as _;
-    let source = error.source().and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    let source = error.source()?.downcast_ref::<async_nats::jetstream::Error>()?;
+    Some(source.error_code())
+}
+
+fn is_unexpected(error: &PublishError) -> bool {
+    let codes = [
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE,
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT,
+        ErrorCode::STREAM_WRONG_LAST_MESSAGE_ID,
+    ];
+    code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// What a publisher is told where NATS did not take a message.
+fn refusal(connection: &Connection, error: &PublishError) -> AppendError {
     let full = [
         ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
         ErrorCode::INSUFFICIENT_RESOURCES,
@@ -285,13 +341,15 @@ fn refusal(error: &PublishError) -> AppendError {
         ErrorCode::STORAGE_RESOURCES_EXCEEDED,
         ErrorCode::STREAM_STORE_FAILED,
     ];
-    match source {
-        Some(reason) if full.contains(&reason.error_code()) => {
-            AppendError::Full { reason: "NATS has no room for it".into() }
-        }
-        _ => {
-            tracing::debug!(error = chain(error), "a publication was not acknowledged");
-            unavailable("NATS did not acknowledge the batch").into()
-        }
+    match code(error) {
+        Some(code) if full.contains(&code) => AppendError::Full { reason: "NATS has no room for it".into() },
+        _ => doubt(connection, error),
     }
+}
+
+/// What a publisher is told where it is not known what became of a batch. The connection may be of no use any more.
+fn doubt(connection: &Connection, error: &(dyn std::error::Error + 'static)) -> AppendError {
+    tracing::debug!(error = chain(error), "a publication was not acknowledged");
+    connection.lost.cancel();
+    unavailable("NATS did not acknowledge the batch").into()
 }

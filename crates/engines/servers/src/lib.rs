@@ -23,7 +23,7 @@ mod told;
 
 pub use certificates::Certificates;
 pub use nats::{NatsCluster, NatsServer};
-pub use port::quiet_port;
+pub use port::{quiet_port, quiet_ports};
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 pub use slow::SlowProxy;

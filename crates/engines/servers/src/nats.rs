@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::{Process, folder, program};
-use crate::{Certificates, quiet_port};
+use crate::{Certificates, quiet_port, quiet_ports};
 
 /// A `nats-server` with JetStream.
 #[derive(Debug)]
@@ -82,6 +82,18 @@ impl NatsServer {
         Some((server, certificates))
     }
 
+    /// Starts one that speaks TLS with whoever has a certificate of the same authority.
+    #[must_use]
+    pub fn start_with_client_certificates() -> Option<(Self, Certificates)> {
+        let certificates = Certificates::new();
+        let [authority, certificate, key] =
+            [certificates.authority(), certificates.certificate(), certificates.key()];
+        let server = Self::start_with(&format!(
+            "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {authority:?}, verify: true }}"
+        ))?;
+        Some((server, certificates))
+    }
+
     fn new(program: PathBuf, port: u16, name: &str, more: &str) -> Self {
         let mut server = Self { program, folder: folder(), port, process: None };
         let store = server.folder.path().join("store");
@@ -137,12 +149,14 @@ impl NatsCluster {
     #[must_use]
     pub fn start() -> Option<Self> {
         let program = find()?;
-        let routes: Vec<_> = (0..3).map(|_| quiet_port()).collect();
+        // The routes' ports are listened on only when all nodes run, so they are drawn with the others.
+        let [a, b, c, ports @ ..] = quiet_ports::<6>();
+        let routes = [a, b, c];
         let list: Vec<_> = routes.iter().map(|route| format!("\"nats://127.0.0.1:{route}\"")).collect();
         let list = list.join(", ");
-        let nodes = routes.iter().enumerate().map(|(number, route)| {
+        let nodes = routes.iter().zip(ports).enumerate().map(|(number, (route, port))| {
             let cluster = format!("cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{list}] }}");
-            NatsServer::new(program.clone(), quiet_port(), &format!("n{number}"), &cluster)
+            NatsServer::new(program.clone(), port, &format!("n{number}"), &cluster)
         });
         Some(Self { nodes: nodes.collect() })
     }

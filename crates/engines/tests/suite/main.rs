@@ -4,5 +4,6 @@
 
 mod away;
 mod conformance;
+mod fruitless;
 mod replay;
 mod shelf;

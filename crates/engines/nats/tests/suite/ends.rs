@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use tidings_engine_servers::NatsServer;
-use tidings_log::{AppendError, Batch, Log};
+use tidings_log::{AppendError, Batch, Idempotency, Log};
 use tidings_protocol::Selection;
 
-use crate::support::{event, open, publish, read, topic, url};
+use crate::raw::stream;
+use crate::support::{event, eventually, open, publish, read, topic, url};
 
 /// Two hubs, one that ends a topic and one that publishes to it, at the same moment: they agree on which was first,
 /// with each other, with who publishes, and with a hub that starts later.
@@ -54,6 +55,41 @@ async fn nothing_comes_after_the_end_of_a_topic_however_close_it_was() {
             assert_eq!((info.latest, info.closed), (*expected.last().unwrap(), true));
         }
     }
+    // Retention discards the end of a topic first, and keeps what came too late for a while.
+    let stream = stream(server.port()).await;
+    let noted = stream.get_last_raw_message_by_subject("LOG.void").await.unwrap();
+    let late: u64 = std::str::from_utf8(&noted.payload).unwrap().parse().unwrap();
+    stream.purge().sequence(late).await.unwrap();
+    let earliest = (late - 1) * 65_536 + 1;
+    let fourth = open(&url(&server)).await;
+    for log in [&one, &other, &third, &fourth] {
+        eventually("the end is discarded", || log.bounds().earliest == earliest).await;
+        let found = read(&**log, earliest - 1, &Selection::all()).await;
+        assert!(found.iter().all(|entry| entry.sequence != late * 65_536), "{late}");
+    }
+}
+
+/// Whoever repeats what came too late is told the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_what_came_too_late_is_answered_alike() {
+    let Some(server) = NatsServer::start() else { return };
+    let (one, other) = (open(&url(&server)).await, open(&url(&server)).await);
+    let mut late = 0;
+    for number in 0..100 {
+        let name = format!("race/{number}");
+        let end = Batch { events: Vec::new(), close: Some(topic(&name)), idempotency: None };
+        let idempotency = Idempotency { scope: None, key: name.clone() };
+        let batch = Batch { idempotency: Some(idempotency), ..Batch::of(event(&name, "x")) };
+        let (ended, published) = tokio::join!(one.append(end), other.append(batch.clone()));
+        ended.unwrap();
+        late += u32::from(published.is_err());
+        for log in [&one, &other] {
+            let repeated = log.append(batch.clone()).await;
+            assert_eq!(repeated.map(|appended| appended.first), published.clone().map(|first| first.first));
+        }
+    }
+    println!("{late} came too late");
+    assert!(late > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +115,7 @@ async fn publications_to_an_ended_topic_leave_nothing_in_the_stream() {
     log.append(Batch { events: Vec::new(), close: Some(topic("a")), idempotency: None }).await.unwrap();
     let latest = log.bounds().latest;
     for number in 0..50 {
-        let idempotency = tidings_log::Idempotency { scope: Some(topic("a")), key: number.to_string() };
+        let idempotency = Idempotency { scope: Some(topic("a")), key: number.to_string() };
         let keyed = Batch { idempotency: Some(idempotency), ..Batch::of(event("a", "x")) };
         for batch in [keyed, Batch::of(event("a", "x"))] {
             let refused = log.append(batch).await;

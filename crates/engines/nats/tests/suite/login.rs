@@ -40,6 +40,18 @@ async fn tls_is_spoken_with_whoever_the_authority_vouches_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_shows_a_certificate_where_one_is_asked_for() {
+    let Some((server, certificates)) = NatsServer::start_with_client_certificates() else { return };
+    let [authority, certificate, key] =
+        [certificates.authority(), certificates.certificate(), certificates.key()]
+            .map(|file| file.display().to_string());
+    let url = format!("tls://localhost:{}/LOG?tls-ca={authority}", server.port());
+    publish(&*open(&format!("{url}&tls-cert={certificate}&tls-key={key}")).await, "a", "x").await;
+    let EngineError::Away { reason } = refusal(&url).await else { panic!("it is not refused for good") };
+    println!("{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_jetstream_is_waited_for() {
     let Some(server) = NatsServer::start_with("accounts { A { users: [{ user: a, password: a }] } }") else {
         return;

@@ -1,15 +1,12 @@
 use std::time::Duration;
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::stream;
 use tidings_engine::EngineConfig;
 use tidings_engine_servers::{NatsCluster, NatsServer};
 use tidings_log::Retention;
 
+use crate::raw::context;
 use crate::support::{config, open, open_with, publish, refusal, url};
-
-async fn context(port: u16) -> jetstream::Context {
-    jetstream::new(async_nats::connect(format!("127.0.0.1:{port}")).await.unwrap())
-}
 
 fn stream(name: &str, subject: &str) -> stream::Config {
     stream::Config { name: name.into(), subjects: vec![subject.into()], ..stream::Config::default() }

@@ -36,10 +36,13 @@ pub(crate) async fn refusal(url: &str) -> EngineError {
     let engine = Nats::new(url.parse().unwrap(), config()).unwrap();
     let (told, mut waits) = tokio::sync::watch::channel(None);
     let waiting = |error: &EngineError| drop(told.send_replace(Some(error.clone())));
-    tokio::select! {
-        opened = EngineLog::open(Arc::new(engine), config(), waiting) => opened.map(drop).unwrap_err(),
-        waits = waits.wait_for(Option::is_some) => waits.unwrap().clone().unwrap(),
-    }
+    let refused = async {
+        tokio::select! {
+            opened = EngineLog::open(Arc::new(engine), config(), waiting) => opened.map(drop).unwrap_err(),
+            waits = waits.wait_for(Option::is_some) => waits.unwrap().clone().unwrap(),
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("something to be said")
 }
 
 pub(crate) fn url(server: &NatsServer) -> String {

@@ -6,26 +6,26 @@ use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tidings_engine_servers::NatsServer;
+use tidings_engine_servers::{NatsServer, quiet_ports};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::load::Load;
-use crate::support::hub::{quiet_port, room};
+use crate::support::hub::room;
 use crate::support::{tools, within};
 
 /// The script, and the processes that it says that it has started.
 struct Deployment {
     script: Child,
     processes: HashMap<String, Pid>,
-    ports: Vec<u16>,
+    ports: [u16; 9],
 }
 
 // === impl Deployment ===
 
 impl Deployment {
     async fn start() -> Self {
-        let ports: Vec<u16> = (0..9).map(|_| quiet_port()).collect();
+        let ports = quiet_ports::<9>();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/loopback");
         let list: Vec<_> = ports.iter().map(ToString::to_string).collect();
         let mut script = Command::new(script)
