@@ -2,6 +2,7 @@
 
 mod away;
 mod deployment;
+mod drills;
 mod load;
 mod nats;
 mod postgres;
