@@ -40,7 +40,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         1
     }
 
-    /// Reads entries of every topic after a place, in order.
+    /// Reads entries of every topic after a place, in order. Where some were discarded, it says so
+    /// ([`Block::earliest`]): nobody else may have heard of it yet.
     ///
     /// # Errors
     /// [`EngineError`] where the engine cannot be read.
@@ -116,6 +117,9 @@ pub struct Block {
     pub entries: Vec<Arc<Event>>,
     /// Everything up to and including this has been looked at; as far as the read began where there was nothing.
     pub next: Sequence,
+    /// The first entry that was kept when it was read, where something between the place and that was discarded; else
+    /// anything that is not after the first one.
+    pub earliest: Sequence,
 }
 
 /// What every log over an engine goes by.

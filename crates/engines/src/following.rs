@@ -91,7 +91,7 @@ async fn tidy(shared: &Shared) {
         }
         let attachment = shared.attachment();
         match timeout(PATIENCE, shared.engine.tidy()).await {
-            Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => shared.trimmed(earliest),
+            Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => shared.trimmed(epoch, earliest),
             Ok(Ok(_) | Err(EngineError::Renewed)) => shared.doubt(attachment),
             Ok(Err(error)) => {
                 tracing::debug!(engine = shared.engine.name(), %error, "failed to do what retention says");

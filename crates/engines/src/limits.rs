@@ -9,6 +9,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest batch, in bytes of memory. Engines may take less.
 pub const BATCH_BYTES: usize = 32 << 20;
 
+/// How long a reader waits whose cursor is ahead of what this hub has followed, as another hub may be ahead, before it is
+/// told of a gap. Less than clients wait for an answer, which is five seconds.
+pub(crate) const AHEAD: Duration = Duration::from_secs(3);
+
 /// The first pause before an engine that is away is tried again, and the longest.
 pub(crate) const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often what an engine holds is asked for: sixteen times within the age that is kept, but no more and no less

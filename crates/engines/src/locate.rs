@@ -1,6 +1,6 @@
 //! Places that are not given by a number, found by reading.
 
-use tidings_log::{Place, ReadError};
+use tidings_log::{Bounds, Place, ReadError};
 use tidings_protocol::{Selection, Sequence, Timestamp};
 
 use crate::EngineError;
@@ -13,10 +13,25 @@ pub(crate) async fn locate(
     selection: &Selection,
 ) -> Result<Sequence, ReadError> {
     let found = match place {
+        Place::Earliest => Ok(earliest(shared).await),
         Place::Time(time) => first_at(shared, time).await,
         Place::Last(count) => last(shared, count, selection).await,
     };
     found.map_err(|error| shared.unreadable(&error))
+}
+
+/// What is read there says whether more was discarded than this hub has heard of, and is what a reader will read.
+/// Where nothing can be read for now, what is known has to do.
+async fn earliest(shared: &Shared) -> Sequence {
+    let Bounds { epoch, earliest, latest } = shared.bounds();
+    let floor = earliest.saturating_sub(1);
+    if floor < latest
+        && shared.present().is_ok()
+        && let Ok(block) = shared.replay.block(epoch, floor).await
+    {
+        shared.trimmed(epoch, block.earliest);
+    }
+    shared.bounds().earliest.saturating_sub(1)
 }
 
 /// Times in a log do not go back, so the first entry at or after one is found by halving.
@@ -41,7 +56,7 @@ async fn first_at(shared: &Shared, time: Timestamp) -> Result<Sequence, EngineEr
 /// Goes back from the end, in steps that grow, until there are so many events.
 async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Sequence, EngineError> {
     let bounds = shared.bounds();
-    let floor = bounds.earliest.saturating_sub(1);
+    let mut floor = bounds.earliest.saturating_sub(1);
     if !shared.may_concern(floor, selection) {
         return Ok(floor);
     }
@@ -53,6 +68,8 @@ async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Se
         let mut after = low;
         while after < high {
             let block = shared.replay.block(bounds.epoch, after).await?;
+            shared.trimmed(bounds.epoch, block.earliest);
+            floor = floor.max(shared.bounds().earliest.saturating_sub(1));
             let entries = block.entries.iter();
             let entries = entries.filter(|entry| entry.sequence > after && entry.sequence <= high);
             found.extend(entries.filter(|entry| selection.matches(entry)).map(|entry| entry.sequence));

@@ -104,6 +104,10 @@ impl EngineLog {
         }
         let block = self.shared.replay.block(epoch, after).await;
         let block = block.map_err(|error| self.shared.unreadable(&error))?;
+        // The engine or another hub may have discarded what this one has not heard of.
+        if after.saturating_add(1) < block.earliest {
+            self.shared.trimmed(epoch, block.earliest);
+        }
         // What was discarded before the read is not in it, and what was discarded since does no harm.
         let earliest = self.shared.bounds().earliest;
         if after.saturating_add(1) < earliest {
@@ -209,6 +213,10 @@ impl Log for EngineLog {
 
     fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
         self.shared.follow(follower)
+    }
+
+    fn reaches(&self, cursor: Cursor) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.reaches(cursor))
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

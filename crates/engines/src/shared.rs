@@ -7,12 +7,13 @@ use futures_util::FutureExt as _;
 use tidings_log::{
     AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicQuery, TopicTable,
 };
-use tidings_protocol::{Cursor, Event, Selection, Sequence, Topic};
+use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Topic};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::awaiting::{Awaiting, Publisher};
-use crate::limits::{PATIENCE, SWEEP};
+use crate::limits::{AHEAD, PATIENCE, SWEEP};
 use crate::replay::Replay;
 use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
 
@@ -118,8 +119,11 @@ impl Shared {
     }
 
     /// Takes what the engine holds, where it is still the log that is followed.
-    pub(crate) fn trimmed(&self, earliest: Sequence) {
+    pub(crate) fn trimmed(&self, epoch: Epoch, earliest: Sequence) {
         let mut state = self.state();
+        if epoch != state.bounds.epoch {
+            return;
+        }
         // Where all is discarded, the first that is kept is still to come.
         let earliest = earliest.min(state.bounds.latest + 1);
         if earliest > state.bounds.earliest {
@@ -154,7 +158,8 @@ impl Shared {
                 }
             }
             drop(state);
-            return self.trimmed(earliest);
+            self.told.notify_waiters();
+            return self.trimmed(attached.bounds.epoch, earliest);
         }
         tracing::error!(
             engine = self.engine.name(),
@@ -277,6 +282,24 @@ impl Shared {
         let mut infos = state.topics.list(query);
         infos.retain(|info| info.latest >= state.bounds.earliest);
         infos
+    }
+
+    /// Waits until a place is followed that another hub has given out, which may be ahead of this one.
+    pub(crate) async fn reaches(&self, cursor: Cursor) {
+        let reached = async {
+            loop {
+                let told = self.told.notified();
+                tokio::pin!(told);
+                told.as_mut().enable();
+                let Bounds { epoch, latest, .. } = self.bounds();
+                if epoch != cursor.epoch || latest >= cursor.sequence {
+                    return;
+                }
+                told.await;
+            }
+        };
+        // Who comes with a place that this hub cannot get to is told of a gap, which is the truth of what it can show.
+        drop(timeout(AHEAD, reached).await);
     }
 
     /// Whether there can be entries after a place that concern the selection, as far as its topics tell.

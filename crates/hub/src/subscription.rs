@@ -80,7 +80,7 @@ impl Subscription {
         let end = hub.end();
         let at = |sequence| Cursor::new(end.epoch, sequence);
         let cursor = match start {
-            Start::Earliest => at(hub.bounds().earliest.saturating_sub(1)),
+            Start::Earliest => at(hub.log().locate(LogPlace::Earliest, &selection).await?),
             Start::Latest => end,
             Start::Last(count) => at(hub.log().locate(LogPlace::Last(count), &selection).await?),
             Start::Time(time) => at(hub.log().locate(LogPlace::Time(time), &selection).await?),
@@ -93,14 +93,17 @@ impl Subscription {
                 gap = Some(found);
                 cursor
             }
-            Start::Cursor(cursor) => match why_not(&hub, cursor) {
-                None => cursor,
-                Some(reason) => {
-                    let (found, cursor) = hub.gap(reason, cursor.to_string());
-                    gap = Some(found);
-                    cursor
+            Start::Cursor(cursor) => {
+                hub.log().reaches(cursor).await;
+                match why_not(&hub, cursor) {
+                    None => cursor,
+                    Some(reason) => {
+                        let (found, cursor) = hub.gap(reason, cursor.to_string());
+                        gap = Some(found);
+                        cursor
+                    }
                 }
-            },
+            }
         };
         let mut end = None;
         if let Some(topic) = selection.single_topic() {

@@ -58,6 +58,11 @@ pub trait Subject: Sync {
     fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Log>>> {
         Box::pin(async { None })
     }
+
+    /// Whether it leaves numbers out where it is opened.
+    fn leaves_numbers_out(&self) -> bool {
+        false
+    }
 }
 
 /// Runs the whole suite.
@@ -136,6 +141,7 @@ async fn an_empty_log_has_nothing(log: &dyn Log) {
     let chunk = log.read(0, &Selection::all(), WIDE).await.unwrap();
     assert_eq!((chunk.entries.len(), chunk.next), (0, 0));
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
+    assert_eq!(log.locate(Place::Earliest, &Selection::all()).await.unwrap(), 0);
     assert_eq!(log.locate(Place::Last(5), &Selection::all()).await.unwrap(), 0);
     assert_eq!(log.locate(Place::Time(Timestamp::default()), &Selection::all()).await.unwrap(), 0);
     assert_eq!(log.ready(), Ok(()));
@@ -207,14 +213,15 @@ async fn everything_survives_a_restart(subject: &dyn Subject) {
     let info = log.topic(&topic("b")).await.unwrap();
     log.close().await.unwrap();
     let Some(log) = subject.reopen(log).await else { return };
-    assert_eq!(log.bounds(), bounds);
+    let now = log.bounds();
+    assert_eq!((now.epoch, now.earliest), (bounds.epoch, bounds.earliest));
+    assert!(now.latest == bounds.latest || (subject.leaves_numbers_out() && now.latest > bounds.latest));
     assert_eq!(read_all(&*log, 0, &Selection::all()).await, before);
     assert_eq!(log.topic(&topic("b")).await.unwrap(), info);
     assert!(matches!(log.append(Batch::of(event("b", ""))).await, Err(AppendError::TopicClosed { .. })));
     let again = log.append(batch).await.unwrap();
     assert_eq!((again.first, again.count, again.time, again.duplicate), (first.first, 2, first.time, true));
-    // An engine may leave numbers out.
-    assert!(publish(&*log, "a", "after").await > bounds.latest);
+    assert!(publish(&*log, "a", "after").await > now.latest);
     let expired = log.read(0, &Selection::all(), WIDE).await;
     assert!(!matches!(expired, Err(ReadError::Expired { .. })));
 }

@@ -69,6 +69,12 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// follower; a second one replaces the first.
     fn follow(&self, follower: Arc<dyn Follower>) -> Cursor;
 
+    /// Waits until the log has come to a place that another hub over the same log may have given out. It ends also where
+    /// the log does not come so far in time: [`Log::bounds`] says whether it has.
+    fn reaches(&self, _cursor: Cursor) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whether the log takes writes.
     ///
     /// # Errors

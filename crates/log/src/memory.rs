@@ -162,6 +162,7 @@ impl State {
 
     fn locate(&self, place: Place, selection: &Selection) -> Sequence {
         match place {
+            Place::Earliest => self.earliest.saturating_sub(1),
             Place::Time(time) => {
                 self.earliest + self.entries.partition_point(|entry| entry.time < time) as u64 - 1
             }

@@ -23,6 +23,9 @@ pub struct Chunk {
 /// A place that is not given by a sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
+    /// Before the earliest entry that is kept. [`Bounds`] may be a little behind where others keep the log; where they cannot
+    /// be asked, that has to do.
+    Earliest,
     /// Before the first entry, of any topic, at or after a moment; the end where there is none.
     Time(Timestamp),
     /// Before the last so many events that [match](tidings_protocol::Selection::matches); before the earliest

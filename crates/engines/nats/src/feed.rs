@@ -12,9 +12,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, lost, pull_bytes};
 use crate::epoch;
-use crate::limits::{ASK_AGAIN, CONSUMER, FED, HEARTBEAT, PULL, PULL_MESSAGES, SILENCE};
+use crate::limits::{ASK_AGAIN, CONSUMER, FED, HEARTBEAT, PROBE, PULL, PULL_MESSAGES, SILENCE};
 use crate::message::{self, Contents};
 use crate::options::chain;
+use crate::read;
+use crate::stream::first_kept;
 
 /// What comes into a stream, in order: a consumer of its own, whose count of messages tells whether one is missing.
 pub(crate) struct NatsFeed {
@@ -26,6 +28,8 @@ pub(crate) struct NatsFeed {
     /// The last message that was given.
     number: u64,
     count: Count,
+    /// What went wrong after what was given last.
+    failed: Option<EngineError>,
 }
 
 /// Counts what comes from a consumer. NATS sends each message at most once, so that one is missing where, for instance, the
@@ -41,11 +45,12 @@ impl NatsFeed {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         let consumer = consumer(&connection.stream, policy, CONSUMER).await?;
         let messages = pull(&consumer, &connection).await?;
-        Ok(Self { connection, consumer, tries: 0, messages, number: after, count: Count::default() })
+        let count = Count::default();
+        Ok(Self { connection, consumer, tries: 0, messages, number: after, count, failed: None })
     }
 
     /// Takes one message, and adds its entries to `fed`.
-    fn take(
+    async fn take(
         &mut self,
         message: Result<Message, pull::MessagesError>,
         fed: &mut Fed,
@@ -55,6 +60,12 @@ impl NatsFeed {
         let info = self.count.next(&message)?;
         if info.stream_sequence <= self.number {
             return Err(EngineError::away("messages are out of order"));
+        }
+        let next = self.number + 1;
+        if info.stream_sequence > next
+            && read::look(&self.connection, next, info.stream_sequence).await? > next
+        {
+            return Err(overtaken());
         }
         self.number = info.stream_sequence;
         fed.next = message::last(self.number);
@@ -90,7 +101,17 @@ impl NatsFeed {
         Ok(())
     }
 
+    /// Where all was discarded that was still to come, nothing comes that would show it.
+    /// Where that cannot be said now, it is asked again; and whether the engine is there, the heartbeats tell.
+    async fn is_overtaken(&self) -> bool {
+        let asked = timeout(PROBE, self.connection.stream.get_info()).await;
+        asked.is_ok_and(|info| info.is_ok_and(|info| first_kept(&info.state) > self.number + 1))
+    }
+
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let mut fed = Fed { entries: Vec::new(), next: message::last(self.number) };
         let connection = Arc::clone(&self.connection);
         let first = loop {
@@ -100,7 +121,9 @@ impl NatsFeed {
                 first = timeout(SILENCE, self.messages.next()) => first,
             };
             match first {
-                Err(_) => return Ok(fed),
+                Err(_) => {
+                    return if self.is_overtaken().await { Err(overtaken()) } else { Ok(fed) };
+                }
                 // The node that keeps the consumer may have to become known to the one that is asked.
                 Ok(Some(Err(_))) if self.count.0 == 0 && self.tries < ASK_AGAIN.0 => self.tries += 1,
                 Ok(first) => break first,
@@ -109,11 +132,14 @@ impl NatsFeed {
             self.messages = pull(&self.consumer, &connection).await?;
         };
         let first = first.ok_or_else(|| EngineError::away("NATS has ended the feed"))?;
-        self.take(first, &mut fed)?;
+        self.take(first, &mut fed).await?;
         while fed.entries.len() < FED
             && let Some(Some(next)) = self.messages.next().now_or_never()
         {
-            self.take(next, &mut fed)?;
+            if let Err(error) = self.take(next, &mut fed).await {
+                self.failed = Some(error);
+                break;
+            }
         }
         connection.progress.send_replace(self.number);
         Ok(fed)
@@ -139,6 +165,10 @@ impl Feed for NatsFeed {
     fn next(&mut self) -> BoxFuture<'_, Result<Fed, EngineError>> {
         Box::pin(self.next_now())
     }
+}
+
+fn overtaken() -> EngineError {
+    EngineError::away("messages were discarded before this hub had read them")
 }
 
 /// Asks a consumer for what it has, and for what comes.

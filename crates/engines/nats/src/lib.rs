@@ -75,21 +75,29 @@ impl Nats {
         let (client, context, lost) = Connection::open(&self.options).await?;
         let subjects = Subjects::new(&self.options.stream);
         let (opened, same) = self.settle(&context, &subjects, seen).await?;
-        let first = opened.first();
+        let mut first = opened.first();
         let Opened { stream, state, begun, .. } = opened;
         let (number, topics) = match same {
             Some(seen) => (number_of(seen), Vec::new()),
             None => {
                 let mut ledger = Ledger::new(first);
-                let topics = if state.messages == 0 {
-                    Vec::new()
-                } else {
-                    load::topics(&stream, connection::pull_bytes(&client), &subjects, &mut ledger).await?
-                };
+                let mut topics = Vec::new();
+                if state.messages > 0 {
+                    let bytes = connection::pull_bytes(&client);
+                    let mark = || -> BoxFuture<'_, _> { Box::pin(epoch::mark(&context, &subjects)) };
+                    topics = load::topics(&stream, bytes, &subjects, &mut ledger, &mark).await?;
+                    // A topic is not found whose last event was discarded since: whoever still has to read that is told.
+                    // (But not where the clock of the node that was read is before the leader's, for that long.)
+                    let info = stream.get_info().await.map_err(|error| EngineError::away(chain(&error)))?;
+                    first = first.max(stream::first_kept(&info.state));
+                    ledger.trim(first);
+                }
                 *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
                 (state.last_sequence, topics)
             }
         };
+        // What was discarded is not followed any more.
+        let number = number.max(first - 1);
         let ledger = Arc::clone(&self.ledger);
         let connection =
             Arc::new(Connection::new((client, context, lost), stream, subjects, begun, ledger, number));

@@ -1,7 +1,7 @@
 //! Reading the past: a consumer for each block, which begins where the block does.
 
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::stream::RawMessageErrorKind;
+use async_nats::jetstream::stream::{Info, RawMessageErrorKind};
 use futures_util::StreamExt as _;
 use tidings_engine::{Block, EngineError};
 use tidings_log::ReadLimits;
@@ -13,6 +13,7 @@ use crate::feed::{Count, consumer, entries, timestamp};
 use crate::limits::{ANSWER, ASK_AGAIN, PULL_MESSAGES};
 use crate::message;
 use crate::options::chain;
+use crate::stream::first_kept;
 
 /// What NATS says with status 409 where a request's bytes are used up.
 const FULL: &str = "Message Size Exceeds MaxBytes";
@@ -45,8 +46,9 @@ pub(crate) async fn block(
         }
         sleep(ASK_AGAIN.1).await;
     };
-    let mut block = Block { epoch: connection.begun.epoch, entries: Vec::new(), next: after };
+    let mut block = Block { epoch: connection.begun.epoch, entries: Vec::new(), next: after, earliest: 0 };
     let mut count = Count::default();
+    let mut expected = start_sequence;
     while let Some(message) = next {
         let message = match message {
             Ok(message) => message,
@@ -55,11 +57,21 @@ pub(crate) async fn block(
             Err(error) => return Err(EngineError::away(error)),
         };
         let info = count.next(&message)?;
-        if info.stream_sequence > progress {
+        let number = info.stream_sequence;
+        let judged = number.min(progress + 1);
+        if judged > expected {
+            if expected > start_sequence {
+                // For the next read to look into.
+                break;
+            }
+            block.earliest = earliest(look(connection, expected, judged).await?);
+        }
+        if number > progress {
             block.next = block.next.max(message::last(progress));
             break;
         }
-        block.add(connection, info.stream_sequence, timestamp(info.published), &message.payload, after);
+        expected = number + 1;
+        block.add(connection, number, timestamp(info.published), &message.payload, after);
         next = messages.next().await;
     }
     let gone = format!(
@@ -70,16 +82,50 @@ pub(crate) async fn block(
     // It would be forgotten anyway, somewhat later.
     drop(connection.client.publish(gone, bytes::Bytes::new()).await);
     if block.next == after && start_sequence <= progress {
-        return Err(EngineError::away(
-            "what follows was discarded a moment ago, or has not come to the node that was read",
-        ));
+        block.earliest = earliest(look(connection, start_sequence, progress + 1).await?);
+        block.next = message::last(progress);
     }
     Ok(block)
 }
 
+/// Looks for what a node has no message of, from `from` to before `to`, and says which message is the first that is
+/// kept. Where that is after `from`, retention has discarded some; else somebody has deleted them with NATS's own tools.
+///
+/// # Errors
+/// Another node still has a message of these, or the leader of the stream has not come to them.
+pub(crate) async fn look(connection: &Connection, from: u64, to: u64) -> Result<u64, EngineError> {
+    let stream = &connection.stream;
+    let away =
+        || EngineError::away("a message has not come to each node of NATS yet, or is not discarded there");
+    let info = || async { stream.get_info().await.map_err(|error| EngineError::away(chain(&error))) };
+    let leader = |info: &Info| info.cluster.as_ref().and_then(|cluster| cluster.leader.clone());
+    let before = info().await?;
+    if before.state.last_sequence + 1 < to {
+        return Err(away());
+    }
+    let next = stream.raw_message_builder().sequence(from).next_by_subject(connection.subjects.all());
+    let is_there = match next.send().await {
+        Ok(found) => found.sequence < to,
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => false,
+        Err(error) => return Err(EngineError::away(chain(&error))),
+    };
+    // Asked for again: what was not there, and may still be kept now, was not discarded. And another leader may have
+    // answered that has come to it only since.
+    let after = info().await?;
+    if is_there || leader(&before) != leader(&after) {
+        return Err(away());
+    }
+    Ok(first_kept(&after.state))
+}
+
+/// The first sequence number that belongs to a message.
+fn earliest(number: u64) -> Sequence {
+    message::last(number - 1) + 1
+}
+
 /// The first message that has an entry after a place.
 async fn one(connection: &Connection, after: Sequence) -> Result<Block, EngineError> {
-    let mut block = Block { epoch: connection.begun.epoch, entries: Vec::new(), next: after };
+    let mut block = Block { epoch: connection.begun.epoch, entries: Vec::new(), next: after, earliest: 0 };
     let progress = *connection.progress.borrow();
     let mut number = message::after(after).max(1);
     while block.entries.is_empty() {
@@ -90,7 +136,12 @@ async fn one(connection: &Connection, after: Sequence) -> Result<Block, EngineEr
                 block.add(connection, found.sequence, timestamp(found.time), &found.payload, after);
                 number = found.sequence + 1;
             }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+                if number <= progress {
+                    look(connection, number, progress + 1).await?;
+                }
+                break;
+            }
             Err(error) => return Err(EngineError::away(chain(&error))),
         }
     }

@@ -34,10 +34,6 @@ impl Subjects {
         format!("{}.topic.{}", self.0, escape(topic.as_str()))
     }
 
-    pub(crate) fn topics(&self) -> String {
-        format!("{}.topic.>", self.0)
-    }
-
     pub(crate) fn end(&self, topic: &Topic) -> String {
         format!("{}.end.{}", self.0, escape(topic.as_str()))
     }

@@ -36,11 +36,11 @@ impl PostgresFeed {
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
         let begun = Instant::now();
         loop {
-            let (block, earliest) = self.reader.block(self.after, FED).await?;
+            let block = self.reader.block(self.after, FED).await?;
             if block.epoch != self.epoch {
                 return Err(EngineError::Renewed);
             }
-            if self.after.saturating_add(1) < earliest {
+            if self.after.saturating_add(1) < block.earliest {
                 return Err(EngineError::away("entries were discarded before this hub had read them"));
             }
             if block.next > self.after || begun.elapsed() >= SILENCE {

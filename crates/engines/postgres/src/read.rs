@@ -55,19 +55,15 @@ impl Reader {
         Ok(Self { session, read })
     }
 
-    /// Reads entries after a place, and the first place that nothing is missing after.
-    pub(crate) async fn block(
-        &self,
-        after: Sequence,
-        limits: ReadLimits,
-    ) -> Result<(Block, Sequence), EngineError> {
+    /// Reads entries after a place.
+    pub(crate) async fn block(&self, after: Sequence, limits: ReadLimits) -> Result<Block, EngineError> {
         let (count, bytes) = (bigint(limits.entries.max(1) as u64), bigint(limits.bytes.max(1) as u64));
         let rows = self.session.query(&self.read, &[&bigint(after), &count, &bytes]).await;
         let rows = rows.map_err(|error| failed("read the log", &error))?;
         let first = rows.first().ok_or_else(|| EngineError::away("the table `log` is empty"))?;
         let epoch = epoch(first, 0)?;
         let earliest = number(first.get(1));
-        let mut block = Block { epoch, entries: Vec::with_capacity(rows.len()), next: after };
+        let mut block = Block { epoch, entries: Vec::with_capacity(rows.len()), next: after, earliest };
         for row in &rows {
             let Some(sequence) = row.get::<_, Option<i64>>(2).map(number) else { break };
             match event(row, 2) {
@@ -79,7 +75,7 @@ impl Reader {
         if !block.entries.is_sorted_by_key(|entry| entry.sequence) {
             block.entries.sort_by_key(|entry| entry.sequence);
         }
-        Ok((block, earliest))
+        Ok(block)
     }
 }
 

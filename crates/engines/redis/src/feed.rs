@@ -27,18 +27,25 @@ impl RedisFeed {
         read.cmd("XREAD").arg("COUNT").arg(self.connection.count());
         read.arg("BLOCK").arg(BLOCK.as_millis() as u64);
         read.arg("STREAMS").arg(&self.keys.log).arg(format!("{}-0", self.after));
-        // Both are asked for when there is an answer to the first.
-        read.cmd("ROLE").cmd("HGET").arg(&self.keys.meta).arg("largest");
-        let read = read.query_async::<(Value, Value, Option<u64>)>(&mut self.held);
+        // The others are asked for when there is an answer to the first.
+        read.cmd("ROLE").cmd("HMGET").arg(&self.keys.meta).arg("largest").arg("earliest");
+        let read = read.query_async::<(Value, Value, (Option<u64>, Option<u64>))>(&mut self.held);
         let reply = timeout(ANSWER, read).await;
         let reply = reply.map_err(|_| EngineError::away("Redis has not answered in time"))?;
-        let (reply, role, largest) = reply.map_err(|error| because("failed to follow", &error))?;
+        let (reply, role, (largest, earliest)) =
+            reply.map_err(|error| because("failed to follow", &error))?;
         if !is_master(&role) {
             return Err(EngineError::away("the server has become a replica"));
         }
         self.connection.note_size(largest.unwrap_or(0));
         let mut fed = Fed { entries: Vec::new(), next: self.after };
-        for (sequence, entry, bytes) in streams(&self.keys.log, reply)? {
+        let entries = streams(&self.keys.log, reply)?;
+        let next = self.after.saturating_add(1);
+        let is_next = entries.first().is_some_and(|(sequence, ..)| *sequence == next);
+        if next < earliest.unwrap_or(0) && !is_next {
+            return Err(EngineError::away("entries were discarded before this hub had read them"));
+        }
+        for (sequence, entry, bytes) in entries {
             self.connection.note_size(bytes as u64);
             match entry {
                 Entry::Event(event) => fed.entries.push(event),

@@ -109,7 +109,15 @@ impl Redis {
             same = None;
         }
         let topics = if same.is_some() { Vec::new() } else { self.topics(&mut reads).await? };
-        let after = same.map_or(found.latest, |seen| seen.cursor.sequence);
+        if same.is_none() {
+            // A topic is forgotten with its last event: whoever still has to read that is told of a gap.
+            let earliest =
+                cmd("HGET").arg(&self.keys.meta).arg("earliest").query_async::<Option<u64>>(&mut reads).await;
+            let earliest = earliest.map_err(|error| because("failed to read what is kept", &error))?;
+            found.earliest = found.earliest.max(earliest.unwrap_or(0));
+        }
+        // What was discarded meanwhile is not followed any more.
+        let after = same.map_or(found.latest, |seen| seen.cursor.sequence).max(found.earliest - 1);
         let connection = Connection::new((writes, reads), found.epoch, found.secret, found.largest);
         connection.note_seen(after);
         if let Some(last) = same.and_then(|seen| seen.entry.as_ref()) {
@@ -237,25 +245,33 @@ impl Redis {
     async fn read_now(&self, after: Sequence, limits: ReadLimits) -> Result<Block, EngineError> {
         let connection = self.connection()?;
         let mut reads = connection.reads.clone();
-        let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after };
+        let mut block = Block { epoch: connection.epoch, entries: Vec::new(), next: after, earliest: 0 };
         let mut bytes = 0;
         while block.entries.len() < limits.entries && bytes < limits.bytes {
             let count = connection.count().min((limits.entries - block.entries.len()) as u64);
             let mut both = pipe();
-            both.atomic().cmd("HGET").arg(&self.keys.meta).arg("epoch");
+            both.atomic().cmd("HMGET").arg(&self.keys.meta).arg("epoch").arg("earliest");
             both.cmd("XRANGE")
                 .arg(&self.keys.log)
                 .arg(format!("{}-0", block.next.saturating_add(1)))
                 .arg("+");
             both.arg("COUNT").arg(count);
             both.cmd("ROLE");
-            let read = both.query_async::<(Option<String>, Value, Value)>(&mut reads).await;
-            let (epoch, range, role) = read.map_err(|error| because("failed to read", &error))?;
+            let read = both.query_async::<((Option<String>, Option<u64>), Value, Value)>(&mut reads).await;
+            let ((epoch, earliest), range, role) = read.map_err(|error| because("failed to read", &error))?;
             if !is_master(&role) {
                 return Err(EngineError::away("the server has become a replica"));
             }
             if epoch.as_deref() != Some(connection.epoch.as_str()) {
                 return Err(EngineError::Renewed);
+            }
+            let earliest = earliest.unwrap_or(0);
+            if block.next.saturating_add(1) < earliest {
+                if block.next > after {
+                    // What follows was discarded meanwhile, which is for the next read to say.
+                    break;
+                }
+                block.earliest = earliest;
             }
             let found = entries(&self.keys.log, range)?;
             let is_end = (found.len() as u64) < count;

@@ -150,8 +150,10 @@ impl Engine for Shelf {
             let log = self.log();
             let epoch = log.bounds().epoch;
             match log.read(after, &Selection::all(), limits).await {
-                Ok(chunk) => Ok(Block { epoch, entries: chunk.entries, next: chunk.next }),
-                Err(ReadError::Expired { earliest, .. }) => self.read(earliest - 1, limits).await,
+                Ok(chunk) => Ok(Block { epoch, entries: chunk.entries, next: chunk.next, earliest: 0 }),
+                Err(ReadError::Expired { earliest, .. }) => {
+                    self.read(earliest - 1, limits).await.map(|block| Block { earliest, ..block })
+                }
                 Err(error) => Err(EngineError::away(error)),
             }
         })

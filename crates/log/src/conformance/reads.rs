@@ -113,6 +113,7 @@ pub(super) async fn places_are_located(log: &dyn Log) {
     assert_eq!(log.locate(Place::Last(3), &select(&["four"])).await.unwrap(), appended[28].first - 1);
     assert_eq!(log.locate(Place::Last(3), &select(&["fou*", "four"])).await.unwrap(), appended[28].first - 1);
     let earliest = log.bounds().earliest;
+    assert_eq!(log.locate(Place::Earliest, &all).await.unwrap(), earliest - 1);
     assert_eq!(log.locate(Place::Last(1_000), &select(&["four"])).await.unwrap(), earliest - 1);
     end(log, "four").await;
     // The end carries no event, and counts for none.

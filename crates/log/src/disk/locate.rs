@@ -13,6 +13,7 @@ use crate::{Place, ReadError};
 /// The sequence number to read after.
 pub(crate) fn locate(shared: &Shared, place: Place, selection: &Selection) -> Result<Sequence, ReadError> {
     match place {
+        Place::Earliest => Ok(shared.view().earliest.saturating_sub(1)),
         Place::Time(time) => before_time(shared, time),
         Place::Last(count) => before_last(shared, count.max(1), selection),
     }

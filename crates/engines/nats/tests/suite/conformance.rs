@@ -35,6 +35,10 @@ impl Subject for Streams {
         self.beside()
     }
 
+    fn leaves_numbers_out(&self) -> bool {
+        true
+    }
+
     fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Log>>> {
         Box::pin(async { Some(open(&self.last()).await) })
     }

@@ -3,7 +3,7 @@ use tidings_engine_servers::{Listener, NatsServer, Told};
 use tidings_protocol::Selection;
 
 use crate::raw::{context, put, stream};
-use crate::support::{eventually, open, publish, read, url};
+use crate::support::{agree, eventually, open, publish, read, url};
 
 async fn described(server: &NatsServer) -> String {
     stream(server.port()).await.cached_info().config.description.clone().unwrap()
@@ -45,7 +45,7 @@ async fn the_last_epoch_in_the_stream_stays_whatever_its_description_says() {
     let renewed = listener.told().into_iter().filter(|told| matches!(told, Told::Renewed(_))).count();
     assert!(renewed <= 2, "{:?}", listener.told());
     let started = open(&url(&server)).await;
-    assert_eq!(started.bounds(), log.bounds());
+    agree(&*started, &*log).await;
     assert_eq!(read(&*started, 0, &Selection::all()).await.len(), 4);
 }
 

@@ -3,9 +3,11 @@
 #![allow(clippy::print_stderr, reason = "what a test waits for is said where it fails")]
 
 mod accounts;
+mod behind;
 mod conformance;
 mod ends;
 mod epochs;
+mod holes;
 mod limits;
 mod login;
 mod lossy;

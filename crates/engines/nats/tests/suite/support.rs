@@ -73,6 +73,11 @@ pub(crate) async fn read(log: &dyn Log, mut after: u64, selection: &Selection) -
     }
 }
 
+/// Waits until two hubs have followed the log to the same place: whichever starts puts a message into the stream.
+pub(crate) async fn agree(one: &dyn Log, other: &dyn Log) {
+    eventually("they are at the same place", || one.bounds() == other.bounds()).await;
+}
+
 /// Asks again and again until it is so; for what cannot be waited for.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);

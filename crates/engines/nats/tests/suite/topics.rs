@@ -2,7 +2,7 @@ use tidings_engine_servers::NatsServer;
 use tidings_log::{Batch, Log, TopicInfo, TopicQuery};
 use tidings_protocol::{Selection, Selector};
 
-use crate::support::{event, open, publish, read, topic, url};
+use crate::support::{agree, event, open, publish, read, topic, url};
 
 async fn list(log: &dyn Log) -> Vec<TopicInfo> {
     let query = TopicQuery { selector: &Selector::all(), after: None, limit: 10_000 };
@@ -29,7 +29,7 @@ async fn a_hub_that_starts_knows_every_topic() {
     }
     publish(&*log, names[0], "again").await;
     let started = open(&url(&server)).await;
-    assert_eq!(started.bounds(), log.bounds());
+    agree(&*started, &*log).await;
     let known = list(&*started).await;
     assert_eq!(known, list(&*log).await);
     assert_eq!(known.len(), names.len() + 1 + 300 + 1);

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use tidings_engine::EngineConfig;
+use tidings_engine::{Engine as _, EngineConfig, EngineError, Seen};
 use tidings_engine_servers::{Listener, RedisServer, Told};
-use tidings_log::{AppendError, Batch, ReadError, Retention};
-use tidings_protocol::Selection;
+use tidings_log::{AppendError, Batch, Place, ReadError, Retention};
+use tidings_protocol::{Cursor, Selection};
+use tidings_redis::Redis;
 
 use crate::support::{WIDE, ask, config, event, eventually, open, open_with, publish, read, topic, url};
 
@@ -52,4 +53,56 @@ async fn old_events_are_discarded_by_their_size() {
     assert_eq!(length, redis::Value::Int(kept.len() as i64));
     let cost: usize = kept.iter().map(|entry| entry.data.len() + entry.topic.as_str().len() + 8 + 64).sum();
     assert_eq!(bytes, redis::Value::BulkString(cost.to_string().into_bytes()));
+}
+
+/// Hubs discard for each other, and hear of it only now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_is_told_of_what_another_hub_has_discarded_a_moment_ago() {
+    let Some(server) = RedisServer::start() else { return };
+    let log = open(&url(&server)).await;
+    let listener = Listener::of(&*log);
+    let events = (0..100).map(|number| event("a", &number.to_string())).collect();
+    log.append(Batch { events, close: None, idempotency: None }).await.unwrap();
+    // Hubs that have read nothing yet.
+    let others = [open(&url(&server)).await, open(&url(&server)).await];
+    assert_eq!(discard_all_but(&server, 10).await, 91);
+    let expired = log.read(0, &Selection::all(), WIDE).await;
+    assert_eq!(expired, Err(ReadError::Expired { after: 0, earliest: 91 }));
+    listener.hears(|told| *told == Told::Trimmed(91)).await;
+    assert_eq!(discard_all_but(&server, 7).await, 94);
+    assert_eq!(others[0].locate(Place::Earliest, &Selection::all()).await, Ok(93));
+    assert_eq!(discard_all_but(&server, 5).await, 96);
+    assert_eq!(others[1].locate(Place::Last(50), &Selection::all()).await, Ok(95));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_has_not_read_what_is_discarded_tells_everybody() {
+    let Some(server) = RedisServer::start() else { return };
+    let engine = Redis::new(url(&server).parse().unwrap(), config()).unwrap();
+    let mut attached = engine.attach(None).await.unwrap();
+    let log = open(&url(&server)).await;
+    let events = (0..100).map(|number| event("a", &number.to_string())).collect();
+    log.append(Batch { events, close: None, idempotency: None }).await.unwrap();
+    assert_eq!(discard_all_but(&server, 10).await, 91);
+    let error = attached.feed.next().await.unwrap_err();
+    assert!(matches!(&error, EngineError::Away { reason } if reason.contains("discarded")), "{error}");
+    // What is kept is followed from there.
+    let seen = Seen { cursor: Cursor::new(attached.bounds.epoch, 0), entry: None };
+    let mut again = engine.attach(Some(&seen)).await.unwrap();
+    assert_eq!(again.bounds.earliest, 91);
+    assert_eq!(again.feed.next().await.unwrap().entries[0].sequence, 91);
+}
+
+/// Discards as a hub does, and says what is the first entry that is left.
+async fn discard_all_but(server: &RedisServer, count: usize) -> u64 {
+    let script = include_str!("../../src/scripts/tidy.lua");
+    let keys = ["{log}:log", "{log}:meta", "{log}:topics"];
+    // Each event takes 64 bytes, and its own few.
+    let bytes = (count * 80).to_string();
+    let [log, meta, topics] = keys;
+    ask(server, &["EVAL", script, "3", log, meta, topics, "100000000", &bytes, "1000"]).await;
+    match ask(server, &["HGET", meta, "earliest"]).await {
+        redis::Value::BulkString(earliest) => String::from_utf8(earliest).unwrap().parse().unwrap(),
+        other => panic!("{other:?}"),
+    }
 }

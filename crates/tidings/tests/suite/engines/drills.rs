@@ -80,6 +80,19 @@ pub(super) async fn is_slow(log: &str, proxy: &SlowProxy, late: Duration) {
     load.ends().await;
 }
 
+/// Clients come to a hub that has not come so far as the one that they were at, and are told of no gap.
+pub(super) async fn is_behind(log: &str, slow_log: &str, proxy: &SlowProxy, late: Duration) {
+    let (ahead, behind) = (Hub::over(log, &[]).await, Hub::over(slow_log, &[]).await);
+    ahead.publish("a", "before").await;
+    proxy.set_delay(late);
+    for round in 0..3 {
+        let id = ahead.publish("a", round.to_string()).await.id;
+        let page = behind.get(&format!("/topics/a?since={id}")).await.json();
+        assert!(page["gap"].is_null(), "{page}");
+        assert_eq!((&page["events"], &page["next"]), (&serde_json::json!([]), &serde_json::json!(id)));
+    }
+}
+
 async fn is_away(hub: &Hub, load: &Load, watcher: &mut Watcher, goes: impl FnOnce()) {
     goes();
     is_ready(hub, false).await;

@@ -38,6 +38,13 @@ async fn a_slow_server_slows_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_is_behind_is_waited_for() {
+    let Some(server) = PostgresServer::start() else { return };
+    let proxy = SlowProxy::start(server.port(), Duration::from_millis(1));
+    drills::is_behind(&log(server.port()), &log(proxy.port()), &proxy, Duration::from_millis(300)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_says_nothing_is_taken_to_be_away() {
     let Some(server) = PostgresServer::start() else { return };
     // What is under way then comes an hour late: those connections are as good as dead.
