@@ -40,10 +40,20 @@ fn text(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Whether TLS or a missing password is the reason, which have no code.
+/// Whether TLS or a missing password is the reason, which have no code. A server that ends in the middle of a handshake
+/// is away.
 fn is_about_login(error: &tokio_postgres::Error) -> bool {
     let text = error.to_string();
-    ["error performing TLS handshake", "authentication error", "invalid configuration"]
-        .iter()
-        .any(|begin| text.starts_with(begin))
+    let begins = |begin: &&str| text.starts_with(*begin);
+    ["error performing TLS handshake", "authentication error", "invalid configuration"].iter().any(begins)
+        && !was_cut(error)
+}
+
+/// Whether the reason is in the connection, and not in what was said on it.
+fn was_cut(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_cut = error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+        // What TLS has against the other side comes as an error of the connection, too.
+        error.get_ref().is_none_or(|inner| inner.downcast_ref::<rustls::Error>().is_none())
+    });
+    is_cut || error.source().is_some_and(was_cut)
 }

@@ -118,6 +118,18 @@ impl PostgresServer {
         self.start_again();
     }
 
+    /// Starts it again so that it asks clients for a certificate of this authority, as PEM. It has to encrypt already.
+    pub fn ask_for_certificates(&mut self, authority: &str) {
+        self.kill();
+        let data = self.folder.path().join("data");
+        std::fs::write(data.join("root.crt"), authority).unwrap();
+        own(&data.join("root.crt"));
+        std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n")
+            .unwrap();
+        self.arguments.extend(["-c".to_owned(), "ssl_ca_file=root.crt".to_owned()]);
+        self.start_again();
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {

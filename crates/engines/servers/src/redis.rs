@@ -28,6 +28,16 @@ impl RedisServer {
     /// Starts one that speaks TLS only, with a certificate for `localhost`.
     #[must_use]
     pub fn start_with_tls() -> Option<(Self, Certificates)> {
+        Self::start_encrypted("no")
+    }
+
+    /// Starts one that speaks TLS only, with whoever has a certificate of the same authority.
+    #[must_use]
+    pub fn start_with_client_certificates() -> Option<(Self, Certificates)> {
+        Self::start_encrypted("yes")
+    }
+
+    fn start_encrypted(clients: &str) -> Option<(Self, Certificates)> {
         let certificates = Certificates::new();
         let arguments = [
             ("--tls-cert-file", certificates.certificate()),
@@ -36,7 +46,7 @@ impl RedisServer {
         ];
         let files = arguments.iter().map(|(name, file)| (*name, file.to_str().unwrap()));
         let mut arguments: Vec<_> = files.flat_map(|(name, file)| [name, file]).collect();
-        arguments.extend(["--tls-auth-clients", "no"]);
+        arguments.extend(["--tls-auth-clients", clients]);
         Some((Self::new(&arguments, true)?, certificates))
     }
 

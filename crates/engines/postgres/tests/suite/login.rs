@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tidings_engine::{EngineError, EngineLog};
-use tidings_engine_servers::PostgresServer;
+use tidings_engine::{Engine as _, EngineError, EngineLog};
+use tidings_engine_servers::{Certificates, PostgresServer};
 use tidings_postgres::Postgres;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{client, config, url};
 
@@ -73,4 +74,45 @@ async fn the_certificate_of_the_server_is_checked() {
     assert!(stranger.contains("invalid peer certificate"), "{stranger}");
     let misnamed = refusal(&format!("postgres://postgres@127.0.0.1:{port}/{at}&tls-ca={own}")).await;
     assert!(misnamed.contains("invalid peer certificate"), "{misnamed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_shows_a_certificate_where_one_is_asked_for() {
+    let Some(mut server) = PostgresServer::start() else { return };
+    let certificates = Certificates::new();
+    let files = [certificates.authority(), certificates.certificate(), certificates.key()];
+    let [authority, certificate, key] = files.each_ref().map(|file| std::fs::read_to_string(file).unwrap());
+    server.encrypt(&certificate, &key);
+    server.ask_for_certificates(&authority);
+    let [authority, certificate, key] = files.each_ref().map(|file| file.display());
+    let url = format!(
+        "postgres://postgres@localhost:{}/postgres?sslmode=require&tls-ca={authority}",
+        server.port()
+    );
+    opens(&format!("{url}&tls-cert={certificate}&tls-key={key}")).await;
+    let none = refusal(&url).await;
+    assert!(none.contains("certificate"), "{none}");
+}
+
+/// As one does that is just ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_goes_away_in_the_middle_of_a_handshake_is_waited_for() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let certificates = Certificates::new();
+    let url = format!(
+        "postgres://postgres@localhost:{}/postgres?sslmode=require&tls-ca={}",
+        listener.local_addr().unwrap().port(),
+        certificates.authority().display()
+    );
+    let accepts = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        // The client asks for TLS with eight bytes, and this is consent.
+        socket.read_exact(&mut [0; 8]).await.unwrap();
+        socket.write_all(b"S").await.unwrap();
+        socket.read_exact(&mut [0; 8]).await.unwrap();
+    };
+    let engine = Postgres::new(url.parse().unwrap(), config()).unwrap();
+    let (attached, ()) = tokio::join!(engine.attach(None), accepts);
+    let error = attached.map(drop).unwrap_err();
+    assert!(matches!(error, EngineError::Away { .. }), "{error:?}");
 }

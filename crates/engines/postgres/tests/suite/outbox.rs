@@ -1,33 +1,45 @@
 //! Applications that publish in transactions of their own, many at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use tidings_engine_servers::PostgresServer;
 use tidings_protocol::Event;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+use tokio_postgres::Client;
 
 use crate::support::{Reader, batch, client, hub, text, url};
 
 const APPLICATIONS: usize = 8;
 const TRANSACTIONS: usize = 60;
 
-/// Runs transactions of one to five events; some are rolled back, some in part, some last. Each takes a number from a
-/// counter that it keeps locked until its end, before it publishes. Gives the numbers and the events that were committed.
-async fn application(url: String, name: usize) -> Vec<(i64, Vec<String>)> {
+/// A transaction that was committed: its events, and the number that it has taken from a counter.
+struct Committed {
+    counter: Option<(String, i64)>,
+    events: Vec<String>,
+}
+
+/// Runs transactions of one to five events; some are rolled back, some in part. Most take a number from a counter that they
+/// keep locked until their end, before they publish. Now and then each application has one that lasts, which publishes
+/// before all the others of its kind have published, and ends after that: so all are open at once. Half of these are rolled
+/// back. Gives what was committed.
+async fn application(url: String, name: usize, all_open: Arc<Barrier>) -> Vec<Committed> {
     let client = client(&url).await;
     let mut committed = Vec::new();
     for transaction in 0..TRANSACTIONS {
+        if transaction % 20 == 7 {
+            let is_undone = (name + transaction / 20) % 2 == 1;
+            let events = lasting(&client, &format!("{name}/{transaction}"), &all_open, is_undone).await;
+            if !is_undone {
+                committed.push(Committed { counter: None, events });
+            }
+            continue;
+        }
         let counter = format!("counter_{}", (name + transaction) % 3);
         client.batch_execute("BEGIN").await.unwrap();
         if transaction % 3 == 0 {
             client.batch_execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").await.unwrap();
-        }
-        let is_long = transaction % 20 == 7;
-        if is_long {
-            // What it has published waits for it, and nobody else does.
-            let early = format!("{name}/{transaction}/early");
-            client.execute("SELECT tidings.tidings_publish('early', $1::text)", &[&early]).await.unwrap();
-            client.batch_execute("SELECT pg_sleep(0.3)").await.unwrap();
         }
         let taken = client
             .query_one(
@@ -45,9 +57,7 @@ async fn application(url: String, name: usize) -> Vec<(i64, Vec<String>)> {
         };
         let mut events = Vec::new();
         for part in 0..=(transaction % 5) {
-            let data = format!("{counter}/{number}/{name}/{part}");
-            client.execute("SELECT tidings.tidings_publish('many', $1::text)", &[&data]).await.unwrap();
-            events.push(data);
+            events.push(publish(&client, format!("{counter}/{number}/{name}/{part}")).await);
         }
         if transaction % 7 == 2 {
             let undone = "SAVEPOINT s; SELECT tidings.tidings_publish('many', 'undone'); ROLLBACK TO s";
@@ -56,31 +66,51 @@ async fn application(url: String, name: usize) -> Vec<(i64, Vec<String>)> {
         let is_undone = transaction % 4 == 1;
         client.batch_execute(if is_undone { "ROLLBACK" } else { "COMMIT" }).await.unwrap();
         if !is_undone {
-            committed.push((number, events));
+            committed.push(Committed { counter: Some((counter, number)), events });
         }
     }
     committed
 }
 
+/// What it has published waits for it, and nobody else does.
+async fn lasting(client: &Client, name: &str, all_open: &Barrier, is_undone: bool) -> Vec<String> {
+    client.batch_execute("BEGIN").await.unwrap();
+    let mut events = vec![publish(client, format!("{name}/first")).await];
+    all_open.wait().await;
+    events.push(publish(client, format!("{name}/second")).await);
+    client.batch_execute("SELECT pg_sleep(0.1)").await.unwrap();
+    client.batch_execute(if is_undone { "ROLLBACK" } else { "COMMIT" }).await.unwrap();
+    events
+}
+
+async fn publish(client: &Client, data: String) -> String {
+    client.execute("SELECT tidings.tidings_publish('many', $1::text)", &[&data]).await.unwrap();
+    data
+}
+
 /// Checks that what readers saw is what was committed, and in which order.
-fn check(events: &[Event], committed: &[(i64, Vec<String>)]) {
+fn check(events: &[Event], committed: &[Committed]) {
     let many: Vec<_> = events.iter().filter(|event| event.topic.as_str() == "many").collect();
     let place: HashMap<_, _> = many.iter().enumerate().map(|(place, event)| (text(event), place)).collect();
     assert_eq!(place.len(), many.len(), "an event came twice");
-    assert_eq!(many.len(), committed.iter().map(|(_, events)| events.len()).sum::<usize>());
+    assert_eq!(many.len(), committed.iter().map(|committed| committed.events.len()).sum::<usize>());
     let mut by_counter: BTreeMap<&str, Vec<(i64, usize)>> = BTreeMap::new();
-    for (number, events) in committed {
+    for Committed { counter, events } in committed {
         let places: Vec<_> = events.iter().map(|data| place[data]).collect();
         let numbers: Vec<_> = places.iter().map(|place| many[*place].sequence).collect();
         assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "a transaction was torn: {events:?}");
-        let counter = events[0].split('/').next().unwrap();
-        by_counter.entry(counter).or_default().push((*number, places[0]));
+        if let Some((counter, number)) = counter {
+            by_counter.entry(counter).or_default().push((*number, places[0]));
+        }
     }
+    assert_eq!(by_counter.len(), 3);
     for (counter, mut transactions) in by_counter {
         transactions.sort_unstable();
         let places: Vec<_> = transactions.iter().map(|(_, place)| *place).collect();
         assert!(places.is_sorted(), "transactions that waited for each other are out of order: {counter}");
     }
+    let lasted = committed.iter().filter(|committed| committed.counter.is_none()).count();
+    assert_eq!(lasted, APPLICATIONS * TRANSACTIONS / 20 / 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,9 +129,9 @@ async fn eight_applications_at_once_lose_nothing_and_hold_nobody_up() {
     for hub in &hubs {
         readers.push(Reader::of(hub).await);
     }
-    let mut applications = JoinSet::new();
+    let (mut applications, all_open) = (JoinSet::new(), Arc::new(Barrier::new(APPLICATIONS)));
     for name in 0..APPLICATIONS {
-        applications.spawn(application(url.clone(), name));
+        applications.spawn(application(url.clone(), name, Arc::clone(&all_open)));
     }
     // Meanwhile hubs publish, and are not held up.
     let mut published = 0;
@@ -161,4 +191,19 @@ async fn it_is_found_also_where_nobody_was_notified() {
         application.execute("SELECT tidings.tidings_publish('a', $1::text)", &[&data]).await.unwrap();
         assert_eq!(reader.until(&data).await.len(), 1);
     }
+}
+
+/// The hub that publishes notifies the others. Should that get lost, they find out by looking.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_hub_has_published_is_found_also_where_nobody_was_notified() {
+    let Some(server) = PostgresServer::start() else { return };
+    let hub = hub(&url(&server)).await;
+    let mut reader = Reader::of(&hub).await;
+    hub.publish(batch("a", "first")).await.unwrap();
+    reader.until("first").await;
+    let admin = client(&url(&server)).await;
+    let entry = "INSERT INTO tidings.entries (sequence, time, format, closing, topic, data)
+        SELECT max(sequence) + 1, max(time), 0, 0, 'a', convert_to('second', 'UTF8') FROM tidings.entries";
+    admin.batch_execute(entry).await.unwrap();
+    assert_eq!(reader.until("second").await.len(), 1);
 }

@@ -40,3 +40,15 @@ async fn tls_is_spoken_with_whoever_the_authority_vouches_for() {
     let refused = refusal(&url).await.to_string();
     assert!(refused.contains("certificate") || refused.contains("UnknownIssuer"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_shows_a_certificate_where_one_is_asked_for() {
+    let Some((server, certificates)) = RedisServer::start_with_client_certificates() else { return };
+    let [authority, certificate, key] =
+        [certificates.authority(), certificates.certificate(), certificates.key()]
+            .map(|file| file.display().to_string());
+    let url = format!("rediss://localhost:{}/log?tls-ca={authority}", server.port());
+    publish(&*open(&format!("{url}&tls-cert={certificate}&tls-key={key}")).await, "a", "x").await;
+    let refused = refusal(&url).await.to_string();
+    assert!(refused.contains("ertificate"), "{refused}");
+}

@@ -1,6 +1,6 @@
 //! A hub that starts before its engine.
 
-use tidings_engine_servers::RedisServer;
+use tidings_engine_servers::{NatsServer, PostgresServer, RedisServer};
 
 use super::away::is_ready;
 use crate::support::Hub;
@@ -27,13 +27,44 @@ async fn a_hub_that_starts_before_its_engine_waits_and_says_what_for() {
     assert!(hub.log().contains("failed to open the log that Redis keeps"), "{}", hub.log());
     assert!(!hub.log().contains("s3cret"), "{}", hub.log());
 
-    let log = format!("redis://127.0.0.1:{}/log", server.port());
     server.kill();
-    let mut hub = Hub::starting_over(&log).await;
+    opens_when_it_is_there(&format!("redis://127.0.0.1:{}/log", server.port()), || server.start_again())
+        .await;
+}
+
+/// A hub over an engine that is away waits, and opens when that is there.
+async fn opens_when_it_is_there(log: &str, starts: impl FnOnce()) {
+    let mut hub = Hub::starting_over(log).await;
     is_ready(&hub, false).await;
-    server.start_again();
+    assert_eq!(hub.get("/topics/a").await.status, 503);
+    starts();
     hub.announced().await;
     is_ready(&hub, true).await;
+    hub.publish("a", "x").await;
+    assert_eq!(hub.get("/topics/a").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_waits_for_nats() {
+    let Some(mut server) = NatsServer::start() else { return };
+    server.kill();
+    opens_when_it_is_there(&format!("nats://127.0.0.1:{}/LOG", server.port()), || server.start_again()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_waits_for_postgres() {
+    let Some(mut server) = PostgresServer::start() else { return };
+    server.kill();
+    let log = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port());
+    opens_when_it_is_there(&log, || server.start_again()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_speaks_tls_with_its_engine() {
+    let Some((server, certificates)) = RedisServer::start_with_tls() else { return };
+    let authority = certificates.authority();
+    let log = format!("rediss://localhost:{}/log?tls-ca={}", server.port(), authority.display());
+    let hub = Hub::over(&log, &[]).await;
     hub.publish("a", "x").await;
     assert_eq!(hub.get("/topics/a").await.status, 200);
 }

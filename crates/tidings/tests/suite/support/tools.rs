@@ -1,6 +1,7 @@
 //! The programs and packages of others. `./test` installs them all; where one is missing, a test that needs it
 //! says so and does nothing, or fails where `CI` or `TIDINGS_REQUIRE_ALL` says that nothing may be left out.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -56,5 +57,6 @@ fn installed(path: &Path) -> Option<()> {
 fn skip(why: &str) {
     let set = |name| std::env::var(name).is_ok_and(|value| !matches!(&*value, "" | "0" | "false"));
     assert!(!set("CI") && !set("TIDINGS_REQUIRE_ALL"), "{why}; `./test` installs what the tests need");
-    eprintln!("skipped: {why}; `./test` installs what the tests need");
+    // Not by a macro, whose output is only shown for tests that fail.
+    drop(writeln!(std::io::stderr(), "SKIPPED: {why}; `./test` installs what the tests need"));
 }
