@@ -77,8 +77,9 @@ pub(crate) async fn mark(context: &Context, subjects: &Subjects) -> Result<u64, 
 
 async fn put(context: &Context, subject: String, body: String) -> Result<u64, EngineError> {
     let put = async { context.publish(subject, body.into()).await?.await }.await;
-    put.map(|ack| ack.sequence)
-        .map_err(|error| EngineError::away(format!("failed to tell of the epoch: {}", chain(&error))))
+    put.map(|ack| ack.sequence).map_err(|error| {
+        EngineError::away(format!("failed to put a message into the stream: {}", chain(&error)))
+    })
 }
 
 fn new_epoch() -> Epoch {

@@ -1,7 +1,7 @@
 //! The topics of a log, for a hub that starts.
 //!
-//! NATS knows the last message of each subject, so that no more is read than there are topics; only messages with events
-//! of several topics have to be read all.
+//! NATS knows the last message of each subject, so that no more is read than there are topics; only ends of topics, and
+//! messages with events of several, have to be read all.
 
 use std::collections::HashMap;
 

@@ -117,7 +117,8 @@ impl Redis {
             found.earliest = found.earliest.max(earliest.unwrap_or(0));
         }
         // What was discarded meanwhile is not followed any more.
-        let after = same.map_or(found.latest, |seen| seen.cursor.sequence).max(found.earliest - 1);
+        let after =
+            same.map_or(found.latest, |seen| seen.cursor.sequence).max(found.earliest.saturating_sub(1));
         let connection = Connection::new((writes, reads), found.epoch, found.secret, found.largest);
         connection.note_seen(after);
         if let Some(last) = same.and_then(|seen| seen.entry.as_ref()) {
