@@ -7,7 +7,8 @@ use tidings_engine_servers::PostgresServer;
 use tidings_protocol::Event;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error};
 
 use crate::support::{Reader, batch, client, hub, text, url};
 
@@ -20,15 +21,23 @@ struct Committed {
     events: Vec<String>,
 }
 
+fn is_lasting(transaction: usize) -> bool {
+    transaction % 20 == 7
+}
+
+fn is_undone(transaction: usize) -> bool {
+    transaction % 4 == 1
+}
+
 /// Runs transactions of one to five events; some are rolled back, some in part. Most take a number from a counter that they
-/// keep locked until their end, before they publish. Now and then each application has one that lasts, which publishes
-/// before all the others of its kind have published, and ends after that: so all are open at once. Half of these are rolled
-/// back. Gives what was committed.
+/// keep locked until their end, before they publish; one that could not be serialized is run again. Now and then each
+/// application has one that lasts, which publishes before all the others of its kind have published, and ends after that:
+/// so all are open at once. Half of these are rolled back. Gives what was committed.
 async fn application(url: String, name: usize, all_open: Arc<Barrier>) -> Vec<Committed> {
     let client = client(&url).await;
     let mut committed = Vec::new();
     for transaction in 0..TRANSACTIONS {
-        if transaction % 20 == 7 {
+        if is_lasting(transaction) {
             let is_undone = (name + transaction / 20) % 2 == 1;
             let events = lasting(&client, &format!("{name}/{transaction}"), &all_open, is_undone).await;
             if !is_undone {
@@ -36,56 +45,56 @@ async fn application(url: String, name: usize, all_open: Arc<Barrier>) -> Vec<Co
             }
             continue;
         }
-        let counter = format!("counter_{}", (name + transaction) % 3);
-        client.batch_execute("BEGIN").await.unwrap();
-        if transaction % 3 == 0 {
-            client.batch_execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").await.unwrap();
-        }
-        let taken = client
-            .query_one(
-                &format!("UPDATE numbers SET next = next + 1 WHERE name = '{counter}' RETURNING next"),
-                &[],
-            )
-            .await;
-        let number: i64 = match taken {
-            Ok(row) => row.get(0),
-            Err(error) => {
-                assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::T_R_SERIALIZATION_FAILURE));
-                client.batch_execute("ROLLBACK").await.unwrap();
-                continue;
+        loop {
+            match counting(&client, name, transaction).await {
+                Ok(done) => break committed.extend(done),
+                // Any of its statements may say so, also the last one: none of it was done then.
+                Err(error) => {
+                    assert_eq!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE), "{error}");
+                    client.batch_execute("ROLLBACK").await.unwrap();
+                }
             }
-        };
-        let mut events = Vec::new();
-        for part in 0..=(transaction % 5) {
-            events.push(publish(&client, format!("{counter}/{number}/{name}/{part}")).await);
-        }
-        if transaction % 7 == 2 {
-            let undone = "SAVEPOINT s; SELECT tidings.tidings_publish('many', 'undone'); ROLLBACK TO s";
-            client.batch_execute(undone).await.unwrap();
-        }
-        let is_undone = transaction % 4 == 1;
-        client.batch_execute(if is_undone { "ROLLBACK" } else { "COMMIT" }).await.unwrap();
-        if !is_undone {
-            committed.push(Committed { counter: Some((counter, number)), events });
         }
     }
     committed
 }
 
+/// Takes a number and publishes under it. Gives nothing where it was rolled back.
+async fn counting(client: &Client, name: usize, transaction: usize) -> Result<Option<Committed>, Error> {
+    let counter = format!("counter_{}", (name + transaction) % 3);
+    client.batch_execute("BEGIN").await?;
+    if transaction.is_multiple_of(3) {
+        client.batch_execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").await?;
+    }
+    let take = format!("UPDATE numbers SET next = next + 1 WHERE name = '{counter}' RETURNING next");
+    let number: i64 = client.query_one(&take, &[]).await?.get(0);
+    let mut events = Vec::new();
+    for part in 0..=(transaction % 5) {
+        events.push(publish(client, format!("{counter}/{number}/{name}/{part}")).await?);
+    }
+    if transaction % 7 == 2 {
+        let undone = "SAVEPOINT s; SELECT tidings.tidings_publish('many', 'undone'); ROLLBACK TO s";
+        client.batch_execute(undone).await?;
+    }
+    let is_undone = is_undone(transaction);
+    client.batch_execute(if is_undone { "ROLLBACK" } else { "COMMIT" }).await?;
+    Ok((!is_undone).then_some(Committed { counter: Some((counter, number)), events }))
+}
+
 /// What it has published waits for it, and nobody else does.
 async fn lasting(client: &Client, name: &str, all_open: &Barrier, is_undone: bool) -> Vec<String> {
     client.batch_execute("BEGIN").await.unwrap();
-    let mut events = vec![publish(client, format!("{name}/first")).await];
+    let mut events = vec![publish(client, format!("{name}/first")).await.unwrap()];
     all_open.wait().await;
-    events.push(publish(client, format!("{name}/second")).await);
+    events.push(publish(client, format!("{name}/second")).await.unwrap());
     client.batch_execute("SELECT pg_sleep(0.1)").await.unwrap();
     client.batch_execute(if is_undone { "ROLLBACK" } else { "COMMIT" }).await.unwrap();
     events
 }
 
-async fn publish(client: &Client, data: String) -> String {
-    client.execute("SELECT tidings.tidings_publish('many', $1::text)", &[&data]).await.unwrap();
-    data
+async fn publish(client: &Client, data: String) -> Result<String, Error> {
+    client.execute("SELECT tidings.tidings_publish('many', $1::text)", &[&data]).await?;
+    Ok(data)
 }
 
 /// Checks that what readers saw is what was committed, and in which order.
@@ -111,6 +120,8 @@ fn check(events: &[Event], committed: &[Committed]) {
     }
     let lasted = committed.iter().filter(|committed| committed.counter.is_none()).count();
     assert_eq!(lasted, APPLICATIONS * TRANSACTIONS / 20 / 2);
+    let counted = (0..TRANSACTIONS).filter(|number| !is_lasting(*number) && !is_undone(*number)).count();
+    assert_eq!(committed.len() - lasted, APPLICATIONS * counted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,6 +172,59 @@ async fn eight_applications_at_once_lose_nothing_and_hold_nobody_up() {
     check(&events, &committed);
     let left: i64 = admin.query_one("SELECT count(*) FROM tidings.outbox", &[]).await.unwrap().get(0);
     assert_eq!(left, 0);
+}
+
+/// Two that each read what the other one changes cannot both be serialized. The second to commit is refused by whatever
+/// statement comes next, which here is the one that publishes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_could_not_be_serialized_is_repeated_and_published_once() {
+    let Some(server) = PostgresServer::start() else { return };
+    let url = url(&server);
+    let hub = hub(&url).await;
+    let mut reader = Reader::of(&hub).await;
+    let (first, second) = (client(&url).await, client(&url).await);
+    first.batch_execute("CREATE TABLE rota (name text, on_call boolean)").await.unwrap();
+    first.batch_execute("INSERT INTO rota VALUES ('a', true), ('b', true)").await.unwrap();
+    let leave = "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM rota WHERE on_call";
+    for client in [&first, &second] {
+        client.batch_execute(leave).await.unwrap();
+    }
+    publish(&second, "seen by nobody".to_owned()).await.unwrap();
+    first.batch_execute("UPDATE rota SET on_call = false WHERE name = 'a'").await.unwrap();
+    second.batch_execute("UPDATE rota SET on_call = false WHERE name = 'b'").await.unwrap();
+    publish(&first, "first".to_owned()).await.unwrap();
+    first.batch_execute("COMMIT").await.unwrap();
+
+    let refused = publish(&second, "refused".to_owned()).await.unwrap_err();
+    assert_eq!(refused.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE), "{refused}");
+    second.batch_execute("ROLLBACK").await.unwrap();
+    second.batch_execute(leave).await.unwrap();
+    publish(&second, "second".to_owned()).await.unwrap();
+    second.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(reader.until("second").await.iter().map(text).collect::<Vec<_>>(), ["first", "second"]);
+}
+
+/// What publishing reads and writes sets no transactions against each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_only_publish_are_always_serialized() {
+    let Some(server) = PostgresServer::start() else { return };
+    let url = url(&server);
+    let hub = hub(&url).await;
+    let mut reader = Reader::of(&hub).await;
+    let (first, second) = (client(&url).await, client(&url).await);
+    for round in 0..20 {
+        for client in [&first, &second] {
+            client.batch_execute("BEGIN ISOLATION LEVEL SERIALIZABLE").await.unwrap();
+        }
+        for part in 0..2 {
+            publish(&first, format!("{round}/first/{part}")).await.unwrap();
+            publish(&second, format!("{round}/second/{part}")).await.unwrap();
+        }
+        first.batch_execute("COMMIT").await.unwrap();
+        second.batch_execute("COMMIT").await.unwrap();
+        let last = format!("{round}/second/1");
+        assert_eq!(reader.until(&last).await.len(), 4);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
