@@ -15,6 +15,8 @@ export async function open(browser, url, options = {}) {
 /** Opens one more page, as another tab of the same browser. */
 export async function openIn(context, url) {
   const page = await context.newPage();
+  // A machine that is busy takes its time.
+  page.setDefaultTimeout(90_000);
   page.wrong = [];
   page.on("pageerror", (error) => page.wrong.push(String(error)));
   page.on("console", (message) => message.type() === "error" && page.wrong.push(message.text()));

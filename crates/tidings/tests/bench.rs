@@ -79,8 +79,9 @@ fn every_transport_brings_every_event_once_and_in_order() {
             "60",
             "--rate",
             "200",
+            // It ends when they are out.
             "--duration",
-            "1s",
+            "60s",
         ]);
         assert_eq!(report["publish"]["events"], 60);
         // Each event is of one topic, and each topic has a third of the subscribers.

@@ -48,6 +48,7 @@ async fn what_the_data_of_an_item_is_says_what_the_event_is() {
         r#"{"data": {"n": 1.50}, "topic": "x"}"#,
         r#"{"topic": "x", "data": null}"#,
         r#"{"topic": "\u0078", "data": [ ], "event": "\u0074"}"#,
+        r#"{"topic": "x", "data": "as encoders write it", "event": null, "encoding": null, "other": null}"#,
     ];
     let expected = [
         (json!("text \u{20ac}"), Value::Null),
@@ -55,12 +56,13 @@ async fn what_the_data_of_an_item_is_says_what_the_event_is() {
         (json!({"n": 1.5}), Value::Null),
         (Value::Null, Value::Null),
         (json!([]), Value::Null),
+        (json!("as encoders write it"), Value::Null),
     ];
     hub.ask(Request::post("/events", items.join("\n")).ndjson()).await.ids();
     hub.ask(Request::post("/events", format!("[{}]", items.join(","))).json()).await.ids();
     let page = hub.get("/topics/x").await;
-    assert_eq!(kinds(&page.json())[..5], expected);
-    assert_eq!(kinds(&page.json())[5..], expected);
+    assert_eq!(kinds(&page.json())[..6], expected);
+    assert_eq!(kinds(&page.json())[6..], expected);
     assert!(page.text().contains("\"data\":{\"n\": 1.50}}"), "JSON is kept as it came");
 }
 
@@ -80,6 +82,7 @@ async fn one_bad_line_and_nothing_is_appended() {
         "{\"data\":1,\"encoding\":\"base64\"}",
         "{\"data\":\"\\ud800\"}",
         "{\"data\":1,\"event\":2}",
+        "{\"data\":1,\"encoding\":1}",
     ] {
         let body = format!("{{\"data\":\"good\"}}\n\n{bad}\n{{\"data\":\"good\"}}\n");
         let answer = hub.ask(Request::post("/topics/x", body).ndjson()).await;

@@ -111,7 +111,7 @@ async fn are_not_kept(bytes: &[u8]) {
     let mut flood = Frames::connect(hub.address, &[]).await;
     let mut sent = 0;
     // Either it is cut off, or it is not read on. The kernel's buffers take some.
-    while sent < 64 << 20 {
+    while sent < 256 << 20 {
         let sending = tokio::time::timeout(std::time::Duration::from_millis(500), flood.send(bytes)).await;
         match sending {
             Ok(Ok(())) => sent += bytes.len(),
@@ -120,7 +120,8 @@ async fn are_not_kept(bytes: &[u8]) {
     }
     serves_others(&hub).await;
     let grown = resident().saturating_sub(before);
-    assert!(grown < 32 << 20, "{sent} bytes of frames took {grown} bytes of memory");
+    // Other tests have memory of this process too.
+    assert!(grown < 128 << 20, "{sent} bytes of frames took {grown} bytes of memory");
 }
 
 #[tokio::test]

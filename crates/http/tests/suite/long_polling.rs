@@ -41,12 +41,12 @@ async fn a_poll_is_held_no_longer_than_it_asks_for() {
         let page = answer.page();
         assert!(page.events.is_empty() && !page.more && page.next == hub.cursor(0));
         let held = asked.elapsed();
-        assert!((least..least + 5_000).contains(&held.as_millis()), "{wait} was {held:?}");
+        assert!((least..least + 15_000).contains(&held.as_millis()), "{wait} was {held:?}");
     }
     for wait in ["0", "0s", "0ms"] {
         let asked = Instant::now();
         hub.poll(&format!("/topics/a?wait={wait}")).await;
-        assert!(asked.elapsed() < Duration::from_secs(5));
+        assert!(asked.elapsed() < Duration::from_secs(15));
     }
 }
 
@@ -74,7 +74,7 @@ async fn a_malformed_wait_is_refused() {
 #[tokio::test]
 async fn other_events_do_not_answer_a_held_poll_but_move_its_cursor() {
     let hub = Running::start().await;
-    let held = tokio::spawn(hub.get("/events?topic=a&event=t&wait=0.5"));
+    let held = tokio::spawn(hub.get("/events?topic=a&event=t&wait=3"));
     hub.waiting("a", 1).await;
     hub.publish("b", "other topic").await;
     hub.publish_typed("a", "s", "other type").await;

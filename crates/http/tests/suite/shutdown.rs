@@ -24,7 +24,7 @@ async fn held_polls_are_answered_with_what_they_have() {
         assert_eq!(answer.json(), json!({"events": [], "next": hub.cursor(1), "more": false}));
     }
     hub.ended().await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn streams_are_told_when_to_come_back_and_end() {
     assert!(delays.len() > 10, "clients do not all return together: {delays:?}");
     assert_eq!(lines.end().await, "");
     hub.ended().await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn connections_that_wait_for_a_request_are_closed_and_new_ones_not_taken()
     assert_eq!(silent.rest().await, b"");
     half.rest().await;
     hub.ended().await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
@@ -171,7 +171,7 @@ async fn a_client_that_takes_nothing_does_not_hold_the_hub_up_for_long() {
     let asked = Instant::now();
     hub.shut_down();
     hub.ended().await;
-    assert!(asked.elapsed() < defaults::DRAIN_TIMEOUT + Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < defaults::DRAIN_TIMEOUT + Duration::from_secs(15), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

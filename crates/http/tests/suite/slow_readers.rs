@@ -147,7 +147,7 @@ async fn a_connection_that_takes_no_byte_is_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_takes_a_little_at_a_time_is_not_closed() {
     let mut setup = Setup::new();
-    setup.http.write_timeout = Duration::from_secs(1);
+    setup.http.write_timeout = Duration::from_secs(3);
     let hub = setup.start().await;
     publish(&hub.hub, 0..200).await;
     let mut slow = stalled(&hub, Request::stream("/topics/a?since=earliest")).await;
@@ -156,11 +156,11 @@ async fn a_reader_that_takes_a_little_at_a_time_is_not_closed() {
     for expected in 0..200 {
         assert_eq!(number(&slow.event().await.data.unwrap()), expected);
         // So little that the system does not soon call its buffer free.
-        if begun.elapsed() < Duration::from_millis(3_500) {
+        if begun.elapsed() < Duration::from_secs(10) {
             sleep(Duration::from_millis(200)).await;
         }
     }
-    assert!(begun.elapsed() > Duration::from_secs(3));
+    assert!(begun.elapsed() > Duration::from_secs(9));
 }
 
 #[tokio::test]

@@ -13,6 +13,10 @@ SETTINGS = """
 [checks.positive_data_acceptance]
 # Beside the usual: what is right in itself may meet a topic that has ended, a key that was used, a limit.
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 429, "5xx"]
+
+[checks.negative_data_rejection]
+# Beside the usual: what is wrong may be too large before that is seen.
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
 """
 
 

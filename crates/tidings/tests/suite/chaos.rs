@@ -18,7 +18,7 @@ const CUTS: usize = 150;
 /// After how many cuts the hub ends, and whether by SIGKILL.
 const RESTARTS: [(usize, bool); 3] = [(30, false), (70, true), (110, false)];
 const PUBLISHERS: u64 = 4;
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Where an event is in the log, and what it says.
 type Place = (u64, String);

@@ -34,7 +34,7 @@ async fn chromium_reads_many_streams_over_one_connection() {
     assert_eq!(script.object().await, json!({"open": COUNT, "protocol": "h2"}));
     let numbers: Vec<_> = (0..COUNT).map(|number| number.to_string()).collect();
     assert_eq!(script.object().await, json!({"got": numbers}));
-    // The browser's, one that it may have opened in advance, and the one that asks.
-    assert!(hub.metric("tidings_connections").await <= 3);
+    // The browser's, a few that it may have opened in advance, and the one that asks.
+    assert!(hub.metric("tidings_connections").await <= 10);
     script.end().await;
 }

@@ -102,7 +102,8 @@ fn check(text: &str) -> u64 {
 
 async fn drains(way: Way) {
     let authority = Arc::new(Authority::new());
-    let mut hub = Hub::over_tls(&authority, &["--max-streams-per-connection", "250"]).await;
+    let mut hub =
+        Hub::over_tls(&authority, &["--max-streams-per-connection", "250", "--drain-timeout", "60s"]).await;
     let mut readers = open(&hub, &authority, way).await;
     // Some of these are on their way while the hub ends.
     let publishing = tokio::spawn({

@@ -58,7 +58,7 @@ async fn a_held_poll_is_answered_when_its_token_ends() {
 #[tokio::test]
 async fn a_poll_that_is_repeated_after_its_token_has_ended_is_refused() {
     let hub = hub().await;
-    let token = sign(&with(claims(&["a"], &["a"]), "exp", json!(moment(-28))));
+    let token = sign(&with(claims(&["a"], &["a"]), "exp", json!(moment(-26))));
     let publish = sign(&claims(&["a"], &[]));
     let mut wire = hub.connect().await;
     let mut cursor = hub.cursor(0);

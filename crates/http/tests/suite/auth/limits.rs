@@ -4,7 +4,7 @@ use serde_json::json;
 use tidings_http::AuthConfig;
 
 use crate::support::tokens::{bearer, claims, hub_with, sign, with};
-use crate::support::{Request, Setup, eventually};
+use crate::support::{Request, Setup};
 
 fn token(subject: &str) -> String {
     bearer(&sign(&with(claims(&["**"], &["**"]), "sub", json!(subject))))
@@ -27,12 +27,7 @@ async fn a_subject_has_so_many_readers() {
     assert_eq!(hub.ask(short).await.status(), 200, "a short poll waits for nothing");
     let _other = hub.open(stream("bob")).await;
     drop(first);
-    eventually("there is room again", async || {
-        let mut wire = hub.connect().await;
-        wire.send(stream("ann").bytes()).await;
-        wire.head().await.status == 200
-    })
-    .await;
+    hub.open_when_there_is_room(stream("ann")).await;
 }
 
 #[tokio::test]

@@ -111,5 +111,5 @@ async fn a_hub_that_shuts_down_ends_them_all() {
     assert_eq!(held.wire.rest().await, b"");
     assert_eq!(between.wire.rest().await, b"");
     hub.ended().await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
 }

@@ -81,43 +81,44 @@ async fn who_waits_is_counted_and_who_left_is_not() {
 #[tokio::test]
 async fn each_poll_is_held_for_as_long_as_it_asks() {
     let hub = Running::start().await;
-    for (wait, least) in [("50ms", 50), ("0.3", 300), ("0.2s", 200)] {
+    for (wait, least) in [("1500ms", 1_500), ("1.2", 1_200), ("1s", 1_000)] {
         let mut poller = Poller::rested(&hub, &format!("/topics/a?wait={wait}")).await;
-        for number in 0..4 {
+        for number in 0..2 {
             let asked = Instant::now();
             poller.ask().await;
-            let other = hub.publish(if number == 2 { "b" } else { "c" }, "another's").await;
+            let other = hub.publish(if number == 1 { "b" } else { "c" }, "another's").await;
             let page = poller.page().await;
             let held = asked.elapsed().as_millis();
-            assert!((least..least + 5_000).contains(&held), "{wait} was {held} ms");
+            assert!((least..least + 15_000).contains(&held), "{wait} was {held} ms");
             assert!(page.events.is_empty() && !page.more && !page.closed && page.gap.is_none());
             assert_eq!(page.next, other);
         }
         hub.readers("long-poll", 0).await;
         hub.publish("a", "x").await;
         assert_eq!(texts(&poller.poll().await), ["x"]);
+        hub.waiting("a", 0).await;
     }
 }
 
 #[tokio::test]
 async fn a_wait_that_was_not_used_up_leaves_nothing_to_the_next() {
     let hub = Running::start().await;
-    let mut poller = Poller::rested(&hub, "/topics/a?wait=400ms").await;
+    let mut poller = Poller::rested(&hub, "/topics/a?wait=2s").await;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(900) {
+    while begun.elapsed() < Duration::from_millis(4_500) {
         let asked = Instant::now();
         poller.ask().await;
         hub.waiting("a", 1).await;
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(500)).await;
         hub.publish("a", "x").await;
         // A machine that is busy may have needed all of the time.
         let page = poller.page().await;
-        assert!(texts(&page) == ["x"] || asked.elapsed() >= Duration::from_millis(400));
+        assert!(texts(&page) == ["x"] || asked.elapsed() >= Duration::from_secs(2));
         if page.events.is_empty() {
             poller.poll().await;
         }
     }
     let asked = Instant::now();
     assert!(poller.poll().await.events.is_empty());
-    assert!(asked.elapsed() >= Duration::from_millis(400), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
 }

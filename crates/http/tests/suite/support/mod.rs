@@ -27,7 +27,7 @@ pub(crate) use stream::Stream;
 pub(crate) use wire::Wire;
 
 /// No wait of a test is longer, unless it says so.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for what is sure to come.
 #[track_caller]

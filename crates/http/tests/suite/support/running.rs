@@ -129,6 +129,20 @@ impl Running {
         Stream::new(wire).await
     }
 
+    /// An event stream, as soon as there is room for one: who has left counts for a moment longer.
+    pub(crate) async fn open_when_there_is_room(&self, request: Request) -> Stream {
+        let mut stream = None;
+        eventually("there is room again", async || {
+            let mut wire = self.connect().await;
+            wire.send(request.bytes()).await;
+            let head = wire.head().await;
+            stream = (head.status != 429).then(|| Stream::of(head, wire));
+            stream.is_some()
+        })
+        .await;
+        stream.unwrap()
+    }
+
     /// An event stream, past its first block.
     pub(crate) async fn stream(&self, target: &str) -> Stream {
         let mut stream = self.open(Request::stream(target)).await;

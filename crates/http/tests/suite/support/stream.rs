@@ -17,6 +17,11 @@ impl Stream {
     /// Reads the head of the answer to a request that was sent.
     pub(crate) async fn new(mut wire: Wire) -> Self {
         let head = wire.head().await;
+        Self::of(head, wire)
+    }
+
+    /// Goes on after the head of the answer.
+    pub(crate) fn of(head: Head, wire: Wire) -> Self {
         assert_eq!(head.status, 200);
         // Without an end that is declared, it ends with the connection, which then is said.
         assert!(

@@ -79,7 +79,7 @@ async fn poll(address: SocketAddr, mut cursor: String, had: watch::Sender<usize>
     let mut poller = Poller::connect(address).await;
     let mut count = 0;
     while count < EVENTS {
-        let page = poller.get(&format!("/topics/crowd?wait=5&since={cursor}")).await;
+        let page = poller.get(&format!("/topics/crowd?wait=45&since={cursor}")).await;
         let page: Value = serde_json::from_str(&page).unwrap();
         assert_eq!(page["gap"], Value::Null);
         for event in page["events"].as_array().unwrap() {
