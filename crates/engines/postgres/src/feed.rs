@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidings_engine::{EngineError, Fed, Feed};
 use tidings_log::BoxFuture;
@@ -16,6 +17,8 @@ pub(crate) struct PostgresFeed {
     hints: Arc<Hints>,
     epoch: Epoch,
     after: Sequence,
+    /// What this hub has followed, for those who write.
+    seen: Arc<AtomicU64>,
     /// Moves what applications publish into the log. It ends only where it fails.
     moving: AbortOnDropHandle<EngineError>,
 }
@@ -28,9 +31,10 @@ impl PostgresFeed {
         hints: Arc<Hints>,
         epoch: Epoch,
         after: Sequence,
+        seen: Arc<AtomicU64>,
         moving: AbortOnDropHandle<EngineError>,
     ) -> Self {
-        Self { reader, hints, epoch, after, moving }
+        Self { reader, hints, epoch, after, seen, moving }
     }
 
     async fn next_now(&mut self) -> Result<Fed, EngineError> {
@@ -45,6 +49,7 @@ impl PostgresFeed {
             }
             if block.next > self.after || begun.elapsed() >= SILENCE {
                 self.after = block.next;
+                self.seen.fetch_max(self.after, Ordering::AcqRel);
                 return Ok(Fed { entries: block.entries, next: block.next });
             }
             tokio::select! {

@@ -22,6 +22,7 @@ mod tls;
 mod write;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_engine::{
@@ -38,7 +39,7 @@ use crate::options::Options;
 use crate::outbox::{Horizon, Looks};
 use crate::partitions::Ends;
 use crate::place::Place;
-use crate::read::Reader;
+use crate::read::{Reader, Table};
 use crate::session::{Hints, Session, in_time};
 use crate::write::{Terms, Writer};
 
@@ -61,6 +62,9 @@ struct Connection {
     writer: tokio::sync::Mutex<Option<Writer>>,
     horizon: Horizon,
     ends: Mutex<Ends>,
+    table: Table,
+    /// What this hub has followed, or was told of.
+    last: Arc<AtomicU64>,
 }
 
 // === impl Postgres ===
@@ -91,8 +95,9 @@ impl Postgres {
         let place = Place::of(&session).await?;
         migrate::run(&session, options, &place).await?;
         let identity = place::identify(&session, options, &place, seen).await?;
-        let writer = Writer::new(session, schema).await?;
-        let reader = Reader::new(Session::connect(options, &hints).await?, schema).await?;
+        let (table, last) = (identity.table, Arc::new(AtomicU64::new(0)));
+        let writer = Writer::new(session, schema, table, Arc::clone(&last)).await?;
+        let reader = Reader::new(Session::connect(options, &hints).await?, schema, table).await?;
 
         // Before anything is read: what comes later is notified of.
         let session = Session::connect(options, &hints).await?;
@@ -102,7 +107,8 @@ impl Postgres {
         let (bounds, topics) = load::load(&session, schema, same.map(|seen| seen.cursor.epoch)).await?;
         let same = same.filter(|seen| seen.cursor.epoch == bounds.epoch);
         let after = same.map_or(bounds.latest, |seen| seen.cursor.sequence.max(bounds.earliest - 1));
-        let feed_reader = Reader::new(session, schema).await?;
+        last.store(after, Ordering::Release);
+        let feed_reader = Reader::new(session, schema, table).await?;
 
         let window = u64::try_from(self.config.idempotency_window.as_millis()).unwrap_or(u64::MAX);
         let connection = Arc::new(Connection {
@@ -114,9 +120,12 @@ impl Postgres {
             writer: tokio::sync::Mutex::new(Some(writer)),
             horizon: Horizon::default(),
             ends: Mutex::default(),
+            table,
+            last: Arc::clone(&last),
         });
         let moving = tokio::spawn(move_all(Arc::clone(&connection)));
-        let feed = PostgresFeed::new(feed_reader, hints, bounds.epoch, after, AbortOnDropHandle::new(moving));
+        let feed =
+            PostgresFeed::new(feed_reader, hints, bounds.epoch, after, last, AbortOnDropHandle::new(moving));
         self.set(Some(connection));
         Ok(Attached { bounds, topics, feed: Box::new(feed) })
     }
@@ -128,6 +137,7 @@ impl Postgres {
             Some(keeper) => keeper,
             None => Session::connect(&self.options, &connection.hints).await?,
         };
+        connection.check(&keeper).await?;
         let (epoch, earliest, ends) = partitions::tidy(&keeper, &self.options.schema, &self.config).await?;
         *slot = Some(keeper);
         *connection.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
@@ -169,6 +179,16 @@ fn lost() -> EngineError {
 // === impl Connection ===
 
 impl Connection {
+    /// Whether the log is still there, with what was followed.
+    async fn check(&self, session: &Session) -> Result<(), EngineError> {
+        let seen = self.last.load(Ordering::Acquire);
+        let state = self.options.schema.fill(read::STATE);
+        let state = in_time("look for what was followed", session.query_one(&state, &[])).await?;
+        let is_same = self.table.check(&state, 6).is_ok() && read::number(state.get(2)) >= seen;
+        // Whoever attaches then gives it a new epoch.
+        if is_same { Ok(()) } else { Err(EngineError::Renewed) }
+    }
+
     async fn write(&self, batches: Vec<Batch>) -> Result<Vec<BatchResult>, EngineError> {
         let mut slot = self.writer.lock().await;
         // Where this is dropped, or fails, the connection is not used again: who knows what it is in the middle of.

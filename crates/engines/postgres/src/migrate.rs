@@ -66,7 +66,8 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
 async fn begin_log(session: &Session, schema: &Schema, place: &Place, what: &str) -> Result<(), EngineError> {
     let (secret, epoch) = (place::random::<16>()?, place::draw_epoch()?);
     let sql = schema.fill(
-        "INSERT INTO {schema}.log (version, epoch, secret, place, timeline) VALUES (0, $1, $2, $3, $4)",
+        "INSERT INTO {schema}.log (version, epoch, secret, place, timeline)
+            VALUES (0, $1, $2, $3 || '/' || '{schema}.log'::regclass::oid, $4)",
     );
     let insert: [&(dyn ToSql + Sync); 4] = [&epoch.as_str(), &&secret[..], &place.place, &place.timeline];
     in_time(what, session.execute(&sql, &insert)).await?;

@@ -1,19 +1,21 @@
 //! Where a log is: which cluster, database and table, and on which of the cluster's timelines.
 //!
-//! A copy that was restored is in another place, and so is a replica that took over: it goes on in a new timeline. Either
-//! may lack commits that were acknowledged, and nobody can tell. So the log gets a new epoch there.
+//! A copy that was restored is in another place, at least in another table, and a replica that took over goes on in a new
+//! timeline. Either may lack commits that were acknowledged, and nobody can tell. So the log gets a new epoch there.
 
 use tidings_engine::{EngineError, Seen};
 use tidings_protocol::{Epoch, Event};
 
 use crate::options::Options;
-use crate::read;
+use crate::read::{self, Table};
 use crate::session::{Session, in_time};
 use crate::write::begin;
+use tokio_postgres::error::SqlState;
 
 /// Where a connection leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// The cluster and the database, and for what is known of a log also its table.
     pub(crate) place: String,
     pub(crate) timeline: String,
 }
@@ -23,6 +25,7 @@ pub(crate) struct Place {
 pub(crate) struct Identity {
     pub(crate) epoch: Epoch,
     pub(crate) secret: [u8; 16],
+    pub(crate) table: Table,
 }
 
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], EngineError> {
@@ -36,6 +39,15 @@ pub(crate) fn draw_epoch() -> Result<Epoch, EngineError> {
     Ok(Epoch::from_random(u64::from_le_bytes(random()?)))
 }
 
+/// What those say that are only like Postgres, or let nobody ask.
+const UNKNOWN: [SqlState; 5] = [
+    SqlState::UNDEFINED_FUNCTION,
+    SqlState::FEATURE_NOT_SUPPORTED,
+    SqlState::INSUFFICIENT_PRIVILEGE,
+    SqlState::SYNTAX_ERROR,
+    SqlState::UNDEFINED_TABLE,
+];
+
 // === impl Place ===
 
 impl Place {
@@ -43,7 +55,6 @@ impl Place {
         let what = "ask which database this is";
         let sql = "SELECT oid::text FROM pg_database WHERE datname = current_database()";
         let database: String = in_time(what, session.query_one(sql, &[])).await?.get(0);
-        // Services that are only like Postgres do not have these.
         let system = "SELECT system_identifier::text FROM pg_control_system()";
         let timeline = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
         let mut known = Vec::new();
@@ -51,7 +62,7 @@ impl Place {
             let asked = async {
                 match session.query_one(sql, &[]).await {
                     Ok(row) => Ok(row.get::<_, String>(0)),
-                    Err(error) if error.as_db_error().is_some() => {
+                    Err(error) if error.code().is_some_and(|code| UNKNOWN.contains(code)) => {
                         tracing::warn!(%error, "a failover may go unnoticed: Postgres does not say which server it is");
                         Ok("-".to_owned())
                     }
@@ -63,6 +74,11 @@ impl Place {
         let timeline = known.pop().unwrap_or_default();
         let system = known.pop().unwrap_or_default();
         Ok(Self { place: format!("{system}/{database}"), timeline })
+    }
+
+    /// The place of a log's table.
+    pub(crate) fn of_table(&self, table: Table) -> Self {
+        Self { place: format!("{}/{}", self.place, table.0), timeline: self.timeline.clone() }
     }
 }
 
@@ -89,16 +105,18 @@ async fn identify_locked(
 ) -> Result<Identity, EngineError> {
     let schema = &options.schema;
     let what = "find out which log this is";
-    let sql = schema.fill("SELECT epoch, secret, place, timeline FROM {schema}.log");
+    let sql = schema.fill("SELECT epoch, secret, place, timeline, tableoid FROM {schema}.log");
     let row = in_time(what, session.query_one(&sql, &[])).await?;
     let damaged = || EngineError::refused("the table `log` does not hold what a hub put there");
     let mut epoch: Epoch = row.get::<_, &str>(0).parse().map_err(|_| damaged())?;
     let secret = row.get::<_, &[u8]>(1).try_into().map_err(|_| damaged())?;
     let known = Place { place: row.get(2), timeline: row.get(3) };
+    let table = Table::of(&row, 4)?;
+    let now = &now.of_table(table);
     let elsewhere = known.place != now.place;
     let promoted = known.timeline != now.timeline;
     let reason = if elsewhere {
-        Some("the database was restored from a copy")
+        Some("the database or its tables were restored from a copy")
     } else if promoted && !options.lossless_failover {
         Some("another server took over, or the server was restored to an earlier time")
     } else if let Some(seen) = seen.filter(|seen| seen.cursor.epoch == epoch)
@@ -116,7 +134,7 @@ async fn identify_locked(
         let sql = schema.fill("UPDATE {schema}.log SET epoch = $1, place = $2, timeline = $3");
         in_time(what, session.execute(&sql, &[&epoch.as_str(), &now.place, &now.timeline])).await?;
     }
-    Ok(Identity { epoch, secret })
+    Ok(Identity { epoch, secret, table })
 }
 
 /// Whether the log still has what was followed.

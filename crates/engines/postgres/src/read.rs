@@ -12,10 +12,12 @@ use crate::error::failed;
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
-/// Epoch, earliest and latest entry, the number that is next, and the time that it would have.
+/// Epoch, earliest and latest entry, the number that is next, the time that it would have, what is noted, and which table
+/// says so.
 pub(crate) const STATE: &str = "
     SELECT l.epoch, l.earliest, greatest(l.latest, e.sequence), greatest(l.next, e.sequence + 1),
-        greatest(l.time, e.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), l.noted
+        greatest(l.time, e.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), l.noted,
+        l.tableoid
     FROM {schema}.log l
     LEFT JOIN LATERAL (
         SELECT sequence, time FROM {schema}.entries ORDER BY sequence DESC LIMIT 1
@@ -24,7 +26,8 @@ pub(crate) const STATE: &str = "
 /// Entries after $1, at most $2, and as many as begin within $3 bytes. One statement sees one state of the log: where
 /// its earliest entry is not after $1, nothing is missing.
 const READ: &str = "
-    SELECT l.epoch, l.earliest, e.sequence, e.time, e.topic, e.event, e.format, e.closing, e.data
+    SELECT l.epoch, l.earliest, e.sequence, e.time, e.topic, e.event, e.format, e.closing, e.data,
+        l.tableoid
     FROM {schema}.log l
     LEFT JOIN LATERAL (
         SELECT * FROM (
@@ -41,18 +44,42 @@ const READ: &str = "
 pub(crate) struct Reader {
     pub(crate) session: Session,
     read: Statement,
+    table: Table,
 }
+
+/// The table `log` that a hub has attached to. Statements find a table by its name, also where somebody has dropped it
+/// meanwhile and made another one, of what a copy had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Table(pub(crate) u32);
 
 /// A row is none that a hub wrote.
 #[derive(Debug)]
 pub(crate) struct Damaged;
 
+// === impl Table ===
+
+impl Table {
+    /// Which table a row is of.
+    pub(crate) fn of(row: &Row, column: usize) -> Result<Self, EngineError> {
+        row.try_get(column)
+            .map(Self)
+            .map_err(|_| EngineError::away("Postgres does not say which table this is"))
+    }
+
+    pub(crate) fn check(self, row: &Row, column: usize) -> Result<(), EngineError> {
+        if Self::of(row, column)? == self {
+            return Ok(());
+        }
+        Err(EngineError::away("the table `log` is another one than before: somebody has restored it"))
+    }
+}
+
 // === impl Reader ===
 
 impl Reader {
-    pub(crate) async fn new(session: Session, schema: &Schema) -> Result<Self, EngineError> {
+    pub(crate) async fn new(session: Session, schema: &Schema, table: Table) -> Result<Self, EngineError> {
         let read = in_time("read the log", session.prepare(&schema.fill(READ))).await?;
-        Ok(Self { session, read })
+        Ok(Self { session, read, table })
     }
 
     /// Reads entries after a place.
@@ -61,6 +88,7 @@ impl Reader {
         let rows = self.session.query(&self.read, &[&bigint(after), &count, &bytes]).await;
         let rows = rows.map_err(|error| failed("read the log", &error))?;
         let first = rows.first().ok_or_else(|| EngineError::away("the table `log` is empty"))?;
+        self.table.check(first, 9)?;
         let epoch = epoch(first, 0)?;
         let earliest = number(first.get(1));
         let mut block = Block { epoch, entries: Vec::with_capacity(rows.len()), next: after, earliest };

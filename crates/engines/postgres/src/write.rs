@@ -6,6 +6,8 @@
 //! something, so that the lock is held for one or two ways there and back, and the commit.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidings_engine::{BatchResult, EngineError};
 use tidings_log::{AppendError, Appended, Batch, Fingerprint};
@@ -17,7 +19,7 @@ use tokio_postgres::{Row, Statement};
 use crate::error::{failed, is_full};
 use crate::outbox::{Horizon, Looks, Taken, Takes};
 use crate::partitions;
-use crate::read::{self, bigint, number};
+use crate::read::{self, Table, bigint, number};
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
@@ -35,6 +37,9 @@ pub(crate) struct Writer {
     notify: Statement,
     looks: Looks,
     takes: Takes,
+    table: Table,
+    /// What this hub has followed, or was told of.
+    seen: Arc<AtomicU64>,
 }
 
 /// What does not change while a hub is attached.
@@ -112,10 +117,20 @@ fn begin_sql(schema: &Schema) -> String {
         .fill("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({class}, {key})")
 }
 
+/// The log has gone back behind what this hub has followed. Whoever attaches to it then gives it a new epoch.
+pub(crate) fn gone() -> EngineError {
+    EngineError::away("events that this hub has seen are not there any more")
+}
+
 // === impl Writer ===
 
 impl Writer {
-    pub(crate) async fn new(session: Session, schema: &Schema) -> Result<Self, EngineError> {
+    pub(crate) async fn new(
+        session: Session,
+        schema: &Schema,
+        table: Table,
+        seen: Arc<AtomicU64>,
+    ) -> Result<Self, EngineError> {
         let prepare = async |sql: &str| session.prepare(&schema.fill(sql)).await;
         let prepared = async {
             try_join!(
@@ -134,7 +149,22 @@ impl Writer {
         let (looks, takes) =
             (Looks::prepare(&session, schema).await?, Takes::prepare(&session, schema).await?);
         let begin = begin_sql(schema);
-        Ok(Self { session, begin, state, ended, known, insert, remember, end, refuse, notify, looks, takes })
+        Ok(Self {
+            session,
+            begin,
+            state,
+            ended,
+            known,
+            insert,
+            remember,
+            end,
+            refuse,
+            notify,
+            looks,
+            takes,
+            table,
+            seen,
+        })
     }
 
     /// Writes batches, after what applications have published. Where this fails, nothing may be written or all.
@@ -180,7 +210,11 @@ impl Writer {
             self.ask(&self.ended, &topics),
             self.ask(&self.known, &keys),
         )?;
+        self.table.check(&state, 6)?;
         let mut draft = Draft::new(&state)?;
+        if draft.latest < self.seen.load(Ordering::Acquire) {
+            return Err(gone().into());
+        }
         draft.ended.extend(ended.iter().filter_map(|row| Topic::new(row.try_get(0).ok()?).ok()));
         draft.learn(&known, terms.window);
         let (taken, is_all) = if waiting.is_any() {
@@ -199,6 +233,9 @@ impl Writer {
         let results: Vec<_> =
             batches.into_iter().zip(prints).map(|(batch, print)| draft.add(batch, print)).collect();
         self.finish(&draft, &refused).await?;
+        if !draft.entries.is_empty() {
+            self.seen.fetch_max(draft.first + draft.entries.len() as u64 - 1, Ordering::AcqRel);
+        }
         if !refused.is_empty() {
             tracing::warn!(
                 events = refused.len(),

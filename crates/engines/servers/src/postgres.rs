@@ -97,6 +97,36 @@ impl PostgresServer {
         self.start_again();
     }
 
+    /// What `pg_dump` makes of a schema.
+    #[must_use]
+    pub fn dump(&self, schema: &str) -> String {
+        let mut dump = self.client("pg_dump");
+        let dump = dump.args(["--schema", schema]).output().unwrap();
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        String::from_utf8(dump.stdout).unwrap()
+    }
+
+    /// Puts a dump of a schema in its place, in one transaction.
+    pub fn load(&self, schema: &str, dump: &str) {
+        let file = self.folder.path().join("dump.sql");
+        std::fs::write(&file, format!("DROP SCHEMA {schema} CASCADE;\n{dump}")).unwrap();
+        let mut load = self.client("psql");
+        let load = load
+            .args(["--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(load.status.success(), "{}", String::from_utf8_lossy(&load.stderr));
+    }
+
+    fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-p"])
+            .arg(self.port.to_string());
+        command
+    }
+
     /// Starts it again so that every user but `postgres` needs a password.
     pub fn ask_for_passwords(&mut self) {
         let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";

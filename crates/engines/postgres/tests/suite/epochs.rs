@@ -28,6 +28,86 @@ async fn a_copy_of_a_log_has_an_epoch_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_that_is_restored_in_its_place_has_an_epoch_of_its_own() {
+    let Some(server) = PostgresServer::start() else { return };
+    let log = open(&url(&server)).await;
+    log.append(batch("a", "1")).await.unwrap();
+    let dump = server.dump("tidings");
+    log.append(batch("a", "2")).await.unwrap();
+    let before = log.bounds();
+    log.close().await.unwrap();
+    drop(log);
+    server.load("tidings", &dump);
+    let restored = open(&url(&server)).await;
+    assert_ne!(restored.bounds().epoch, before.epoch);
+    assert_eq!(restored.bounds().latest, before.latest - 1);
+    // And that is settled then.
+    let again = open(&url(&server)).await;
+    assert_eq!(again.bounds().epoch, restored.bounds().epoch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_hub_notices_that_a_dump_is_restored() {
+    let Some(server) = PostgresServer::start() else { return };
+    let (hub, other) = (hub(&url(&server)).await, hub(&url(&server)).await);
+    let mut reader = Reader::of(&hub).await;
+    hub.publish(batch("a", "kept")).await.unwrap();
+    let dump = server.dump("tidings");
+    for data in ["1", "2", "3"] {
+        hub.publish(batch("a", data)).await.unwrap();
+    }
+    reader.until("3").await;
+    let before = hub.bounds().epoch;
+    server.load("tidings", &dump);
+    // Others publish at once, and get the numbers of what is lost.
+    let mut published = 0;
+    while published < 6 {
+        if other.publish(batch("a", &format!("after {published}"))).await.is_ok() {
+            published += 1;
+        }
+    }
+    let (gap, mut events) = reader.next().await;
+    assert_eq!(gap.unwrap().reason, GapReason::Unknown);
+    assert_ne!(hub.bounds().epoch, before);
+    while events.last().is_none_or(|event| event.data != "after 5") {
+        let (gap, more) = reader.next().await;
+        assert_eq!(gap, None);
+        events.extend(more);
+    }
+    let seen: Vec<_> = events.iter().map(text).collect();
+    assert_eq!(seen, ["kept", "after 0", "after 1", "after 2", "after 3", "after 4", "after 5"]);
+    assert_eq!(other.bounds().epoch, hub.bounds().epoch);
+}
+
+/// Where only what the tables hold is brought back, they are the same tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_has_gone_back_is_noticed_by_whoever_publishes_and_by_whoever_does_not() {
+    let Some(server) = PostgresServer::start() else { return };
+    let admin = client(&url(&server)).await;
+    for publishes in [true, false] {
+        let hub = hub(&url(&server)).await;
+        let mut reader = Reader::of(&hub).await;
+        for data in ["1", "2", "last"] {
+            hub.publish(batch("a", data)).await.unwrap();
+        }
+        reader.until("last").await;
+        let before = hub.bounds().epoch;
+        admin
+            .batch_execute("DELETE FROM tidings.entries WHERE sequence > (SELECT max(sequence) - 2 FROM tidings.entries)")
+            .await
+            .unwrap();
+        if publishes {
+            let refused = hub.publish(batch("a", "in the place of another")).await;
+            assert!(matches!(refused, Err(tidings_log::AppendError::Unavailable(_))), "{refused:?}");
+        }
+        let (gap, events) = reader.next().await;
+        assert_eq!(gap.unwrap().reason, GapReason::Unknown);
+        assert_eq!(text(events.last().unwrap()), "1");
+        assert_ne!(hub.bounds().epoch, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_timeline_is_another_epoch_unless_failovers_are_lossless() {
     let Some(mut server) = PostgresServer::start() else { return };
     let lossless = format!("{}?schema=lossless&lossless-failover=true", url(&server));
