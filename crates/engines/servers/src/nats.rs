@@ -25,6 +25,9 @@ pub struct NatsCluster {
     nodes: Vec<NatsServer>,
 }
 
+/// How long a client may take to shake hands, in the words of a configuration. By default, these are two seconds, and then
+/// a server takes a client on a busy machine for one that it has to refuse.
+const IN_TIME: &str = "timeout: 60";
 /// How long a cluster may take to find a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,7 +81,8 @@ impl NatsServer {
     pub fn start_with_tls() -> Option<(Self, Certificates)> {
         let certificates = Certificates::new();
         let (certificate, key) = (certificates.certificate(), certificates.key());
-        let server = Self::start_with(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}"))?;
+        let server =
+            Self::start_with(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, {IN_TIME} }}"))?;
         Some((server, certificates))
     }
 
@@ -89,7 +93,7 @@ impl NatsServer {
         let [authority, certificate, key] =
             [certificates.authority(), certificates.certificate(), certificates.key()];
         let server = Self::start_with(&format!(
-            "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {authority:?}, verify: true }}"
+            "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {authority:?}, verify: true, {IN_TIME} }}"
         ))?;
         Some((server, certificates))
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::process::{Signal, getuid};
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, Process, folder, program};
+use crate::process::{PATIENCE, Process, SAID, folder, program};
 use crate::quiet_port;
 
 /// A `postgres` with a cluster of its own, whose user `postgres` needs no password from this machine.
@@ -158,6 +158,12 @@ impl PostgresServer {
             .unwrap();
         self.arguments.extend(["-c".to_owned(), "ssl_ca_file=root.crt".to_owned()]);
         self.start_again();
+    }
+
+    /// Everything that it has written into its log.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(SAID)).unwrap()
     }
 
     /// Where it listens.

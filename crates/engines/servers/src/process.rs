@@ -16,6 +16,8 @@ pub(crate) struct Process {
     signal: Signal,
 }
 
+/// The file that a server's standard output goes to, and its standard error.
+pub(crate) const SAID: &str = "said";
 /// How long a server may take to listen, or to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked whether it does, and how many times in a row it has to.
@@ -37,6 +39,20 @@ pub(crate) fn program(name: &str, package: &str, more: &[PathBuf]) -> Option<Pat
     found
 }
 
+/// Whether it is this process that listens on a port; also where the system does not tell.
+fn listens_itself(process: u32, port: u16) -> bool {
+    let Ok(table) = std::fs::read_to_string("/proc/net/tcp") else { return true };
+    let Ok(files) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return true };
+    let address = format!("{:08X}:{port:04X}", u32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets()));
+    let listening = table.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, local, _, "0A", _, _, _, _, _, inode, ..] = fields[..] else { return None };
+        (local == address).then(|| PathBuf::from(format!("socket:[{inode}]")))
+    });
+    let listening: Vec<_> = listening.collect();
+    files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok()).any(|file| listening.contains(&file))
+}
+
 // === impl Process ===
 
 impl Process {
@@ -48,7 +64,7 @@ impl Process {
         port: u16,
         signal: Signal,
     ) -> Self {
-        let said = folder.join("said");
+        let said = folder.join(SAID);
         let log = OpenOptions::new().create(true).append(true).open(&said).unwrap();
         let child = Command::new(program)
             .args(arguments)
@@ -63,7 +79,8 @@ impl Process {
         let mut listens = 0;
         // Somebody else may have taken the port, and the server ends only then.
         while listens < LOOKS {
-            listens = if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() { listens + 1 } else { 0 };
+            let takes = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            listens = if takes && listens_itself(process.child.id(), port) { listens + 1 } else { 0 };
             let text = || std::fs::read_to_string(&said).unwrap_or_default();
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("{} ended with {status}:\n{}", program.display(), text());

@@ -5,12 +5,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A proxy on the way to a server that delivers everything late, in both directions, as a long or bad line does. It
-/// ends with the process.
+/// A proxy on the way to a server that delivers everything late, as a long or bad line does. It ends with the process.
 #[derive(Debug)]
 pub struct SlowProxy {
     port: u16,
-    delay: Arc<AtomicU64>,
+    /// How late is what clients say, and what the server says, in microseconds.
+    delays: [Arc<AtomicU64>; 2],
     ended: Arc<AtomicBool>,
 }
 
@@ -22,27 +22,31 @@ impl SlowProxy {
     pub fn start(server: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = Self { port, delay: Arc::default(), ended: Arc::default() };
+        let proxy = Self { port, delays: Default::default(), ended: Arc::default() };
         proxy.set_delay(delay);
-        let (delay, ended) = (Arc::clone(&proxy.delay), Arc::clone(&proxy.ended));
+        let ([ask, answer], ended) = (proxy.delays.clone(), Arc::clone(&proxy.ended));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if ended.load(Ordering::Relaxed) {
                     return;
                 }
                 let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else { continue };
-                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                for (from, to) in [(client, server), back] {
-                    relay(from, to, Arc::clone(&delay));
-                }
+                let (back, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                relay(client, server, Arc::clone(&ask));
+                relay(back, to, Arc::clone(&answer));
             }
         });
         proxy
     }
 
-    /// How late everything is from now on.
+    /// How late everything is from now on, in both directions.
     pub fn set_delay(&self, delay: Duration) {
-        self.delay.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::Relaxed);
+        self.delays.iter().for_each(|own| set(own, delay));
+    }
+
+    /// How late everything is from now on that the server says.
+    pub fn set_answer_delay(&self, delay: Duration) {
+        set(&self.delays[1], delay);
     }
 
     /// Where it listens.
@@ -57,6 +61,10 @@ impl Drop for SlowProxy {
         self.ended.store(true, Ordering::Relaxed);
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
     }
+}
+
+fn set(own: &AtomicU64, delay: Duration) {
+    own.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::Relaxed);
 }
 
 /// Reads at once and writes late, so that the delay holds nothing up.

@@ -22,6 +22,8 @@ struct State {
     away: AtomicBool,
     /// Whether reads are left without an answer.
     silent: AtomicBool,
+    /// How many reads come to a node that is behind.
+    behind: AtomicUsize,
     reads: AtomicUsize,
 }
 
@@ -49,6 +51,7 @@ impl Shelf {
             written: watch::Sender::new(()),
             away: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            behind: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
         }))
     }
@@ -61,6 +64,11 @@ impl Shelf {
     /// Leaves reads without an answer.
     pub(crate) fn set_silent(&self, silent: bool) {
         self.0.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// Lets so many reads come to a node that is behind: one half of them finds the first entries, and the other nothing.
+    pub(crate) fn set_behind(&self, reads: usize) {
+        self.0.behind.store(reads, Ordering::SeqCst);
     }
 
     /// Forgets everything but the first `kept` entries, as a replica does that was behind when it took over.
@@ -140,10 +148,16 @@ impl Engine for Shelf {
         3
     }
 
-    fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
+    fn read(&self, after: Sequence, mut limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
         Box::pin(async move {
             self.present()?;
-            self.0.reads.fetch_add(1, Ordering::SeqCst);
+            let reads = self.0.reads.fetch_add(1, Ordering::SeqCst);
+            if reads < self.0.behind.load(Ordering::SeqCst) {
+                if reads.is_multiple_of(2) {
+                    return Err(EngineError::away("it has not come to this node yet"));
+                }
+                limits.entries = limits.entries.min(3);
+            }
             if self.0.silent.load(Ordering::SeqCst) {
                 std::future::pending::<()>().await;
             }

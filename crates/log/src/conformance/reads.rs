@@ -2,28 +2,33 @@
 
 use tidings_protocol::{EventType, NewEvent, Selection, Selector, Timestamp};
 
-use super::{WIDE, end, event, publish, read_all, select, sequences, topic};
+use super::{Subject, WIDE, end, event, locate, publish, read, read_all, select, sequences, topic};
 use crate::{Batch, Log, Place, ReadLimits, TopicQuery};
 
-pub(super) async fn chunks_respect_limits_and_reach_the_end(log: &dyn Log) {
+pub(super) async fn chunks_respect_limits_and_reach_the_end(subject: &dyn Subject) {
+    let log = &*subject.open().await;
     for number in 0..50 {
         publish(log, if number % 2 == 0 { "even" } else { "odd" }, &"x".repeat(1_000)).await;
     }
     let all = Selection::all();
-    let chunk = log.read(0, &all, ReadLimits { entries: 7, bytes: 1 << 20 }).await.unwrap();
-    assert_eq!((chunk.entries.len(), chunk.next), (7, chunk.entries[6].sequence));
-    let chunk = log.read(0, &all, ReadLimits { entries: 100, bytes: 5_100 }).await.unwrap();
-    assert_eq!(chunk.entries.len(), 5);
-    let chunk = log.read(0, &all, ReadLimits { entries: 100, bytes: 1 }).await.unwrap();
+    for (limits, expected) in
+        [(ReadLimits { entries: 7, bytes: 1 << 20 }, 7), (ReadLimits { entries: 100, bytes: 5_100 }, 5)]
+    {
+        let chunk = read(log, 0, &all, limits).await;
+        let count = chunk.entries.len();
+        assert!(count == expected || (subject.ends_reads_early() && count < expected), "{limits:?}: {count}");
+        assert_eq!(chunk.next, chunk.entries[count - 1].sequence);
+    }
+    let chunk = read(log, 0, &all, ReadLimits { entries: 100, bytes: 1 }).await;
     assert_eq!(chunk.entries.len(), 1, "one entry always fits");
     let latest = log.bounds().latest;
-    let chunk = log.read(latest, &all, WIDE).await.unwrap();
+    let chunk = read(log, latest, &all, WIDE).await;
     assert_eq!((chunk.entries.len(), chunk.next), (0, latest));
-    assert_eq!(log.read(latest + 10, &all, WIDE).await.unwrap().next, latest + 10);
+    assert_eq!(read(log, latest + 10, &all, WIDE).await.next, latest + 10);
     // A selection without events still gets to the end.
     let mut after = 0;
     loop {
-        let chunk = log.read(after, &select(&["nothing"]), WIDE).await.unwrap();
+        let chunk = read(log, after, &select(&["nothing"]), WIDE).await;
         assert!(chunk.entries.is_empty());
         if chunk.next == after {
             break;
@@ -35,7 +40,7 @@ pub(super) async fn chunks_respect_limits_and_reach_the_end(log: &dyn Log) {
         let expected = sequences(&read_all(log, 0, &selection).await);
         let (mut after, mut found) = (0, Vec::new());
         loop {
-            let chunk = log.read(after, &selection, ReadLimits { entries: 3, bytes: 1 << 20 }).await.unwrap();
+            let chunk = read(log, after, &selection, ReadLimits { entries: 3, bytes: 1 << 20 }).await;
             found.extend(sequences(&chunk.entries));
             if chunk.next == after {
                 break;
@@ -86,7 +91,7 @@ pub(super) async fn rare_topics_are_found_among_many(log: &dyn Log) {
     assert_eq!(sequences(&read_all(log, 0, &select(&["rare", "none", "many/x"])).await), rare);
     assert_eq!(read_all(log, 0, &select(&["many/7"])).await.len(), 200);
     assert_eq!(read_all(log, 0, &Selection::all()).await.len(), 10_000 + rare.len());
-    assert_eq!(log.locate(Place::Last(2), &select(&["rare"])).await.unwrap(), rare[rare.len() - 2] - 1);
+    assert_eq!(locate(log, Place::Last(2), &select(&["rare"])).await, rare[rare.len() - 2] - 1);
 }
 
 pub(super) async fn places_are_located(log: &dyn Log) {
@@ -105,20 +110,20 @@ pub(super) async fn places_are_located(log: &dyn Log) {
     let all = Selection::all();
     for given in &appended {
         let expected = appended.iter().find(|other| other.time >= given.time).unwrap().first - 1;
-        assert_eq!(log.locate(Place::Time(given.time), &all).await.unwrap(), expected);
+        assert_eq!(locate(log, Place::Time(given.time), &all).await, expected);
     }
     let after = Timestamp::from_millis(appended.last().unwrap().time.as_millis() + 1);
-    assert_eq!(log.locate(Place::Time(after), &all).await.unwrap(), log.bounds().latest);
-    assert_eq!(log.locate(Place::Last(3), &all).await.unwrap(), appended[37].first - 1);
-    assert_eq!(log.locate(Place::Last(3), &select(&["four"])).await.unwrap(), appended[28].first - 1);
-    assert_eq!(log.locate(Place::Last(3), &select(&["fou*", "four"])).await.unwrap(), appended[28].first - 1);
+    assert_eq!(locate(log, Place::Time(after), &all).await, log.bounds().latest);
+    assert_eq!(locate(log, Place::Last(3), &all).await, appended[37].first - 1);
+    assert_eq!(locate(log, Place::Last(3), &select(&["four"])).await, appended[28].first - 1);
+    assert_eq!(locate(log, Place::Last(3), &select(&["fou*", "four"])).await, appended[28].first - 1);
     let earliest = log.bounds().earliest;
-    assert_eq!(log.locate(Place::Earliest, &all).await.unwrap(), earliest - 1);
-    assert_eq!(log.locate(Place::Last(1_000), &select(&["four"])).await.unwrap(), earliest - 1);
+    assert_eq!(locate(log, Place::Earliest, &all).await, earliest - 1);
+    assert_eq!(locate(log, Place::Last(1_000), &select(&["four"])).await, earliest - 1);
     end(log, "four").await;
     // The end carries no event, and counts for none.
-    assert_eq!(log.locate(Place::Last(1), &select(&["four"])).await.unwrap(), appended[36].first - 1);
-    assert_eq!(log.locate(Place::Last(1), &all).await.unwrap(), appended[39].first - 1);
+    assert_eq!(locate(log, Place::Last(1), &select(&["four"])).await, appended[36].first - 1);
+    assert_eq!(locate(log, Place::Last(1), &all).await, appended[39].first - 1);
 }
 
 pub(super) async fn topics_are_listed_in_order(log: &dyn Log) {

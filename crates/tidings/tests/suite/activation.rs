@@ -13,11 +13,12 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::Full;
 use rustix::process::{Pid, Signal, kill_process};
+use tidings_engine_servers::quiet_port;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use crate::support::hub::{error_file, quiet_port, room};
+use crate::support::hub::{error_file, room};
 use crate::support::{Connection, Hub, Version, tools, within};
 
 /// A hub that is given a listening socket, as systemd would give it.

@@ -50,7 +50,7 @@ async fn a_credentials_file_is_enough() {
     );
     let (system, accounts) = (account(&operator, &system, 0), account(&operator, &hubs, -1));
     let Some(server) = NatsServer::start_with(&format!(
-        "operator: {own}\nresolver: MEMORY\nresolver_preload: {{ {system_key}: {system}, {hubs_key}: {accounts} }}"
+        "authorization {{ timeout: 60 }}\noperator: {own}\nresolver: MEMORY\nresolver_preload: {{ {system_key}: {system}, {hubs_key}: {accounts} }}"
     )) else {
         return;
     };

@@ -39,6 +39,10 @@ impl Subject for Streams {
         true
     }
 
+    fn ends_reads_early(&self) -> bool {
+        self.hosts.contains(',')
+    }
+
     fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Log>>> {
         Box::pin(async { Some(open(&self.last()).await) })
     }

@@ -5,7 +5,8 @@ use crate::support::{open, publish, refusal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_has_a_password() {
-    let Some(server) = NatsServer::start_with("authorization { user: me, password: \"p@ss\" }") else {
+    let Some(server) = NatsServer::start_with("authorization { user: me, password: \"p@ss\", timeout: 60 }")
+    else {
         return;
     };
     let port = server.port();
@@ -23,7 +24,7 @@ async fn a_user_has_a_password() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_enough() {
-    let Some(server) = NatsServer::start_with("authorization { token: s3cret }") else { return };
+    let Some(server) = NatsServer::start_with("authorization { token: s3cret, timeout: 60 }") else { return };
     publish(&*open(&format!("nats://s3cret@127.0.0.1:{}/LOG", server.port())).await, "a", "x").await;
 }
 
@@ -53,9 +54,8 @@ async fn a_hub_shows_a_certificate_where_one_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_jetstream_is_waited_for() {
-    let Some(server) = NatsServer::start_with("accounts { A { users: [{ user: a, password: a }] } }") else {
-        return;
-    };
+    let accounts = "authorization { timeout: 60 }\naccounts { A { users: [{ user: a, password: a }] } }";
+    let Some(server) = NatsServer::start_with(accounts) else { return };
     let refused = refusal(&format!("nats://a:a@127.0.0.1:{}/LOG", server.port())).await;
     assert!(refused.to_string().contains("JetStream"), "{refused}");
 }

@@ -19,6 +19,7 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     publish(&*one, "a", "kept").await;
     let (store, copied) = (server.folder().join("store"), server.folder().join("copy"));
     server.kill();
+    eventually("both are away", || one.ready().is_err() && other.ready().is_err()).await;
     copy(&store, &copied);
     server.start_again();
     eventually("both are back", || one.ready().is_ok() && other.ready().is_ok()).await;

@@ -34,8 +34,8 @@ async fn a_stream_of_others_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_there_is_no_room_for_is_waited_for_and_that_is_said() {
-    let small =
-        "accounts { SMALL { jetstream { max_file: 1000000 }, users [{ user: hub, password: word }] } }";
+    let small = "authorization { timeout: 60 }
+        accounts { SMALL { jetstream { max_file: 1000000 }, users [{ user: hub, password: word }] } }";
     let Some(server) = NatsServer::start_with(small) else { return };
     let reason = refusal(&format!("nats://hub:word@127.0.0.1:{}/LOG", server.port())).await.to_string();
     assert!(reason.contains("failed to make the stream LOG") && reason.contains("storage"), "{reason}");

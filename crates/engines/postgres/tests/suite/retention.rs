@@ -85,11 +85,12 @@ async fn what_is_too_old_is_dropped_and_ended_topics_with_it() {
 async fn a_dump_that_is_running_delays_what_is_dropped_and_nobody_else() {
     let Some(server) = PostgresServer::start() else { return };
     let log = open_with(&url(&server), short()).await;
-    let last = log.append(batch("a", "old")).await.unwrap().last();
+    // It runs before there is anything to drop.
     let dump = client(&url(&server)).await;
     dump.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tidings.entries")
         .await
         .unwrap();
+    let last = log.append(batch("a", "old")).await.unwrap().last();
     for _ in 0..40 {
         log.append(batch("b", "meanwhile")).await.unwrap();
         sleep(Duration::from_millis(100)).await;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use tidings_engine::{EngineConfig, EngineError, EngineLog};
 use tidings_engine_servers::RedisServer;
 use tidings_log::conformance;
@@ -50,7 +51,11 @@ pub(crate) fn url(server: &RedisServer) -> String {
 /// Asks a server something, as an operator does.
 pub(crate) async fn ask(server: &RedisServer, words: &[&str]) -> redis::Value {
     let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    // By default, the client gives a busy machine half a second.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
     let mut command = redis::cmd(words[0]);
     words[1..].iter().for_each(|word| _ = command.arg(*word));
     command.query_async(&mut connection).await.unwrap()

@@ -41,7 +41,7 @@ async fn a_slow_server_slows_and_loses_nothing() {
 async fn a_hub_that_is_behind_is_waited_for() {
     let Some(server) = RedisServer::start() else { return };
     let proxy = SlowProxy::start(server.port(), Duration::from_millis(1));
-    drills::is_behind(&log(server.port()), &log(proxy.port()), &proxy, Duration::from_millis(300)).await;
+    drills::is_behind(&log(server.port()), &log(proxy.port()), &proxy, Duration::from_millis(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,9 @@
 //! A hub that starts before its engine.
 
-use tidings_engine_servers::{NatsServer, PostgresServer, RedisServer};
+use tidings_engine_servers::{NatsServer, PostgresServer, RedisServer, quiet_port};
 
 use super::away::is_ready;
 use crate::support::Hub;
-use crate::support::hub::quiet_port;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hub_that_starts_before_its_engine_waits_and_says_what_for() {

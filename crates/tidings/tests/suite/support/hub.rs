@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
@@ -9,6 +9,7 @@ use http_body_util::Full;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
+use tidings_engine_servers::quiet_port;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -239,15 +240,4 @@ pub(crate) fn room() -> TempDir {
 /// A file that takes what a program writes on standard error.
 pub(crate) fn error_file(folder: &Path) -> File {
     File::create(folder.join("stderr")).unwrap()
-}
-
-/// A free port that the system gives to nobody who asks for any port, so that a hub finds it free again when it
-/// is started again.
-pub(crate) fn quiet_port() -> u16 {
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let end = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768);
-    (0..100)
-        .map(|_| fastrand::u16(10_000..end))
-        .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
-        .unwrap()
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tidings_engine_servers::quiet_port;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::hub::{error_file, quiet_port, room};
+use super::hub::{error_file, room};
 use super::{tools, within};
 
 /// A proxy of others as a process of its own, in a folder of its own. Dropping it ends it.
