@@ -35,6 +35,15 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// [`EngineError`] where it is not known what became of any of them.
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>>;
 
+    /// Whether writes are taken now, found out without leaving an entry. Asked after each attachment, and from time to
+    /// time after a batch was answered with [`AppendError::Unavailable`](tidings_log::AppendError::Unavailable).
+    ///
+    /// # Errors
+    /// [`EngineError`] says why not.
+    fn check(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// How many groups of batches are written at once.
     fn writes(&self) -> usize {
         1

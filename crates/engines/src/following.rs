@@ -3,18 +3,40 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
-use crate::limits::{HOUSEKEEPING, PATIENCE};
+use crate::limits::{HOUSEKEEPING, PATIENCE, RECHECK};
 use crate::shared::Shared;
 use crate::{Attached, EngineError, Feed};
 
-/// Follows until the log is closed, and attaches to the engine anew whenever it was away.
+/// Follows until the log is closed. What panics is begun anew: a hub that seems well and follows nothing would keep its
+/// readers waiting for ever.
 pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
+    let mut feed = Some(attached.feed);
+    loop {
+        let task = tokio::spawn(follow_all(Arc::clone(&shared), feed.take()));
+        let Err(error) = AbortOnDropHandle::new(task).await else { return };
+        if !error.is_panic() {
+            return;
+        }
+        tracing::error!(%error, "the task that follows the engine has failed, and begins anew");
+        shared.away(&EngineError::away("the task that follows it has failed"));
+    }
+}
+
+/// Follows until the log is closed, and attaches to the engine anew whenever it was away.
+async fn follow_all(shared: Arc<Shared>, feed: Option<Box<dyn Feed>>) {
     let ended = shared.ended.clone();
     let follow = async {
-        let mut feed = attached.feed;
         let mut backoff = Backoff::new();
+        let mut feed = match feed {
+            Some(feed) => feed,
+            None => {
+                sleep(backoff.pause()).await;
+                attach(&shared, &mut backoff).await
+            }
+        };
         loop {
             let (error, fed) = follow(&shared, &mut *feed).await;
             drop(feed);
@@ -34,6 +56,30 @@ pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
         () = ended.cancelled() => {}
         () = follow => {}
         () = tidy(&shared) => {}
+        () = prove_all(&shared) => {}
+    }
+}
+
+/// Finds out whether the engine takes writes, and says so. Gives whether it does.
+pub(crate) async fn prove(shared: &Shared) -> bool {
+    let checked = timeout(PATIENCE, shared.engine.check()).await;
+    match checked.unwrap_or_else(|_| Err(EngineError::away(format!("no answer within {PATIENCE:?}")))) {
+        Ok(()) => shared.takes_writes(),
+        Err(error) => {
+            shared.refuses(&error.to_string());
+            return false;
+        }
+    }
+    true
+}
+
+/// Asks again and again where the engine takes no writes, as nobody may bring any: load balancers heed `ready`.
+async fn prove_all(shared: &Shared) {
+    loop {
+        shared.unproven().await;
+        if !prove(shared).await {
+            sleep(RECHECK).await;
+        }
     }
 }
 
@@ -45,12 +91,11 @@ async fn attach(shared: &Shared, backoff: &mut Backoff) -> Box<dyn Feed> {
         match shared.engine.attach(Some(&seen)).await {
             Ok(attached) => {
                 shared.attached(&attached);
-                tracing::info!(engine = shared.engine.name(), after = ?since.elapsed(), "the engine is back");
+                tracing::debug!(engine = shared.engine.name(), after = ?since.elapsed(), "attached");
                 return attached.feed;
             }
             Err(error) => {
                 shared.away(&error);
-                tracing::debug!(engine = shared.engine.name(), %error, "the engine is still away");
                 shared.give_up();
             }
         }
@@ -73,7 +118,7 @@ async fn follow(shared: &Shared, feed: &mut dyn Feed) -> (EngineError, bool) {
                 Ok(Err(error)) => error,
                 Err(_) => EngineError::away(format!("it has said nothing for {PATIENCE:?}")),
             },
-            () = shared.doubted() => EngineError::away("a write failed"),
+            error = shared.doubted() => error,
         };
         return (error, has_fed);
     }
@@ -83,18 +128,26 @@ async fn follow(shared: &Shared, feed: &mut dyn Feed) -> (EngineError, bool) {
 async fn tidy(shared: &Shared) {
     let every = (shared.config.retention.age / 16).clamp(HOUSEKEEPING.0, HOUSEKEEPING.1);
     let mut ticks = interval(every);
+    let (mut failed, mut told) = (None, None);
     loop {
         ticks.tick().await;
         shared.give_up();
-        if shared.ready().is_err() {
+        if shared.present().is_err() {
             continue;
         }
         let attachment = shared.attachment();
         match timeout(PATIENCE, shared.engine.tidy()).await {
-            Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => shared.trimmed(epoch, earliest),
-            Ok(Ok(_) | Err(EngineError::Renewed)) => shared.doubt(attachment),
+            Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => {
+                (failed, told) = (None, None);
+                shared.trimmed(epoch, earliest);
+            }
+            Ok(Ok(_) | Err(EngineError::Renewed)) => shared.doubt(attachment, EngineError::Renewed),
             Ok(Err(error)) => {
-                tracing::debug!(engine = shared.engine.name(), %error, "failed to do what retention says");
+                // The first may be that the engine has just gone away, which is told elsewhere.
+                let again = failed.replace(error.clone()).as_ref() == Some(&error);
+                if again && told.replace(error.clone()).as_ref() != Some(&error) {
+                    tracing::warn!(engine = shared.engine.name(), %error, "failed to do what retention says");
+                }
             }
             Err(_) => {}
         }

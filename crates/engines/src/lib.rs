@@ -19,6 +19,7 @@ mod locate;
 mod log;
 mod replay;
 mod shared;
+mod trouble;
 mod writing;
 
 pub use address::{Address, InvalidAddress, Secret};

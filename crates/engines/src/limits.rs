@@ -15,6 +15,8 @@ pub(crate) const AHEAD: Duration = Duration::from_secs(3);
 
 /// The first pause before an engine that is away is tried again, and the longest.
 pub(crate) const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long an engine that takes no writes is left alone before it is asked again.
+pub(crate) const RECHECK: Duration = Duration::from_secs(1);
 /// How often what an engine holds is asked for: sixteen times within the age that is kept, but no more and no less
 /// often than this.
 pub(crate) const HOUSEKEEPING: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));

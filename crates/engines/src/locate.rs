@@ -53,7 +53,7 @@ async fn first_at(shared: &Shared, time: Timestamp) -> Result<Sequence, EngineEr
     Ok(found)
 }
 
-/// Goes back from the end, in steps that grow, until there are so many events.
+/// Goes back from the last event of the topics, in steps that grow, until there are so many.
 async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Sequence, EngineError> {
     let bounds = shared.bounds();
     let mut floor = bounds.earliest.saturating_sub(1);
@@ -61,7 +61,7 @@ async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Se
         return Ok(floor);
     }
     let mut step = shared.engine.first_step(count).clamp(STEP.0, STEP.1);
-    let (mut high, mut missing) = (bounds.latest, count.max(1));
+    let (mut high, mut missing) = (bounds.latest.min(shared.latest_of(selection)), count.max(1));
     while high > floor {
         let low = shared.engine.back(high, step).clamp(floor, high - 1);
         let mut found = Vec::new();

@@ -48,6 +48,7 @@ impl EngineLog {
             match engine.attach(None).await {
                 Ok(attached) => {
                     let shared = Arc::new(Shared::new(engine, config, &attached));
+                    following::prove(&shared).await;
                     let (queue, batches) = unbounded_channel();
                     let follows = tokio::spawn(following::run(Arc::clone(&shared), attached));
                     let writes = tokio::spawn(writing::run(Arc::clone(&shared), batches));
@@ -70,7 +71,7 @@ impl EngineLog {
         if bytes > BATCH_BYTES {
             return Err(AppendError::TooLarge { bytes, limit: BATCH_BYTES });
         }
-        self.shared.ready()?;
+        self.shared.takes_appends()?;
         let share = u32::try_from(bytes).unwrap_or(u32::MAX);
         let share = Arc::clone(&self.room).acquire_many_owned(share).await;
         let share = share.map_err(|_| self.shared.unavailable())?;

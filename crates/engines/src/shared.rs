@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::awaiting::{Awaiting, Publisher};
 use crate::limits::{AHEAD, PATIENCE, SWEEP};
 use crate::replay::Replay;
+use crate::trouble::Trouble;
 use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
 
 /// What the log and its tasks share.
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) ended: CancellationToken,
     /// Asks for the engine to be attached to anew: something else than the feed found it away.
     doubted: Notify,
+    /// Asks whether the engine takes writes.
+    unproven: Notify,
     /// How often the engine was attached to.
     attachments: AtomicU64,
     /// Rung whenever publishers have been told.
@@ -40,7 +43,7 @@ struct State {
     topics: TopicTable,
     follower: Option<Arc<dyn Follower>>,
     awaiting: Awaiting,
-    away: bool,
+    trouble: Trouble,
     closed: bool,
     /// When topics were last forgotten.
     swept: Instant,
@@ -56,7 +59,7 @@ impl Shared {
             topics: table(&attached.topics),
             follower: None,
             awaiting: Awaiting::default(),
-            away: false,
+            trouble: Trouble::default(),
             closed: false,
             swept: Instant::now(),
         };
@@ -66,6 +69,7 @@ impl Shared {
             config,
             ended: CancellationToken::new(),
             doubted: Notify::new(),
+            unproven: Notify::new(),
             attachments: AtomicU64::new(0),
             told: Notify::new(),
             state: Mutex::new(state),
@@ -145,7 +149,11 @@ impl Shared {
         // What was said of the one before.
         _ = self.doubted.notified().now_or_never();
         let mut state = self.state();
-        state.away = false;
+        state.trouble.away = false;
+        state.trouble.doubt = None;
+        // As long as that is not known.
+        state.trouble.refuses = true;
+        self.unproven.notify_one();
         if attached.bounds.epoch == state.bounds.epoch {
             let earliest = attached.bounds.earliest;
             if earliest > state.bounds.latest + 1 {
@@ -185,21 +193,54 @@ impl Shared {
     }
 
     /// Something went wrong with an attachment. Where there is a newer one, that is no longer of interest.
-    pub(crate) fn doubt(&self, attachment: u64) {
+    pub(crate) fn doubt(&self, attachment: u64, error: EngineError) {
         if attachment == self.attachment() {
+            self.state().trouble.doubt = Some(error);
             self.doubted.notify_one();
         }
     }
 
-    /// Waits until something went wrong with the present attachment.
-    pub(crate) async fn doubted(&self) {
+    /// Waits until something went wrong with the present attachment, and says what.
+    pub(crate) async fn doubted(&self) -> EngineError {
         self.doubted.notified().await;
+        self.state().trouble.doubt.take().unwrap_or_else(|| EngineError::away("a write failed"))
     }
 
-    /// The engine is away, until it is attached to again.
+    /// The engine is away, until it is attached to again. Whoever runs the hub is told of each reason once.
     pub(crate) fn away(&self, error: &EngineError) {
-        if !std::mem::replace(&mut self.state().away, true) {
+        let mut state = self.state();
+        state.trouble.away = true;
+        if state.trouble.is_news(&error.to_string()) {
             tracing::warn!(engine = self.engine.name(), %error, "the engine is away");
+        }
+    }
+
+    /// The engine is there, and takes no writes.
+    pub(crate) fn refuses(&self, reason: &str) {
+        let mut state = self.state();
+        state.trouble.refuses = true;
+        self.unproven.notify_one();
+        if state.trouble.is_news(reason) {
+            tracing::warn!(engine = self.engine.name(), reason, "the engine takes no writes");
+        }
+    }
+
+    /// The engine takes writes.
+    pub(crate) fn takes_writes(&self) {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.trouble.refuses, false) && state.trouble.is_over() {
+            tracing::info!(engine = self.engine.name(), "the engine is back, and takes writes");
+        }
+    }
+
+    /// Waits until it is to be found out whether the engine takes writes.
+    pub(crate) async fn unproven(&self) {
+        loop {
+            self.unproven.notified().await;
+            let state = self.state();
+            if state.trouble.refuses && !state.trouble.away {
+                return;
+            }
         }
     }
 
@@ -209,7 +250,7 @@ impl Shared {
         if appended.epoch != state.bounds.epoch {
             drop(state);
             // The task that follows has not heard of it yet.
-            self.doubt(self.attachment());
+            self.doubt(self.attachment(), EngineError::Renewed);
             return self.fail([publisher]);
         }
         // There is nothing of an empty batch to wait for.
@@ -246,6 +287,13 @@ impl Shared {
     }
 
     pub(crate) fn ready(&self) -> Result<(), LogUnavailable> {
+        let refuses = self.state().trouble.refuses;
+        self.takes_appends()?;
+        if refuses { Err(self.unavailable()) } else { Ok(()) }
+    }
+
+    /// Whether an append is worth a try. Where the engine refused the last one, only another can tell.
+    pub(crate) fn takes_appends(&self) -> Result<(), LogUnavailable> {
         if self.state().closed {
             return Err(LogUnavailable { reason: "it was closed".into() });
         }
@@ -254,7 +302,7 @@ impl Shared {
 
     /// Whether the engine is there.
     pub(crate) fn present(&self) -> Result<(), LogUnavailable> {
-        if self.state().away { Err(self.unavailable()) } else { Ok(()) }
+        if self.state().trouble.away { Err(self.unavailable()) } else { Ok(()) }
     }
 
     /// Why a publication is refused. It goes out to publishers, so it names no host.
@@ -304,12 +352,17 @@ impl Shared {
 
     /// Whether there can be entries after a place that concern the selection, as far as its topics tell.
     pub(crate) fn may_concern(&self, after: Sequence, selection: &Selection) -> bool {
-        if !selection.patterns().is_empty() {
-            return true;
-        }
+        self.latest_of(selection) > after
+    }
+
+    /// A place after which nothing concerns the selection, as far as its topics tell.
+    pub(crate) fn latest_of(&self, selection: &Selection) -> Sequence {
         let state = self.state();
+        if !selection.patterns().is_empty() {
+            return state.bounds.latest;
+        }
         let latest = |topic: &Topic| state.topics.get(topic.as_str()).map_or(0, |info| info.latest);
-        selection.topics().iter().any(|topic| latest(topic) > after)
+        selection.topics().iter().map(latest).max().unwrap_or(0)
     }
 }
 
@@ -325,7 +378,7 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared")
             .field("engine", &self.engine)
             .field("bounds", &state.bounds)
-            .field("away", &state.away)
+            .field("trouble", &state.trouble)
             .field("replay", &self.replay)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_log::{Batch, LogUnavailable};
+use tidings_log::{AppendError, Batch, LogUnavailable};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -57,14 +57,21 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
         Ok(answers) => {
             for (publisher, answer) in publishers.into_iter().zip(answers) {
                 match answer {
-                    Ok(appended) => shared.written(appended, publisher),
-                    Err(error) => shared.tell([(publisher, Err(error))]),
+                    Ok(appended) => {
+                        shared.takes_writes();
+                        shared.written(appended, publisher);
+                    }
+                    Err(error) => {
+                        if let AppendError::Unavailable(LogUnavailable { reason }) = &error {
+                            shared.refuses(reason);
+                        }
+                        shared.tell([(publisher, Err(error))]);
+                    }
                 }
             }
         }
         Err(error) => {
-            tracing::debug!(engine = shared.engine.name(), %error, "failed to write");
-            shared.doubt(attachment);
+            shared.doubt(attachment, error);
             fail(publishers, &shared.unavailable());
         }
     }

@@ -41,10 +41,11 @@ struct Kind {
 // === impl EngineUrl ===
 
 impl EngineUrl {
-    /// Takes a text that names an engine, right or wrong: what is wrong is said without showing it, and so not by
-    /// whoever reads flags and files.
+    /// Takes a text that names an engine, right or wrong, or may hold a password: what is wrong is said without showing
+    /// it, and so not by whoever reads flags and files.
     pub(crate) fn new(text: &str) -> Option<Self> {
-        text.contains("://").then(|| Self(text.to_owned()))
+        let is_one = text.contains("://") || text.contains('@') && !text.starts_with("disk:");
+        is_one.then(|| Self(text.to_owned()))
     }
 
     /// The engine at this address, which is not connected to yet.

@@ -197,10 +197,20 @@ pub(crate) struct Settings {
 pub(crate) enum ConfigError {
     #[error("failed to read the configuration file {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("failed to understand the configuration file {}: {}", path.display(), problem.trim_end())]
+    #[error("failed to understand the configuration file {}: {problem}", path.display())]
     Syntax { path: PathBuf, problem: String },
     #[error("failed to set `{name}`: {problem}")]
     Value { name: &'static str, problem: String },
+}
+
+/// Where a file is wrong, and what is wrong there. Its text is not shown, as it may hold a password.
+fn problem(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 // === impl Settings ===
@@ -211,7 +221,7 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text)
-            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: error.to_string() })
+            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), problem: problem(&text, &error) })
     }
 
     /// These settings, and for what they leave open, others.
@@ -426,9 +436,10 @@ mod tests {
             ("retain-bytes = \"much\"", "`much`: a size is a number of bytes"),
             ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER`, `memory:`, or the address"),
             ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
-            ("listen = ", "line 1"),
+            ("listen = ", "line 1, column 10"),
+            ("\nlog = redis://:pass@h/x", "line 2, column 7"),
         ] {
-            let error = toml::from_str::<Settings>(text).unwrap_err().to_string();
+            let error = problem(text, &toml::from_str::<Settings>(text).unwrap_err());
             assert!(error.contains(expected), "{text}: {error}");
             assert!(error.contains("line "), "{error}");
         }

@@ -349,7 +349,6 @@ fn refusal(connection: &Connection, error: &PublishError) -> AppendError {
 
 /// What a publisher is told where it is not known what became of a batch. The connection may be of no use any more.
 fn doubt(connection: &Connection, error: &(dyn std::error::Error + 'static)) -> AppendError {
-    tracing::debug!(error = chain(error), "a publication was not acknowledged");
     connection.lost.cancel();
-    unavailable("NATS did not acknowledge the batch").into()
+    unavailable(format!("NATS did not acknowledge the batch: {}", chain(error))).into()
 }

@@ -35,6 +35,8 @@ pub(crate) const PARTS: u32 = 16;
 pub(crate) const DROP_WAIT: Duration = Duration::from_millis(200);
 /// How many idempotency keys are forgotten at once.
 pub(crate) const FORGOTTEN: i64 = 10_000;
+/// How long that may go on, each time that the hub does what retention says.
+pub(crate) const FORGETTING: Duration = Duration::from_secs(3);
 /// How many entries the table of topics takes into account at once.
 pub(crate) const NOTED: i64 = 100_000;
 /// How many topics are read at once when a hub starts.

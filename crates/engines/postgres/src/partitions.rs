@@ -6,8 +6,10 @@
 
 use tidings_engine::{EngineConfig, EngineError};
 use tidings_protocol::{Epoch, Sequence, Timestamp};
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 
-use crate::limits::{DROP_WAIT, FORGOTTEN, NOTED, PARTITION, PARTS};
+use crate::limits::{DROP_WAIT, FORGETTING, FORGOTTEN, NOTED, PARTITION, PARTS};
 use crate::read::{self, bigint, number};
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
@@ -97,7 +99,15 @@ pub(crate) async fn tidy(
     let sql = "DELETE FROM {schema}.keys WHERE key IN (
         SELECT key FROM {schema}.keys WHERE time <= $1 ORDER BY time LIMIT $2)";
     let horizon = bigint(now.before(config.idempotency_window).as_millis());
-    in_time("forget idempotency keys", session.execute(&schema.fill(sql), &[&horizon, &FORGOTTEN])).await?;
+    let (sql, begun) = (schema.fill(sql), Instant::now());
+    // In steps, as others wait for rows that a long transaction holds. What is left has the next time.
+    while begun.elapsed() < FORGETTING {
+        let what = "forget idempotency keys";
+        let forgotten = in_time(what, session.execute(&sql, &[&horizon, &FORGOTTEN])).await?;
+        if forgotten < FORGOTTEN.unsigned_abs() {
+            break;
+        }
+    }
 
     let state = in_time(what, session.query_one(&schema.fill(read::STATE), &[])).await?;
     let ends = list(session, schema).await?;
@@ -152,6 +162,11 @@ async fn turn_over(session: &Session, schema: &Schema, config: &EngineConfig) ->
     turned
 }
 
+/// Whether a table could not be had in time, as somebody reads it.
+fn is_locked(error: &EngineError) -> bool {
+    error.to_string().ends_with(&format!("({})", SqlState::LOCK_NOT_AVAILABLE.code()))
+}
+
 /// Drops the partitions that are too old or too much.
 async fn drop_old(
     session: &Session,
@@ -182,6 +197,9 @@ async fn drop_old(
             Ok(()) => {}
             Err(error) => {
                 in_time("drop what is too old", session.batch_execute("ROLLBACK")).await?;
+                if !is_locked(&error) {
+                    return Err(error);
+                }
                 tracing::debug!(%error, partition = partition.number, "what is too old is dropped later");
                 return Ok(());
             }

@@ -401,8 +401,13 @@ impl Engine for Redis {
         })
     }
 
+    fn check(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(async move { write::check(&*self.connection()?, &self.keys, self.options.replicas).await })
+    }
+
+    /// Whoever waits for replicas holds up all others on that connection, each for its own time.
     fn writes(&self) -> usize {
-        limits::WRITES
+        if self.options.replicas > 0 { 1 } else { limits::WRITES }
     }
 
     fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {

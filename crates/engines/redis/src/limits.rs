@@ -11,6 +11,8 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) const BLOCK: Duration = Duration::from_secs(3);
 /// How long replicas may take to have what was written, where it is waited for.
 pub(crate) const REPLICAS: Duration = Duration::from_secs(5);
+/// How long they may take to answer that they are there.
+pub(crate) const REPLICAS_THERE: Duration = Duration::from_secs(1);
 
 /// How many entries are taken from Redis at once.
 pub(crate) const ENTRIES: u64 = 2_048;

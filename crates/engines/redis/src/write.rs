@@ -1,10 +1,13 @@
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script, Value, cmd};
 use tidings_engine::{BatchResult, EngineError, encode};
 use tidings_log::{AppendError, Appended, Batch, Fingerprint, LogUnavailable};
 use tidings_protocol::{Closing, Timestamp, Topic};
 
 use crate::connection::{Connection, Keys, because};
-use crate::limits::REPLICAS;
+use crate::limits::{REPLICAS, REPLICAS_THERE};
 
 /// Appends batches by a script, and waits for replicas where that is asked for.
 pub(crate) async fn write(
@@ -54,22 +57,45 @@ pub(crate) async fn write(
             let full = AppendError::Full { reason: "Redis has no memory for it".into() };
             return Ok(vec![Err(full); count]);
         }
-        Err(error) => return Err(because("failed to append", &error)),
-    };
-    if replicas > 0 {
-        let mut wait = cmd("WAIT");
-        wait.arg(replicas).arg(REPLICAS.as_millis() as u64);
-        let had: usize = wait
-            .query_async(&mut writes)
-            .await
-            .map_err(|error| because("failed to wait for replicas", &error))?;
-        if had < replicas {
-            let reason = format!("{had} of {replicas} replicas took the batch in time");
+        Err(error) if lacks_replicas(&error) => {
+            let reason = because("failed to append", &error).to_string();
             return Ok(vec![Err(LogUnavailable { reason }.into()); count]);
         }
+        Err(error) => return Err(because("failed to append", &error)),
+    };
+    let had = wait(&mut writes, replicas, REPLICAS).await?;
+    if had < replicas {
+        let reason = format!("{had} of {replicas} replicas took the batch within {REPLICAS:?}");
+        return Ok(vec![Err(LogUnavailable { reason }.into()); count]);
     }
     let results = answers.into_iter().zip(named).map(|(answer, key)| result(connection, &answer, key));
     results.collect()
+}
+
+/// Whether Redis takes writes, and its replicas are there. What is written changes nothing.
+pub(crate) async fn check(connection: &Connection, keys: &Keys, replicas: usize) -> Result<(), EngineError> {
+    let mut writes = connection.writes.clone();
+    let written = cmd("PERSIST").arg(&keys.meta).query_async::<u8>(&mut writes).await;
+    written.map_err(|error| because("failed to write", &error))?;
+    let there = wait(&mut writes, replicas, REPLICAS_THERE).await?;
+    if there < replicas {
+        return Err(EngineError::away(format!("{there} of {replicas} replicas are there")));
+    }
+    Ok(())
+}
+
+/// Waits until so many replicas have what was written, and gives how many have.
+async fn wait(
+    writes: &mut MultiplexedConnection,
+    replicas: usize,
+    patience: Duration,
+) -> Result<usize, EngineError> {
+    if replicas == 0 {
+        return Ok(0);
+    }
+    let mut wait = cmd("WAIT");
+    wait.arg(replicas).arg(patience.as_millis() as u64);
+    wait.query_async(writes).await.map_err(|error| because("failed to wait for replicas", &error))
 }
 
 /// Reads the answer to one batch.
@@ -97,6 +123,11 @@ fn result(connection: &Connection, answer: &Value, key: Option<String>) -> Resul
         }
         _ => Err(strange()),
     }
+}
+
+/// Whether Redis refuses for want of replicas (`min-replicas-to-write`), before it has changed anything.
+fn lacks_replicas(error: &RedisError) -> bool {
+    error.code() == Some("NOREPLICAS") || error.to_string().contains("NOREPLICAS")
 }
 
 /// Whether Redis refuses for want of memory or disk, before it has changed anything.

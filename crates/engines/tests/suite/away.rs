@@ -40,6 +40,47 @@ async fn appends_are_refused_while_the_engine_is_away_and_nothing_is_half_done()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_takes_no_writes_is_not_ready_and_is_again_though_nobody_tries() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    log.append(event("before")).await.unwrap();
+    shelf.set_refusing(true);
+    let refused = log.append(event("refused")).await.unwrap_err();
+    assert!(refused.to_string().contains("it is full of dust"), "{refused}");
+    assert!(log.ready().is_err());
+    // It is asked again meanwhile, and also after it was away.
+    for _ in 0..2 {
+        let limits = tidings_log::ReadLimits { entries: 9, bytes: 99 };
+        assert_eq!(log.read(0, &Selection::all(), limits).await.unwrap().entries.len(), 1);
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        assert!(log.ready().is_err());
+        shelf.set_away(true);
+        shelf.set_away(false);
+    }
+    shelf.set_refusing(false);
+    until_ready(&*log, true).await;
+    log.append(event("after")).await.unwrap();
+    // Whoever opens it finds out at once.
+    shelf.set_refusing(true);
+    assert!(open(&shelf).await.ready().is_err());
+}
+
+/// A hub that follows nothing would look well, and keep its readers waiting for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_panics_begins_anew() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    for number in 0..3 {
+        shelf.panic();
+        until_ready(&*log, false).await;
+        until_ready(&*log, true).await;
+        // Its answer comes when it was followed.
+        assert_eq!(log.append(event("x")).await.unwrap().first, number + 1);
+    }
+    log.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opening_waits_for_the_engine_and_says_what_for() {
     let shelf = Shelf::new();
     shelf.set_away(true);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tidings_log::{Batch, ReadError, ReadLimits};
+use tidings_log::{Batch, Place, ReadError, ReadLimits};
 use tidings_protocol::{NewEvent, Selection, Topic};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -40,6 +40,27 @@ async fn readers_who_return_together_share_what_they_read() {
     // The log has three blocks. A reader may begin one of its own inside of one that is only being read.
     let reads = shelf.reads() - before;
     assert!((3..=10).contains(&reads), "{reads}");
+}
+
+/// The last event of a topic that has been quiet for long is looked for where it is, and not from the end of the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_event_of_a_quiet_topic_costs_one_read() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    let quiet: Topic = "quiet".parse().unwrap();
+    log.append(Batch::of(NewEvent::text(quiet.clone(), "first"))).await.unwrap();
+    let last = log.append(Batch::of(NewEvent::text(quiet.clone(), "last"))).await.unwrap().first;
+    for _ in 0..30 {
+        let events = (0..1_000).map(|_| NewEvent::text("busy".parse().unwrap(), "x")).collect();
+        log.append(Batch { events, close: None, idempotency: None }).await.unwrap();
+    }
+    let (selection, before) = (Selection::new([quiet.into()]), shelf.reads());
+    assert_eq!(log.locate(Place::Last(1), &selection).await, Ok(last - 1));
+    assert_eq!(shelf.reads() - before, 1);
+    assert_eq!(log.locate(Place::Last(2), &selection).await, Ok(last - 2));
+    // Whoever asks for more than there are gets all of them.
+    assert_eq!(log.locate(Place::Last(3), &selection).await, Ok(0));
+    assert_eq!(log.locate(Place::Last(1), &Selection::all()).await, Ok(30_001));
 }
 
 /// What failed, or was given up, leaves nothing behind: no memory, and nothing that hides what is read later.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tidings_engine::{Attached, BatchResult, Block, Engine, EngineConfig, EngineError, Fed, Feed, Seen};
 use tidings_log::{
-    Batch, BoxFuture, Log, MemoryLog, ReadError, ReadLimits, Retention, TopicQuery, conformance,
+    Batch, BoxFuture, Log, LogUnavailable, MemoryLog, ReadError, ReadLimits, Retention, TopicQuery,
+    conformance,
 };
 use tidings_protocol::{Epoch, Selection, Selector, Sequence};
 use tokio::sync::watch;
@@ -20,6 +21,10 @@ struct State {
     /// Changes whenever something is written.
     written: watch::Sender<()>,
     away: AtomicBool,
+    /// Whether writes are refused.
+    refusing: AtomicBool,
+    /// Whether the feed panics when it is woken, once.
+    panicking: AtomicBool,
     /// Whether reads are left without an answer.
     silent: AtomicBool,
     /// How many reads come to a node that is behind.
@@ -50,6 +55,8 @@ impl Shelf {
             log: Mutex::new(empty()),
             written: watch::Sender::new(()),
             away: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
+            panicking: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             behind: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
@@ -58,6 +65,17 @@ impl Shelf {
 
     pub(crate) fn set_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
+        self.0.written.send_replace(());
+    }
+
+    /// Takes no writes, and goes on to be read and followed.
+    pub(crate) fn set_refusing(&self, refusing: bool) {
+        self.0.refusing.store(refusing, Ordering::SeqCst);
+    }
+
+    /// Lets the feed panic.
+    pub(crate) fn panic(&self) {
+        self.0.panicking.store(true, Ordering::SeqCst);
         self.0.written.send_replace(());
     }
 
@@ -134,6 +152,10 @@ impl Engine for Shelf {
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
         Box::pin(async move {
             self.present()?;
+            if let Err(error) = self.check().await {
+                let reason = LogUnavailable { reason: error.to_string() };
+                return Ok(vec![Err(reason.into()); batches.len()]);
+            }
             let log = self.log();
             let mut results = Vec::new();
             for batch in batches {
@@ -142,6 +164,11 @@ impl Engine for Shelf {
             self.0.written.send_replace(());
             Ok(results)
         })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        let refusing = self.0.refusing.load(Ordering::SeqCst);
+        Box::pin(async move { if refusing { Err(EngineError::away("it is full of dust")) } else { Ok(()) } })
     }
 
     fn writes(&self) -> usize {
@@ -189,6 +216,7 @@ impl Feed for ShelfFeed {
             loop {
                 self.shelf.present()?;
                 self.written.borrow_and_update();
+                assert!(!self.shelf.0.panicking.swap(false, Ordering::SeqCst), "as it was told to");
                 let all = Selection::all();
                 let limits = ReadLimits { entries: 100, bytes: 1 << 20 };
                 let chunk = log.read(self.after, &all, limits).await.map_err(EngineError::away)?;

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use tidings_engine::EngineConfig;
+use tidings_engine::{Engine as _, EngineConfig};
 use tidings_engine_servers::PostgresServer;
 use tidings_hub::{Hub, HubConfig, PullLimits};
 use tidings_log::{Place, ReadError, ReadLimits, Retention};
+use tidings_postgres::Postgres;
 use tidings_protocol::{GapReason, Selection, Start};
 use tokio::time::{Instant, sleep};
 
@@ -121,4 +122,20 @@ async fn a_hub_that_was_cut_off_for_longer_than_retention_tells_its_readers() {
     other.append(batch("a", "after")).await.unwrap();
     let (gap, _) = reader.next().await;
     assert_eq!(gap.unwrap().reason, GapReason::Expired);
+}
+
+/// More than are forgotten in one step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_forgotten_as_fast_as_they_come() {
+    let Some(server) = PostgresServer::start() else { return };
+    let engine = Postgres::new(url(&server).parse().unwrap(), config()).unwrap();
+    engine.attach(None).await.unwrap();
+    let admin = client(&url(&server)).await;
+    let keys =
+        "INSERT INTO tidings.keys SELECT decode(md5(n::text), 'hex'), decode(md5(n::text), 'hex'), 1, 1, 1
+        FROM generate_series(1, 35000) AS n";
+    admin.batch_execute(keys).await.unwrap();
+    engine.tidy().await.unwrap();
+    let left: i64 = admin.query_one("SELECT count(*) FROM tidings.keys", &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
 }

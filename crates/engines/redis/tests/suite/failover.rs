@@ -17,6 +17,13 @@ async fn pair() -> Option<(RedisServer, RedisServer)> {
     Some((master, replica))
 }
 
+/// Waits until a replica has the whole log. `WAIT` would only wait for what its own connection has written.
+async fn caught_up(master: &RedisServer, replica: &RedisServer) {
+    let length = ask(master, &["XLEN", "{log}:log"]).await;
+    assert_ne!(length, redis::Value::Int(0));
+    until("the replica has it", async || ask(replica, &["XLEN", "{log}:log"]).await == length).await;
+}
+
 /// Asks a server again and again until it is so.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -42,14 +49,54 @@ async fn a_replica_that_has_everything_takes_over_and_nobody_notices() {
     master.kill();
     eventually("it is away", || log.ready().is_err()).await;
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
-    eventually("it is back", || log.ready().is_ok()).await;
-    // The new master has no replica that could take it.
-    let refused = log.append(Batch::of(event("a", "alone"))).await;
-    assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+    // The new master has no replica that could take anything. It can be read.
+    let old = read(&*log, 0, &Selection::all()).await;
+    assert_eq!(texts(&old)[..50], (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    let alone = Batch::of(event("a", "alone"));
+    until("the reason is said", async || {
+        let refused = log.append(alone.clone()).await.unwrap_err();
+        assert!(matches!(refused, AppendError::Unavailable(_)), "{refused:?}");
+        refused.to_string().contains("0 of 1 replicas")
+    })
+    .await;
+    assert!(log.ready().is_err());
+    // As soon as it has one, it is ready, though nobody has published.
+    let third = RedisServer::start().unwrap();
+    ask(&third, &["REPLICAOF", "127.0.0.1", &replica.port().to_string()]).await;
+    eventually("it is ready", || log.ready().is_ok()).await;
+    publish(&*log, "a", "after").await;
     assert_eq!(log.bounds().epoch, epoch);
     assert!(listener.told().iter().all(|told| !matches!(told, Told::Renewed(_))));
-    let read = read(&*log, 0, &Selection::all()).await;
-    assert_eq!(texts(&read)[..50], (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_refuses_for_want_of_replicas_says_so_and_is_ready_when_it_has_them() {
+    let Some((master, mut replica)) = pair().await else { return };
+    let log = open(&url(&master)).await;
+    let listener = Listener::of(&*log);
+    publish(&*log, "a", "before").await;
+    ask(&master, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    publish(&*log, "a", "with one").await;
+    replica.kill();
+    let refused = async || log.append(Batch::of(event("a", "without"))).await.err();
+    until("it is refused", async || refused().await.is_some()).await;
+    let reason = refused().await.unwrap().to_string();
+    assert!(reason.contains("NOREPLICAS"), "{reason}");
+    assert!(log.ready().is_err());
+    // Whoever starts now waits for the same.
+    let engine = Redis::new(url(&master).parse().unwrap(), config()).unwrap();
+    let error = engine.attach(None).await.err();
+    assert!(error.as_ref().is_none_or(|error| error.to_string().contains("NOREPLICAS")), "{error:?}");
+    if error.is_none() {
+        assert!(engine.check().await.unwrap_err().to_string().contains("NOREPLICAS"));
+    }
+    replica.start_again();
+    ask(&replica, &["REPLICAOF", "127.0.0.1", &master.port().to_string()]).await;
+    eventually("it is ready", || log.ready().is_ok()).await;
+    publish(&*log, "a", "after").await;
+    let events = read(&*log, 0, &Selection::all()).await;
+    assert_eq!(texts(&events), ["before", "with one", "after"]);
+    assert!(listener.told().iter().all(|told| !matches!(told, Told::Renewed(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +105,7 @@ async fn a_replica_that_lacks_something_takes_over_and_readers_are_told() {
     let log = open(&both(&master, &replica, "")).await;
     let listener = Listener::of(&*log);
     publish(&*log, "a", "kept").await;
-    ask(&master, &["WAIT", "1", "0"]).await;
+    caught_up(&master, &replica).await;
     // It is cut off from its master, and then promoted.
     ask(&replica, &["REPLICAOF", "127.0.0.1", "1"]).await;
     for data in ["lost 1", "lost 2"] {
@@ -78,7 +125,7 @@ async fn a_master_that_becomes_a_replica_is_left() {
     let Some((master, replica)) = pair().await else { return };
     let log = open(&both(&master, &replica, "")).await;
     publish(&*log, "a", "1").await;
-    ask(&master, &["WAIT", "1", "0"]).await;
+    caught_up(&master, &replica).await;
     let epoch = log.bounds().epoch;
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
     ask(&master, &["REPLICAOF", "127.0.0.1", &replica.port().to_string()]).await;
@@ -98,7 +145,7 @@ async fn a_master_that_becomes_a_replica_is_left() {
 async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had() {
     let Some((master, replica)) = pair().await else { return };
     publish(&*open(&url(&master)).await, "a", "kept").await;
-    ask(&master, &["WAIT", "1", "0"]).await;
+    caught_up(&master, &replica).await;
     let engine = Redis::new(both(&master, &replica, "").parse().unwrap(), config()).unwrap();
     let mut attached = engine.attach(None).await.unwrap();
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
@@ -147,8 +194,7 @@ async fn a_repetition_waits_for_replicas_as_the_first_batch_did() {
     for _ in 0..2 {
         let refused = log.append(keyed()).await;
         assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
-        // On a connection that has written nothing yet.
-        eventually("it is back", || log.ready().is_ok()).await;
+        assert!(log.ready().is_err());
     }
     replica.freeze(false);
     let mut appended = log.append(keyed()).await;
@@ -165,7 +211,7 @@ async fn a_replica_that_may_discard_the_log_does_not_take_over() {
     let Some((mut master, replica)) = pair().await else { return };
     let log = open(&both(&master, &replica, "")).await;
     publish(&*log, "a", "1").await;
-    ask(&master, &["WAIT", "1", "0"]).await;
+    caught_up(&master, &replica).await;
     ask(&replica, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     master.kill();
     eventually("it is away", || log.ready().is_err()).await;
