@@ -203,14 +203,18 @@ pub(crate) enum ConfigError {
     Value { name: &'static str, problem: String },
 }
 
-/// Where a file is wrong, and what is wrong there. Its text is not shown, as it may hold a password.
+/// Where a file is wrong, and what is wrong there. The line is not shown, as it may hold a password.
 fn problem(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return error.message().to_owned();
     };
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("line {line}, column {column}: {}", error.message())
+    let whole = text.lines().nth(line - 1).unwrap_or_default();
+    let key = whole.split_once('=').map(|(key, _)| key.trim());
+    let is_key = |key: &&str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let key = key.filter(is_key).map(|key| format!(", at `{key}`")).unwrap_or_default();
+    format!("line {line}, column {column}{key}: {}", error.message())
 }
 
 // === impl Settings ===
@@ -437,7 +441,7 @@ mod tests {
             ("log = \"tape:\"", "`tape:`: a log is `disk:FOLDER`, `memory:`, or the address"),
             ("durability = \"maybe\"", "unknown variant `maybe`, expected `sync` or `os`"),
             ("listen = ", "line 1, column 10"),
-            ("\nlog = redis://:pass@h/x", "line 2, column 7"),
+            ("\nlog = redis://:pass@h/x", "line 2, column 7, at `log`: "),
         ] {
             let error = problem(text, &toml::from_str::<Settings>(text).unwrap_err());
             assert!(error.contains(expected), "{text}: {error}");
