@@ -39,7 +39,7 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
         eventually("it is back", || log.ready().is_ok()).await;
     }
     // Both may have found it at the same time; then the later epoch stays.
-    eventually("they agree", || one.bounds().epoch == other.bounds().epoch).await;
+    eventually("they agree", || one.bounds().epoch == other.bounds().epoch && other.ready().is_ok()).await;
     publish(&*other, "a", "new").await;
     listeners[0].hears(|told| *told == Told::Entry("new".into())).await;
     let found = read(&*one, 0, &Selection::all()).await;
