@@ -76,7 +76,8 @@ async fn a_master_that_refuses_for_want_of_replicas_says_so_and_is_ready_when_it
     let listener = Listener::of(&*log);
     publish(&*log, "a", "before").await;
     ask(&master, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
-    publish(&*log, "a", "with one").await;
+    // Redis counts them every so often, and only now that it is asked to.
+    until("it has one", async || log.append(Batch::of(event("a", "with one"))).await.is_ok()).await;
     replica.kill();
     let refused = async || log.append(Batch::of(event("a", "without"))).await.err();
     until("it is refused", async || refused().await.is_some()).await;
