@@ -102,14 +102,15 @@ impl Shared {
         for entry in &fed.entries {
             state.topics.note(entry);
         }
+        // The follower first: where it fails, this is where the next attachment goes on, so that nothing is left out.
         let before = state.bounds.latest;
-        state.bounds.latest = before.max(fed.next);
         if let Some(last) = fed.entries.last() {
-            state.last = Some(Arc::clone(last));
             if let Some(follower) = &state.follower {
                 follower.appended(&fed.entries);
             }
+            state.last = Some(Arc::clone(last));
         }
+        state.bounds.latest = before.max(fed.next);
         let last = fed.entries.last().map_or(0, |entry| entry.sequence);
         if fed.next > last.max(before)
             && let Some(follower) = &state.follower

@@ -1,16 +1,16 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tidings_log::{
     AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
     ReadLimits, TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Cursor, Epoch, Event, Gap, GapReason, Selection, Sequence, Start, Topic};
+use tidings_protocol::{Cursor, Epoch, Gap, GapReason, Selection, Sequence, Start, Topic};
 
+use crate::shared::Shared;
 use crate::tail::Tail;
 use crate::task_waker::TaskWaker;
-use crate::waiting::Waiting;
-use crate::{Audience, Census, Entry, PullLimits, Recent, Subscription};
+use crate::{Audience, Census, Entry, PullLimits, Recent, Subscription, Supervisor, ThreadFailure};
 
 /// How a hub is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,18 @@ pub struct Hub {
     log: Arc<dyn Log>,
     shared: Arc<Shared>,
     tasks: Arc<TaskWaker>,
+    supervisor: Supervisor,
+}
+
+/// Why a hub does not do all that it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// Its log takes no writes.
+    #[error(transparent)]
+    Log(#[from] LogUnavailable),
+    /// A thread of its own, or of who serves it, has ended.
+    #[error(transparent)]
+    Thread(#[from] ThreadFailure),
 }
 
 /// What became of a publication.
@@ -67,15 +79,6 @@ pub struct HubStats {
     pub tail_hits: u64,
     /// Reads that had to go to the log.
     pub tail_misses: u64,
-}
-
-/// What the log's writer and the readers share. It does not hold the log, which holds it.
-pub(crate) struct Shared {
-    tail: RwLock<Tail>,
-    audiences: RwLock<Vec<Arc<dyn Audience>>>,
-    pub(crate) waiting: Arc<Waiting>,
-    hits: AtomicU64,
-    misses: AtomicU64,
 }
 
 // === impl HubConfig ===
@@ -107,21 +110,15 @@ impl Hub {
     /// Takes a log into service. The hub becomes its follower.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, config: HubConfig) -> Self {
-        let waiting = Arc::new(Waiting::default());
-        let shared = Arc::new(Shared {
-            tail: RwLock::new(Tail::new(log.bounds().epoch, 0, config.tail_bytes)),
-            audiences: RwLock::default(),
-            waiting: Arc::clone(&waiting),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        });
+        let tail = Tail::new(log.bounds().epoch, 0, config.tail_bytes);
+        let shared = Arc::new(Shared::new(tail));
         // Entries may be pushed before the tail knows where it begins: they all come after that place.
         while {
             let after = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
-            !shared.tail.write().unwrap_or_else(PoisonError::into_inner).begin(after)
+            !shared.tail_mut().begin(after)
         } {}
         let tasks = Arc::new(TaskWaker::start(&shared));
-        let hub = Self { log, shared, tasks };
+        let hub = Self { log, shared, tasks, supervisor: Supervisor::default() };
         hub.attach(hub.tasks.audience());
         hub
     }
@@ -150,14 +147,14 @@ impl Hub {
         if self.log.bounds().epoch != epoch {
             return Ok(());
         }
-        let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = self.shared.tail_mut();
         if tail.epoch() == epoch {
             tail.extend_back(start.min(upto), entries, upto);
         }
         drop(tail);
         // Retention may have moved on meanwhile.
         let earliest = self.log.bounds().earliest;
-        self.shared.tail.write().unwrap_or_else(PoisonError::into_inner).trim(earliest);
+        self.shared.tail_mut().trim(earliest);
         Ok(())
     }
 
@@ -205,12 +202,12 @@ impl Hub {
     }
 
     fn audiences(&self) -> Vec<Arc<dyn Audience>> {
-        self.shared.audiences.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.audiences()
     }
 
     /// Adds somebody who wants to hear of new entries, for as long as the hub lives.
     pub fn attach(&self, audience: Arc<dyn Audience>) {
-        self.shared.audiences.write().unwrap_or_else(PoisonError::into_inner).push(audience);
+        self.shared.attach(audience);
     }
 
     /// Every entry after a place, of any topic, up to `limits`; `None` where memory does not reach back so far.
@@ -293,12 +290,19 @@ impl Hub {
         self.log.bounds()
     }
 
-    /// Whether the log takes writes.
+    /// Whether the log takes writes, and the threads are there that the hub cannot do without.
     ///
     /// # Errors
-    /// [`LogUnavailable`] says why it does not.
-    pub fn ready(&self) -> Result<(), LogUnavailable> {
-        self.log.ready()
+    /// [`NotReady`] says what is missing.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        self.log.ready()?;
+        Ok(self.supervisor.check()?)
+    }
+
+    /// Who misses the threads that the hub cannot do without. Whoever serves the hub has its own threads started there.
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// What the hub and its log can say of themselves.
@@ -334,51 +338,3 @@ impl Hub {
 /// What a recent entry takes in memory at the least; there is no use in reading more of them than have room.
 const WARM_ENTRY_BYTES: usize = 448;
 const WARM_LIMITS: ReadLimits = ReadLimits { entries: 10_000, bytes: 4 << 20 };
-
-// === impl Shared ===
-
-impl Shared {
-    pub(crate) fn with_tail<T>(&self, look: impl FnOnce(&Tail) -> T) -> T {
-        look(&self.tail.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn wake(&self) {
-        for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            audience.wake();
-        }
-    }
-}
-
-impl Follower for Shared {
-    fn appended(&self, entries: &[Arc<Event>]) {
-        let epoch = self.with_tail(Tail::epoch);
-        // What memory has to be asked for is asked for before the lock is taken.
-        let entries: Vec<_> =
-            entries.iter().map(|event| Arc::new(Entry::new(Arc::clone(event), epoch))).collect();
-        let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
-        for entry in entries {
-            tail.push(entry);
-        }
-        drop(tail);
-        self.wake();
-    }
-
-    fn passed(&self, place: Sequence) {
-        self.tail.write().unwrap_or_else(PoisonError::into_inner).pass(place);
-    }
-
-    fn trimmed(&self, earliest: Sequence) {
-        self.tail.write().unwrap_or_else(PoisonError::into_inner).trim(earliest);
-    }
-
-    fn renewed(&self, bounds: Bounds) {
-        self.tail.write().unwrap_or_else(PoisonError::into_inner).renew(bounds.epoch, bounds.latest);
-        self.wake();
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("end", &self.with_tail(Tail::end)).finish_non_exhaustive()
-    }
-}

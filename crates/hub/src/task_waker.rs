@@ -1,12 +1,14 @@
 //! The thread that wakes waiting tasks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, Thread};
 
 use tidings_protocol::{Cursor, Selection, Topic};
 
-use crate::hub::Shared;
+use crate::shared::Shared;
+use crate::supervisor::message;
 use crate::tail::Tail;
 use crate::waiting::Waiting;
 use crate::{Audience, PullLimits};
@@ -43,7 +45,8 @@ impl TaskWaker {
         let run = move || own.run(&shared, after);
         let thread = std::thread::Builder::new().name("tidings-wake".into()).spawn(run);
         if let Err(error) = &thread {
-            tracing::error!(%error, "failed to start the thread that wakes waiting readers");
+            // Slower, and nobody waits in vain.
+            tracing::error!(%error, "failed to start the thread that wakes waiting readers; the log's writer wakes them");
         }
         let thread = thread.ok();
         if let Some(thread) = &thread {
@@ -69,7 +72,17 @@ impl Drop for TaskWaker {
 }
 
 impl TaskWakerState {
+    /// Wakes until it is told to end. Whatever fails is begun anew: a hub whose readers nobody wakes seems well, and
+    /// keeps them waiting for ever.
     fn run(&self, shared: &Shared, mut after: Cursor) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_all_of(shared, &mut after))) {
+            tracing::error!(panic = message(&*panic), "failed to wake waiting readers, all are woken");
+            after = shared.with_tail(Tail::end);
+            self.waiting.wake_all();
+        }
+    }
+
+    fn wake_all_of(&self, shared: &Shared, after: &mut Cursor) {
         while !self.ended.load(Ordering::Acquire) {
             let recent = shared.with_tail(|tail| tail.all(after.sequence, WAKE_LIMITS));
             match recent.filter(|recent| recent.epoch == after.epoch) {
@@ -82,7 +95,7 @@ impl TaskWakerState {
                 }
                 // The tail ran ahead of this thread, or is of another log: everyone may have something to read.
                 None => {
-                    after = shared.with_tail(Tail::end);
+                    *after = shared.with_tail(Tail::end);
                     self.waiting.wake_all();
                 }
             }
@@ -92,8 +105,13 @@ impl TaskWakerState {
 
 impl Audience for TaskWakerState {
     fn wake(&self) {
-        if let Some(thread) = self.thread.get().filter(|_| !self.waiting.is_empty()) {
-            thread.unpark();
+        if self.waiting.is_empty() {
+            return;
+        }
+        match self.thread.get() {
+            Some(thread) => thread.unpark(),
+            // It could not be started, or is about to be, and then this is one wake-up too many.
+            None => self.waiting.wake_all(),
         }
     }
 

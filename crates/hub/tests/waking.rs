@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidings_hub::{Hub, HubConfig, PullLimits};
+use tidings_hub::{Audience, Hub, HubConfig, PullLimits};
 use tidings_log::{Batch, MemoryLog, Retention};
 use tidings_protocol::{NewEvent, Selection, Start, Topic};
 use tokio::time::timeout;
@@ -42,4 +42,51 @@ async fn the_first_event_of_a_new_hub_wakes_who_waits_for_it() {
     for thread in busy {
         thread.join().unwrap();
     }
+}
+
+/// Fails whenever it is woken.
+struct Frail(Arc<AtomicBool>);
+
+impl Audience for Frail {
+    fn wake(&self) {
+        self.0.store(true, Ordering::Relaxed);
+        panic!("an audience that fails");
+    }
+
+    fn named(&self, _: &Topic) -> usize {
+        0
+    }
+
+    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn an_audience_that_fails_costs_nobody_else_an_event() {
+    let hub = hub();
+    let failed = Arc::new(AtomicBool::new(false));
+    hub.attach(Arc::new(Frail(Arc::clone(&failed))));
+    // Attached after it, so rung after it.
+    let heard = Arc::new(Frail(Arc::default()));
+    hub.attach(Arc::clone(&heard) as Arc<dyn Audience>);
+    let topic = Topic::new("a").unwrap();
+    let mut subscription =
+        hub.subscribe(Selection::new([topic.clone().into()]), Start::Latest).await.unwrap();
+    for number in ["1", "2"] {
+        hub.publish(Batch::of(NewEvent::text(topic.clone(), number))).await.unwrap();
+        let next = timeout(Duration::from_secs(10), subscription.next(PullLimits::default()));
+        assert_eq!(next.await.expect("a wake-up").unwrap().entries[0].event().data, number);
+    }
+    assert!(failed.load(Ordering::Relaxed) && heard.0.load(Ordering::Relaxed));
+    assert_eq!(hub.ready(), Ok(()));
+}
+
+#[test]
+fn a_hub_is_not_ready_without_a_thread_that_it_needs() {
+    let hub = hub();
+    assert_eq!(hub.ready(), Ok(()));
+    hub.supervisor().spawn("shard", || Err::<(), _>("no epoll")).unwrap().join().unwrap();
+    let missing = hub.clone().ready().unwrap_err();
+    assert!(missing.to_string().contains("the thread `shard` has ended: no epoll"), "{missing}");
 }

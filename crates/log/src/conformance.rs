@@ -88,6 +88,7 @@ pub async fn run(subject: &dyn Subject) {
     reads::topics_are_listed_in_order(&*subject.open().await).await;
     followers_get_everything_once(&subject.open().await).await;
     appends::appends_at_the_same_time_have_one_order(&subject.open().await).await;
+    a_follower_that_fails_is_noticed(&subject.open().await).await;
     a_closed_log_refuses(&*subject.open().await).await;
     everything_survives_a_restart(subject).await;
     shared::run(subject).await;
@@ -215,6 +216,52 @@ async fn followers_get_everything_once(log: &Arc<dyn Log>) {
     publish(&**log, "b", "last").await;
     let expected = read_all(&**log, from, &Selection::all()).await;
     assert_eq!(*recorder.0.lock().unwrap(), expected);
+}
+
+/// Fails at the first entry that it gets.
+#[derive(Default)]
+struct Frail {
+    failed: std::sync::atomic::AtomicBool,
+    entries: Recorder,
+}
+
+impl Follower for Frail {
+    fn appended(&self, entries: &[Arc<Event>]) {
+        if !self.failed.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("a follower that fails"));
+        }
+        self.entries.appended(entries);
+    }
+
+    fn trimmed(&self, _: Sequence) {}
+
+    fn renewed(&self, _: Bounds) {}
+}
+
+/// Either the log takes no more writes, or the follower gets what it failed at once more.
+async fn a_follower_that_fails_is_noticed(log: &Arc<dyn Log>) {
+    let follower = Arc::new(Frail::default());
+    log.follow(Arc::clone(&follower) as Arc<dyn Follower>);
+    let publisher = {
+        let log = Arc::clone(log);
+        // Where the publisher writes for itself, the panic is in its task.
+        tokio::spawn(async move { drop(log.append(Batch::of(event("a", "1"))).await) })
+    };
+    drop(publisher.await);
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < PATIENCE, "the log goes on without its follower");
+        let appended = log.append(Batch::of(event("a", "2"))).await.is_ok();
+        let entries = follower.entries.0.lock().unwrap().clone();
+        if entries.first().is_some_and(|entry| entry.data == "1") {
+            return;
+        }
+        assert!(entries.is_empty(), "an entry was left out");
+        if !appended && log.ready().is_err() {
+            return;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 async fn a_closed_log_refuses(log: &dyn Log) {

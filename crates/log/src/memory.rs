@@ -73,12 +73,20 @@ impl MemoryLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A follower that failed may have missed something, so it gets nothing more.
+    fn takes_writes(&self, state: &State) -> Result<(), LogUnavailable> {
+        let reason = match (state.closed, self.state.is_poisoned()) {
+            (true, _) => "it was closed",
+            (_, true) => "its follower has failed; restart the hub",
+            _ => return Ok(()),
+        };
+        Err(LogUnavailable { reason: reason.into() })
+    }
+
     fn append_now(&self, batch: Batch) -> Result<Numbered, AppendError> {
         let fingerprint = Fingerprint::of(&batch, self.secret);
         let mut state = self.state();
-        if state.closed {
-            return Err(LogUnavailable { reason: "it was closed".into() }.into());
-        }
+        self.takes_writes(&state)?;
         let time = Timestamp::now().max(state.time);
         if let Some(fingerprint) = fingerprint
             && let Some(answer) = state.answers.get(fingerprint.key, time)
@@ -232,7 +240,7 @@ impl Log for MemoryLog {
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {
-        if self.state().closed { Err(LogUnavailable { reason: "it was closed".into() }) } else { Ok(()) }
+        self.takes_writes(&self.state())
     }
 
     fn stats(&self) -> LogStats {

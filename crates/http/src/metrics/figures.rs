@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use tidings_hub::Hub;
+use tidings_hub::{Hub, NotReady};
 
 use super::process::Process;
 use super::timings::Timings;
@@ -32,7 +32,7 @@ impl Figures {
 
     fn write_hub(&self, out: &mut Writer<'_>) -> fmt::Result {
         let (bounds, stats) = (self.hub.bounds(), self.hub.stats());
-        let writable = u64::from(self.hub.ready().is_ok());
+        let writable = u64::from(!matches!(self.hub.ready(), Err(NotReady::Log(_))));
         out.gauge("tidings_log_earliest", "Sequence number of the earliest entry kept", bounds.earliest)?;
         out.gauge("tidings_log_latest", "Sequence number of the latest entry", bounds.latest)?;
         out.gauge("tidings_log_writable", "1 while the log takes writes", writable)?;

@@ -1,0 +1,144 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+use tidings_log::{Bounds, Follower};
+use tidings_protocol::{Event, Sequence};
+
+use crate::supervisor::message;
+use crate::tail::Tail;
+use crate::waiting::Waiting;
+use crate::{Audience, Entry};
+
+/// What the log's writer and the readers share. It does not hold the log, which holds it.
+pub(crate) struct Shared {
+    tail: RwLock<Tail>,
+    audiences: RwLock<Vec<Arc<dyn Audience>>>,
+    pub(crate) waiting: Arc<Waiting>,
+    /// Reads that were answered from memory, and those that were not.
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn new(tail: Tail) -> Self {
+        Self {
+            tail: RwLock::new(tail),
+            audiences: RwLock::default(),
+            waiting: Arc::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn with_tail<T>(&self, look: impl FnOnce(&Tail) -> T) -> T {
+        look(&self.tail.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn tail_mut(&self) -> RwLockWriteGuard<'_, Tail> {
+        self.tail.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn audiences(&self) -> Vec<Arc<dyn Audience>> {
+        self.audiences.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn attach(&self, audience: Arc<dyn Audience>) {
+        self.audiences.write().unwrap_or_else(PoisonError::into_inner).push(audience);
+    }
+
+    /// Wakes everyone. An audience that fails keeps nobody else from being woken.
+    fn wake(&self) {
+        for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| audience.wake())) {
+                tracing::error!(panic = message(&*panic), "an audience of the hub failed to be woken");
+            }
+        }
+    }
+
+    /// Changes the tail. Where that fails, memory is emptied, and everything up to `latest` is read from the log instead:
+    /// what the log has called its follower for is never missing.
+    fn follow(&self, latest: Sequence, change: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(change)) {
+            tracing::error!(
+                panic = message(&*panic),
+                latest,
+                "failed to keep new events in memory, they are read from the log"
+            );
+            let mut tail = self.tail_mut();
+            let latest = latest.max(tail.end().sequence);
+            let epoch = tail.epoch();
+            tail.renew(epoch, latest);
+        }
+    }
+}
+
+impl Follower for Shared {
+    fn appended(&self, entries: &[Arc<Event>]) {
+        let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
+        self.follow(last, || {
+            let epoch = self.with_tail(Tail::epoch);
+            // What memory has to be asked for is asked for before the lock is taken.
+            let entries: Vec<_> =
+                entries.iter().map(|event| Arc::new(Entry::new(Arc::clone(event), epoch))).collect();
+            let mut tail = self.tail_mut();
+            for entry in entries {
+                tail.push(entry);
+            }
+        });
+        self.wake();
+    }
+
+    fn passed(&self, place: Sequence) {
+        self.follow(place, || self.tail_mut().pass(place));
+    }
+
+    fn trimmed(&self, earliest: Sequence) {
+        self.follow(0, || self.tail_mut().trim(earliest));
+    }
+
+    fn renewed(&self, bounds: Bounds) {
+        self.tail_mut().renew(bounds.epoch, bounds.latest);
+        self.wake();
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("end", &self.with_tail(Tail::end)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use tidings_protocol::{Closing, Epoch, Format, Timestamp, Topic};
+
+    use crate::PullLimits;
+
+    fn event(sequence: Sequence) -> Arc<Event> {
+        Arc::new(Event {
+            sequence,
+            time: Timestamp::from_millis(sequence),
+            topic: Topic::new("a").unwrap(),
+            event_type: None,
+            format: Format::Text,
+            data: Bytes::new(),
+            closing: Closing::No,
+        })
+    }
+
+    #[test]
+    fn what_could_not_be_kept_in_memory_is_left_to_the_log() {
+        let shared = Shared::new(Tail::new(Epoch::from_random(0), 0, 1 << 20));
+        shared.appended(&[event(1)]);
+        shared.follow(3, || std::panic::resume_unwind(Box::new("no memory")));
+        shared.appended(&[event(4)]);
+        let read = |after| shared.with_tail(|tail| tail.all(after, PullLimits::default()));
+        assert!(read(0).is_none() && read(2).is_none(), "the log has what is missing");
+        assert_eq!(read(3).unwrap().next, 4);
+    }
+}
