@@ -128,6 +128,25 @@ impl DiskConfig {
         )
     }
 
+    /// The size of a new log's first segment.
+    fn first_segment_bytes(&self) -> u64 {
+        match self.segment_bytes {
+            Some(_) => self.segment_bytes(),
+            None => self.segment_bytes().min(limits::SEGMENT_BYTES_FIRST),
+        }
+    }
+
+    /// The size of the segment after one of `capacity` bytes. It grows only where segments are filled: a quiet log, whose
+    /// segments are ended by their age, stays small.
+    fn next_segment_bytes(&self, capacity: u64, are_filled: bool) -> u64 {
+        let usual = self.segment_bytes();
+        match self.segment_bytes {
+            None if are_filled => capacity.saturating_mul(2).min(usual),
+            None => capacity.min(usual),
+            Some(_) => usual,
+        }
+    }
+
     fn housekeeping(&self) -> Duration {
         (self.retention.age / 16).clamp(limits::HOUSEKEEPING_MIN, limits::HOUSEKEEPING_MAX)
     }
@@ -306,8 +325,11 @@ impl Log for DiskLog {
 
     fn stats(&self) -> LogStats {
         let view = self.shared.view();
-        let bytes = view.segments.iter().map(|segment| segment.index().summary().end).sum();
+        let keys: u64 = self.shared.keys().iter().map(|keys| keys.bytes()).sum();
+        let bytes = view.segments.iter().map(|segment| segment.index().summary().end).sum::<u64>() + keys;
+        let newest = view.segments.last().map(|segment| segment.index().summary().time);
         LogStats {
+            clock_behind: newest.map(|newest| (self.shared.clock)().until(newest)),
             entries: Some((view.latest + 1).saturating_sub(view.earliest)),
             bytes: Some(bytes),
             segments: Some(view.segments.len() as u64),

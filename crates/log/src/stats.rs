@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Histogram;
 
@@ -11,6 +12,8 @@ pub struct LogStats {
     pub bytes: Option<u64>,
     /// Files that they are in.
     pub segments: Option<u64>,
+    /// How far the clock is behind the newest entry: more than zero where it was once ahead.
+    pub clock_behind: Option<Duration>,
     /// How long the log waited for the disk, once for each group of batches.
     pub syncs: Option<Arc<Histogram>>,
 }

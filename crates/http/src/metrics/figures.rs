@@ -45,6 +45,11 @@ impl Figures {
         if let Some(segments) = stats.log.segments {
             out.gauge("tidings_log_segments", "Files that the log is in", segments)?;
         }
+        if let Some(behind) = stats.log.clock_behind {
+            let help = "How far the clock is behind the newest entry: more than zero where it was once ahead";
+            let behind = ConstGauge::new(behind.as_secs_f64());
+            out.write("tidings_log_clock_behind", help, Some(&Unit::Seconds), &behind)?;
+        }
         if let Some(syncs) = stats.log.syncs {
             let help = "Time that commits of the log wait for the disk";
             out.write("tidings_log_sync", help, Some(&Unit::Seconds), &Timings::from(syncs))?;

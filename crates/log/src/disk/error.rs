@@ -44,6 +44,19 @@ pub enum OpenError {
         /// The format that this program reads and writes.
         supported: u32,
     },
+    /// There is no room for a new log.
+    #[error(
+        "{dir} has no room for a new log: its first segment takes {wanted} bytes, and the next one as many: {source}",
+        dir = dir.display()
+    )]
+    NoRoom {
+        /// The directory.
+        dir: PathBuf,
+        /// What the first segment takes, in bytes.
+        wanted: u64,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refused something.
     #[error("{operation} {path}: {source}", path = path.display())]
     Io {

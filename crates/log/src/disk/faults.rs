@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::files::{File, Files, Lock};
+use super::files::{File, Files, Identity, Lock};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -56,6 +56,8 @@ pub(crate) enum Fault {
     WriteFull(usize),
     /// Writes fail.
     Write,
+    /// Whoever makes a file shorter panics, as the keeper does when it seals a segment.
+    PanicAtShortening,
 }
 
 /// What is to happen at one moment.
@@ -307,6 +309,19 @@ impl Files for FaultyFiles {
         disk.pending_names.clear();
         Ok(())
     }
+
+    fn seclude(&self, _: &Path) {}
+
+    fn identity(&self, path: &Path) -> Option<Identity> {
+        self.disk().names.get(path).map(|&inode| (0, inode))
+    }
+}
+
+impl FaultyFiles {
+    /// Takes the names of all files away, as whoever removes the folder does.
+    pub(crate) fn remove_folder(&self) {
+        self.disk().names.clear();
+    }
 }
 
 impl FaultyFile {
@@ -364,6 +379,10 @@ impl File for FaultyFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         let mut disk = self.step();
+        if disk.fault == Some(Fault::PanicAtShortening) {
+            drop(disk);
+            std::panic::panic_any("a fault of this test");
+        }
         let inode = disk.inodes.get_mut(&self.inode).unwrap();
         inode.bytes.resize(bytes as usize, 0);
         inode.allocated = bytes;

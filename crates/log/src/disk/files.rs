@@ -3,9 +3,9 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +26,15 @@ pub(crate) trait Files: Debug + Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes away what everybody on the machine may do with a file or directory, where that can be done. What a group
+    /// may do stays, where nobody else may do anything: somebody has chosen that.
+    fn seclude(&self, path: &Path);
+    /// What tells the file that has this name now from others; `None` where there is none.
+    fn identity(&self, path: &Path) -> Option<Identity>;
 }
+
+/// Tells a file from others that have, or had, the same name.
+pub(crate) type Identity = (u64, u64);
 
 /// A file that is open.
 pub(crate) trait File: Debug + Send + Sync + 'static {
@@ -41,6 +49,12 @@ pub(crate) trait File: Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// The log is its owner's alone: events may be anybody's, and who can open `LOCK` can keep a hub from starting.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// What everybody may do.
+const OTHERS: u32 = 0o007;
+
 /// The system's own files.
 #[derive(Debug)]
 pub(crate) struct SystemFiles;
@@ -50,7 +64,14 @@ pub(crate) struct SystemFiles;
 impl Files for SystemFiles {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let missing: Vec<_> = dir.ancestors().take_while(|level| !level.exists()).collect();
-        fs::create_dir_all(dir)?;
+        if let Some(parent) = dir.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        // Made with its mode at once, so that nobody has it open before.
+        match DirBuilder::new().mode(FOLDER_MODE).create(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            other => other?,
+        }
         // A directory is lost with the power until the one above it is synced.
         for parent in missing.iter().filter_map(|level| level.parent()) {
             self.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
@@ -59,7 +80,13 @@ impl Files for SystemFiles {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -76,7 +103,9 @@ impl Files for SystemFiles {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(FILE_MODE);
+        Ok(Arc::new(options.open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -89,6 +118,25 @@ impl Files for SystemFiles {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
+    }
+
+    fn seclude(&self, path: &Path) {
+        let Ok(metadata) = fs::metadata(path) else { return };
+        if metadata.mode() & OTHERS == 0 {
+            return;
+        }
+        let mode = if metadata.is_dir() { FOLDER_MODE } else { FILE_MODE };
+        if let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode)) {
+            tracing::warn!(
+                file = %path.display(),
+                %error,
+                "other users of this machine can open a file of the log, and that cannot be changed"
+            );
+        }
+    }
+
+    fn identity(&self, path: &Path) -> Option<Identity> {
+        fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
     }
 }
 
@@ -131,9 +179,10 @@ impl File for fs::File {
     }
 }
 
-/// Whether an error says that there is no room.
+/// Whether an error says that there is no room: on the disk, or within what the process may take of it (`RLIMIT_FSIZE`).
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Reads a whole small file.

@@ -15,6 +15,7 @@ use super::index_file::{self, IndexFile};
 use super::keys::Keys;
 use super::segment::{self, Prepared, Segment};
 use super::view::Shared;
+use crate::LogUnavailable;
 
 /// Something for the keeper to do.
 #[derive(Debug)]
@@ -105,7 +106,11 @@ impl Keeper {
         let (jobs, queue) = mpsc::channel();
         let prepared = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&prepared);
-        let work = move || run(&shared, &queue, &slot);
+        let work = move || {
+            let watch = Watch(&shared);
+            run(&shared, &queue, &slot);
+            std::mem::forget(watch);
+        };
         let thread = thread::Builder::new().name("tidings-log-keep".into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), prepared, thread: Some(thread) })
     }
@@ -148,6 +153,18 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Ends the log's writing where the thread ends in a panic: without a keeper nothing is sealed and nothing discarded.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let reason =
+            "its keeper, which seals and removes segments, has ended in a panic; restart the hub".to_owned();
+        tracing::error!(%reason, "the log takes no more writes");
+        self.0.set_poisoned(LogUnavailable { reason });
     }
 }
 

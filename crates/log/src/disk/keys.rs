@@ -78,6 +78,14 @@ fn encode(answers: &HashMap<u128, Answer>, newest: Timestamp, base: Sequence, lo
     out
 }
 
+/// What so many answers will take on the disk.
+pub(crate) fn bytes(answers: usize) -> u64 {
+    match answers {
+        0 => 0,
+        count => (HEADER + Filter::bytes_for(count) + count * ENTRY) as u64,
+    }
+}
+
 // === impl Keys ===
 
 impl Keys {
@@ -147,6 +155,14 @@ impl Keys {
                     },
                 }))
             }
+        }
+    }
+
+    /// What it takes on the disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &*self.contents.read().unwrap_or_else(PoisonError::into_inner) {
+            Contents::Memory(answers) => bytes(answers.len()),
+            Contents::File { start, count, .. } => start + count * ENTRY as u64,
         }
     }
 

@@ -7,6 +7,9 @@ pub(crate) const FORMAT: u32 = 1;
 
 /// The largest segment, and the usual one.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// The first segment of a log, so that an empty one takes little. Each that is filled is followed by one twice as large,
+/// up to the usual size.
+pub(crate) const SEGMENT_BYTES_FIRST: u64 = 1 << 20;
 /// The smallest segment.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// So many segments share the bytes that retention keeps: what retention discards in one piece.
@@ -61,12 +64,22 @@ pub(crate) const POSTINGS_BLOCK: usize = 1_023;
 /// are looked for on disk without a filter: slower, and as right.
 pub(crate) const KEY_FILTER_BYTES: usize = 64 << 20;
 
+/// Idempotency keys whose segments are discarded may take this share of the bytes that retention keeps; beyond it the
+/// oldest are forgotten before their window has passed.
+pub(crate) const KEYS_SHARE: u64 = 4;
+
 /// What is written between two syncs while a segment is filled with zeros, so that no commit waits for all.
 pub(crate) const ZERO_FILL_BYTES: usize = 4 << 20;
 
 /// Time between two looks at what retention says, at the most and at the least.
 pub(crate) const HOUSEKEEPING_MAX: Duration = Duration::from_secs(10);
 pub(crate) const HOUSEKEEPING_MIN: Duration = Duration::from_millis(100);
+/// Time between two looks whether the log's folder is still where it was.
+pub(crate) const PLACE_CHECK: Duration = Duration::from_secs(1);
+/// A clock that is so far behind the newest entry is reported: age retention waits for it.
+pub(crate) const CLOCK_BEHIND: Duration = Duration::from_secs(60);
+/// The same is reported again after so long.
+pub(crate) const REPORT_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How long an idempotency key is known, if nobody says otherwise.
 pub(crate) const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3_600);

@@ -43,14 +43,17 @@ struct Recovery<'a> {
     now: Timestamp,
 }
 
+/// Whether a file has a name that the log gives.
+fn is_own_name(name: &str) -> bool {
+    matches!(name, "LOCK" | "state")
+        || is_unfinished_name(name)
+        || [".log", ".index", ".keys"].iter().any(|ending| name.ends_with(ending))
+}
+
 /// A log is not begun in the midst of somebody's files.
 fn refuse_foreign(dir: &Path, names: &[String]) -> Result<(), OpenError> {
-    let own = |name: &str| {
-        // The root of a file system has a folder of its own.
-        matches!(name, "LOCK" | "state" | "lost+found")
-            || is_unfinished_name(name)
-            || [".log", ".index", ".keys"].iter().any(|ending| name.ends_with(ending))
-    };
+    // The root of a file system has a folder of its own.
+    let own = |name: &str| name == "lost+found" || is_own_name(name);
     match names.iter().find(|name| !own(name)) {
         Some(file) if !names.iter().any(|name| name == "state") => {
             Err(OpenError::NotEmpty { dir: dir.to_path_buf(), file: file.clone() })
@@ -73,6 +76,11 @@ pub(crate) fn open(
     let lock = files.lock(&lock_path).map_err(OpenError::io("lock", &lock_path))?;
     let lock = lock.ok_or_else(|| OpenError::Locked { dir: dir.to_path_buf() })?;
     let names = files.names(dir).map_err(OpenError::io("list", dir))?;
+    // What an older version or a copy has left open to everybody. The log's own files alone, and not those beside them.
+    files.seclude(dir);
+    for name in names.iter().filter(|name| is_own_name(name)) {
+        files.seclude(&dir.join(name));
+    }
     // Nothing of a log is in such a file until it is renamed.
     for name in names.iter().filter(|name| is_unfinished_name(name)) {
         let path = dir.join(name);
@@ -149,8 +157,11 @@ fn begin(files: &dyn Files, dir: &Path, names: &[String], config: DiskConfig) ->
     let mut state = State::new(log, new_epoch(), secret.try_into().unwrap_or_default(), config.durability);
     state.clean = Some(Clean { earliest: 1, latest: 0, end: segment::HEADER });
     let new = dir.join("next.new");
-    let prepared =
-        segment::prepare(files, new, config.segment_bytes()).map_err(OpenError::io("create", &path(1)))?;
+    let wanted = config.first_segment_bytes();
+    let prepared = segment::prepare(files, new, wanted).map_err(|error| match files::is_full(&error) {
+        true => OpenError::NoRoom { dir: dir.to_path_buf(), wanted, source: error },
+        false => OpenError::io("create", &path(1))(error),
+    })?;
     segment::begin(files, dir, &prepared, log, 1, Timestamp::default())
         .map_err(OpenError::io("create", &path(1)))?;
     state.write(files, dir).map_err(OpenError::io("write", &State::path(dir)))?;

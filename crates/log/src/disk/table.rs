@@ -29,7 +29,16 @@ pub(crate) enum TableError {
 
 impl Filter {
     pub(crate) fn for_keys(count: usize) -> Self {
-        Self { words: vec![0; (count * BITS_PER_KEY).div_ceil(64).max(1)] }
+        Self { words: vec![0; Self::words_for(count)] }
+    }
+
+    fn words_for(count: usize) -> usize {
+        (count * BITS_PER_KEY).div_ceil(64).max(1)
+    }
+
+    /// What the filter for so many keys takes.
+    pub(crate) fn bytes_for(count: usize) -> usize {
+        Self::words_for(count) * 8
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {

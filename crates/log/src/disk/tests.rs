@@ -2,6 +2,8 @@
 
 mod damage;
 mod full;
+mod keys;
+mod place;
 mod power;
 mod sync;
 mod tidy;

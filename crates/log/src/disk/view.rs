@@ -122,9 +122,19 @@ impl Shared {
         self.dir.join(format!("{}.new", self.prepared.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Says that there is no room for the next segment, or that there is.
+    /// Says that there is no room for the next segment, or that there is. The log says it once, when it changes.
     pub(crate) fn set_full(&self, reason: Option<String>) {
-        *self.full.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*full, &reason) {
+            (None, Some(reason)) => tracing::error!(
+                dir = %self.dir.display(),
+                %reason,
+                "the log is full: publications are refused until there is room for its next segment"
+            ),
+            (Some(_), None) => tracing::info!("there is room for the log again"),
+            _ => {}
+        }
+        *full = reason;
     }
 
     pub(crate) fn full(&self) -> Option<String> {

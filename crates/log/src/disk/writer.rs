@@ -64,9 +64,20 @@ struct Writer {
     keeper: Keeper,
     pace: Pace,
     tidied: Instant,
+    /// When it was last looked whether the files are where they were.
+    looked: Instant,
+    whereabouts: Whereabouts,
+    /// Whether a full disk was reported since the last write that went well.
+    told_full: bool,
+    /// When it was last reported that the clock is behind, and that keys were forgotten early.
+    told_clock: Option<Instant>,
+    told_keys: Option<Instant>,
     /// Held until the thread has ended.
     _lock: Lock,
 }
+
+/// Which files have the names of the log's lock and of the segment that is written to.
+type Whereabouts = [Option<files::Identity>; 2];
 
 /// Ends the writing with the thread, also where that ends in a panic.
 struct Ending(Arc<Mutex<Option<Writer>>>);
@@ -87,8 +98,14 @@ pub(crate) fn start(opened: Opened) -> io::Result<Handle> {
         keeper,
         pace: Pace::default(),
         tidied: Instant::now(),
+        looked: Instant::now(),
+        whereabouts: Whereabouts::default(),
+        told_full: false,
+        told_clock: None,
+        told_keys: None,
         _lock: lock,
     };
+    writer.whereabouts = writer.look_around();
     writer.tidy();
     let writer = Arc::new(Mutex::new(Some(writer)));
     let ending = Ending(Arc::clone(&writer));
@@ -98,7 +115,8 @@ pub(crate) fn start(opened: Opened) -> io::Result<Handle> {
 }
 
 fn run(Ending(writer): &Ending, shared: &Shared) {
-    let patience = shared.config.housekeeping();
+    let housekeeping = shared.config.housekeeping();
+    let patience = housekeeping.min(limits::PLACE_CHECK);
     let (mut requests, mut crowded) = (Vec::new(), false);
     loop {
         if crowded {
@@ -109,7 +127,7 @@ fn run(Ending(writer): &Ending, shared: &Shared) {
         crowded = requests.len() > 1;
         // A panic of whoever had it leaves a state that nobody knows.
         let Ok(mut writer) = writer.lock() else { return };
-        let more = writer.as_mut().is_some_and(|writer| writer.round(&mut requests, patience));
+        let more = writer.as_mut().is_some_and(|writer| writer.round(&mut requests, housekeeping));
         if !more {
             return;
         }
@@ -145,13 +163,21 @@ impl Active {
     pub(crate) fn new(header: Header, file: Arc<dyn File>, end: u64, answers: Fresh) -> Self {
         Self { header, file, end, answers, fenced: false }
     }
+
+    /// Whether the segment is ended for its size rather than its age, where it is ended now.
+    fn is_filled(&self) -> bool {
+        self.end > self.header.capacity / 2
+    }
 }
 
 // === impl Writer ===
 
 impl Writer {
     /// Does what waits. Says whether there is more to come.
-    fn round(&mut self, requests: &mut Vec<Request>, patience: Duration) -> bool {
+    fn round(&mut self, requests: &mut Vec<Request>, housekeeping: Duration) -> bool {
+        if self.looked.elapsed() >= limits::PLACE_CHECK {
+            self.check_place();
+        }
         let (mut appends, mut tidied, mut closed) = (0, Vec::new(), Vec::new());
         for request in requests.drain(..) {
             match request {
@@ -165,7 +191,7 @@ impl Writer {
         }
         // The failure is in every answer already.
         drop(self.commit());
-        if !tidied.is_empty() || self.tidied.elapsed() >= patience {
+        if !tidied.is_empty() || self.tidied.elapsed() >= housekeeping {
             self.tidy();
             if !tidied.is_empty() {
                 self.keeper.settle();
@@ -305,8 +331,10 @@ impl Writer {
             if let Err(error) = retracted {
                 return Err(self.poison("retract a write from", &error).into());
             }
+            self.report_full(&error);
             return Err(AppendError::Full { reason: error.to_string() });
         }
+        self.told_full = false;
         if self.shared.config.durability == Durability::Sync {
             let start = Instant::now();
             let synced = self.active.file.sync();
@@ -394,6 +422,33 @@ impl Writer {
         self.active.file.sync().map_err(failed)?;
         self.state.clean = Some(recovery::clean_end(&self.shared));
         self.state.write(&*self.shared.files, &self.shared.dir).map_err(failed)
+    }
+
+    fn look_around(&self) -> Whereabouts {
+        let shared = &self.shared;
+        let active = segment::path(&shared.dir, self.active.header.base, "log");
+        [shared.dir.join("LOCK"), active].map(|path| shared.files.identity(&path))
+    }
+
+    /// A folder that was removed or replaced takes writes as before, and nothing of them is there at the next start.
+    fn check_place(&mut self) {
+        self.looked = Instant::now();
+        if self.look_around() == self.whereabouts || self.poisoned().is_some() {
+            return;
+        }
+        let dir = self.shared.dir.display();
+        let reason =
+            format!("the files in {dir} were removed or replaced while the log was open; restart the hub");
+        tracing::error!(%reason, "the log takes no more writes");
+        self.shared.set_poisoned(LogUnavailable { reason });
+    }
+
+    /// Says once why publications are refused, until one is written.
+    fn report_full(&mut self, error: &io::Error) {
+        if !mem::replace(&mut self.told_full, true) {
+            let dir = self.shared.dir.display();
+            tracing::error!(%dir, %error, "the log is full: a publication was refused, and so is the next, until there is room");
+        }
     }
 
     fn poisoned(&self) -> Option<LogUnavailable> {

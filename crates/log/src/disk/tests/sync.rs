@@ -105,3 +105,18 @@ fn who_writes_for_itself_while_the_log_is_closed_writes_nothing_after_its_end() 
         assert_eq!(again.bounds().latest, 20 + appended as u64);
     }
 }
+
+#[test]
+fn a_keeper_that_panics_ends_the_writing() {
+    let bench = Bench::new(1 << 10);
+    let log = bench.open().unwrap();
+    bench.disk.set_fault(Some(Fault::PanicAtShortening));
+    let error = loop {
+        if let Err(error) = append(&log, one("a", "x")) {
+            break error;
+        }
+    };
+    assert!(error.to_string().contains("keeper"), "{error}");
+    assert!(log.ready().is_err());
+    assert!(runtime().block_on(log.close()).is_err());
+}

@@ -18,8 +18,9 @@ use crate::{AppendError, LogUnavailable};
 impl Writer {
     /// Begins a segment that holds `size` bytes of records.
     pub(super) fn roll(&mut self, size: u64) -> Result<(), AppendError> {
-        let usual = self.shared.config.segment_bytes();
-        let capacity = usual.max(segment::HEADER + size + record::FENCE_BYTES);
+        let (usual, was_filled) = (self.next_segment_bytes(), self.active.is_filled());
+        let needed = segment::HEADER + size + record::FENCE_BYTES;
+        let capacity = usual.max(needed);
         let shared = Arc::clone(&self.shared);
         if let Some(reason) = self.poisoned() {
             return Err(reason.into());
@@ -30,7 +31,7 @@ impl Writer {
             // Only the newest segment may have a torn end, whatever the log promises.
             return Err(self.poison("sync", &error).into());
         }
-        let prepared = match self.keeper.take(capacity) {
+        let prepared = match self.keeper.take(needed) {
             Some(prepared) => prepared,
             None => segment::prepare(&*shared.files, shared.preparation(), capacity)
                 .map_err(|error| self.refusal(&error, capacity == usual))?,
@@ -61,9 +62,16 @@ impl Writer {
         }
         segments.push(segment);
         shared.view_mut().segments = Arc::new(segments);
-        self.keeper.send(Job::Prepare(usual));
+        self.whereabouts = self.look_around();
+        self.keeper
+            .send(Job::Prepare(shared.config.next_segment_bytes(self.active.header.capacity, was_filled)));
         self.tidy();
         Ok(())
+    }
+
+    /// The size of the segment that comes next, as far as is known now.
+    pub(super) fn next_segment_bytes(&self) -> u64 {
+        self.shared.config.next_segment_bytes(self.active.header.capacity, self.active.is_filled())
     }
 
     /// What a failure to begin a segment means for a batch: nothing was written. The log is full where there is
