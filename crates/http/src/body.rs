@@ -9,7 +9,7 @@ use tidings_protocol::ProblemKind;
 use tokio::time::{Instant, timeout_at};
 
 use crate::limit::Limit;
-use crate::memory::Portion;
+use crate::memory::{Client, Portion};
 use crate::problem::Refusal;
 use crate::{Face, defaults};
 
@@ -21,9 +21,10 @@ pub(crate) struct Whole {
 }
 
 /// Reads a body of at most `limit` bytes. Where its length is declared, one that is too long is refused before
-/// any of it is read. What does not come in time is refused.
+/// any of it is read. What does not come in time is refused. It takes memory as it arrives, whatever it declares.
 pub(crate) async fn read(
     face: &Face,
+    client: Client,
     headers: &HeaderMap,
     mut body: Body,
     limit: usize,
@@ -36,15 +37,19 @@ pub(crate) async fn read(
     }
     // What arrives are pieces of the connection's buffer, which would live as long as the event does.
     let mut whole = Vec::new();
-    let mut memory = face.bodies.portion();
+    let mut memory = face.bodies.portion(client);
+    let limits = (face.config.body_timeout, defaults::BODY_RATE as u64);
     let begun = Instant::now();
+    let mut by = begun + limits.0;
     loop {
-        // It may neither pause for long nor dribble for ever.
-        let pace = Duration::from_secs((whole.len() / defaults::BODY_RATE) as u64);
-        let by = Instant::now().min(begun + pace) + face.config.body_timeout;
         let frame = timeout_at(by, body.frame()).await.map_err(|_| {
             face.metrics.count_limit(Limit::BodyTimeout);
-            Refusal::data(format!("the body had not come whole after {} s", begun.elapsed().as_secs()))
+            Refusal::data(format!(
+                "the body had not come whole after {} s; it may pause for {} s, and has to bring {} bytes a second",
+                begun.elapsed().as_secs(),
+                limits.0.as_secs_f32(),
+                limits.1,
+            ))
         })?;
         let Some(frame) = frame else { break };
         let frame =
@@ -53,7 +58,13 @@ pub(crate) async fn read(
         if whole.len() + data.len() > limit {
             return Err(too_large(limit));
         }
-        memory.grow(whole.len() + data.len())?;
+        // Each byte gives it time for more, but never more than one pause: whoever was fast may not dribble then.
+        by = Instant::now()
+            .min(by - limits.0 + Duration::from_micros(data.len() as u64 * 1_000_000 / limits.1))
+            + limits.0;
+        if let Err(short) = memory.grow(whole.len() + data.len()) {
+            return Err(memory.refuse(short, "bodies that are under way"));
+        }
         if whole.is_empty() {
             whole.reserve_exact(data.len());
         }

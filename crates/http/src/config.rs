@@ -16,6 +16,8 @@ pub struct HttpConfig {
     pub max_event_bytes: usize,
     /// The largest body of a batch, in bytes (`max-batch-bytes`).
     pub max_batch_bytes: usize,
+    /// The most events of a batch (`max-batch-events`).
+    pub max_batch_events: usize,
     /// The most connections at once (`max-connections`); more are taken when some have ended.
     pub max_connections: usize,
     /// The most connections at once from one address, or from one /64 of IPv6 (`max-connections-per-address`). Where
@@ -33,15 +35,14 @@ pub struct HttpConfig {
     pub max_streams_per_connection: u32,
     /// The largest head of a request, in bytes (`max-head-bytes`).
     pub max_head_bytes: usize,
-    /// The most memory for bodies of requests that are under way, and the same again for answers, in bytes
-    /// (`max-buffered-bytes`).
+    /// The most memory for bodies of requests that are under way, and the same again for what readers have not taken,
+    /// in bytes (`max-buffered-bytes`). Of either, a client has at most one part of [`defaults::CLIENT_SHARE`].
     pub max_buffered_bytes: usize,
     /// How long a connection may take to agree on TLS (`handshake-timeout`).
     pub handshake_timeout: Duration,
     /// How long a request's head may take to arrive (`head-timeout`).
     pub head_timeout: Duration,
-    /// How long a request's body may take to arrive, beside a second for each [`defaults::BODY_RATE`] bytes of it
-    /// (`body-timeout`).
+    /// How long a request's body may pause, while it brings [`defaults::BODY_RATE`] bytes a second (`body-timeout`).
     pub body_timeout: Duration,
     /// How long a connection may be idle between two requests (`idle-timeout`).
     pub idle_timeout: Duration,
@@ -75,6 +76,14 @@ pub mod defaults {
     pub const MAX_EVENT_BYTES: usize = 1 << 20;
     /// The largest body of a batch.
     pub const MAX_BATCH_BYTES: usize = 16 << 20;
+    /// The most events of a batch.
+    pub const MAX_BATCH_EVENTS: usize = 65_536;
+    /// What an event of a batch takes in memory beside its data, about.
+    pub const BATCH_EVENT_BYTES: usize = 256;
+    /// A larger body is parsed on a thread of its own, where it keeps nobody waiting.
+    pub const PARSE_BYTES: usize = 64 << 10;
+    /// How many of them are parsed at once; the others wait for their turn.
+    pub const PARSES: usize = 2;
     /// The most connections at once, where the system allows so many open files.
     pub const MAX_CONNECTIONS: usize = 100_000;
     /// The most connections at once from one address of another machine.
@@ -127,8 +136,14 @@ pub mod defaults {
     pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
     /// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
     pub const HTTP2_PING: Duration = Duration::from_secs(20);
-    /// The most memory for bodies of requests that are under way, and the same again for answers.
+    /// The most memory for bodies of requests that are under way, and the same again for what readers have not taken.
     pub const MAX_BUFFERED_BYTES: usize = 256 << 20;
+    /// The part of it that one client has at most: a quarter.
+    pub const CLIENT_SHARE: usize = 4;
+    /// What takes no more has all of that memory, and of each share; what takes more leaves an eighth of it free.
+    pub const SMALL_BYTES: usize = 64 << 10;
+    /// What takes more than this leaves a quarter of it free.
+    pub const MEDIUM_BYTES: usize = 1 << 20;
     /// An answer that is larger counts among those.
     pub const LARGE_ANSWER_BYTES: usize = 32 << 10;
     /// The most of it that is handed on at once.
@@ -141,9 +156,9 @@ pub mod defaults {
     pub const MOST_HEAD_BYTES: usize = 1 << 20;
     /// The most header fields of a request.
     pub const HEAD_FIELDS: usize = 100;
-    /// How long a request's body may take to arrive, beside its time for [`BODY_RATE`].
+    /// How long a request's body may pause.
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-    /// The bytes of a body for which it may take one second more: the slowest upload that is put up with.
+    /// The bytes a second that a body has to bring beside: the slowest upload that is put up with.
     pub const BODY_RATE: usize = 1 << 10;
     /// How long, and for how many bytes, a body that was refused is taken in and thrown away.
     pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -202,6 +217,7 @@ impl Default for HttpConfig {
             write_timeout: defaults::WRITE_TIMEOUT,
             max_event_bytes: defaults::MAX_EVENT_BYTES,
             max_batch_bytes: defaults::MAX_BATCH_BYTES,
+            max_batch_events: defaults::MAX_BATCH_EVENTS,
             max_connections: defaults::MAX_CONNECTIONS,
             max_connections_per_address: None,
             max_connections_per_subject: defaults::MAX_CONNECTIONS_PER_SUBJECT,

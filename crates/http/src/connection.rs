@@ -21,6 +21,7 @@ use crate::detect::{Protocol, Rewound, detect};
 use crate::kept::keep;
 use crate::limit::Limit;
 use crate::linger::Lingering;
+use crate::memory::Client;
 use crate::paced::pace;
 use crate::parking::Lot;
 use crate::permits::{Permit, Permits, Share};
@@ -194,10 +195,10 @@ impl Host {
             .check_encryption::<T>(peer)
             .and_then(|()| self.check_size(&request))
             .and_then(|()| self.client(request.headers(), peer));
-        let share = match checked {
+        let (client, share) = match checked {
             Ok((client, share)) => {
                 request.extensions_mut().insert(client);
-                share
+                (Client::Network(client.network()), share)
             }
             Err(refusal) => return (self.refuse(&request, peer, refusal), None),
         };
@@ -206,17 +207,17 @@ impl Host {
             // A router answers everything.
             Err(request) => self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
         };
-        (self.within_memory(response), share)
+        (self.within_memory(response, client), share)
     }
 
     /// A large answer is kept in memory until its client has taken it: so there may only be so many.
-    fn within_memory(&self, response: Response) -> Response {
+    fn within_memory(&self, response: Response, client: Client) -> Response {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let Some(size) = size.filter(|size| *size > defaults::LARGE_ANSWER_BYTES) else { return response };
-        let mut memory = self.face.answers.portion();
+        let mut memory = self.face.answers.portion(client);
         match memory.grow(size) {
             Ok(()) => keep(pace(response, defaults::ANSWER_PIECE_BYTES), memory),
-            Err(refusal) => refusal.into_response(),
+            Err(short) => memory.refuse(short, "answers that are not taken yet").into_response(),
         }
     }
 

@@ -35,8 +35,10 @@ pub struct Parts {
     pub(crate) rates: Arc<Rates>,
     /// The memory for bodies of requests that are under way.
     pub(crate) bodies: Budget,
-    /// The memory for large answers that are under way.
+    /// The memory for what readers have not taken yet.
     pub(crate) answers: Budget,
+    /// Turns to parse large bodies.
+    pub(crate) parses: Arc<Semaphore>,
     /// Turns to list the topics.
     pub(crate) listings: Arc<Semaphore>,
 }
@@ -68,6 +70,7 @@ impl Face {
             draining: CancellationToken::new(),
             auth: Auth::open(),
             subjects: Subjects::default(),
+            parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
         }))
     }

@@ -76,7 +76,7 @@ impl IntoResponse for Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if matches!(self.kind, ProblemKind::Unavailable | ProblemKind::TooManyRequests) {
+        if matches!(self.kind, ProblemKind::Unavailable | ProblemKind::Busy | ProblemKind::TooManyRequests) {
             let seconds = self.retry_after.unwrap_or(defaults::RETRY_AFTER_SECONDS);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -1,4 +1,6 @@
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -9,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_hub::Published;
@@ -16,9 +19,10 @@ use tidings_log::{Batch, Idempotency};
 use tidings_protocol::{EventType, Format, NewEvent, ProblemKind, Topic, limits};
 use tracing::Instrument as _;
 
+use crate::memory::{Client, Portion};
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, path_topic, shown};
-use crate::{Face, body, trace};
+use crate::{Face, body, defaults, trace};
 
 /// What the content type of a publication says (§2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,22 @@ struct Item<'a> {
     event: Option<Cow<'a, str>>,
     #[serde(borrow)]
     encoding: Option<Cow<'a, str>>,
+}
+
+/// The events of a publication, as they are read.
+struct Events {
+    face: Face,
+    list: Vec<NewEvent>,
+    /// What the body and the events take, and how much of that is counted.
+    bytes: usize,
+    counted: usize,
+    memory: Portion,
+}
+
+/// The items of an array, each given to `take` until one is refused.
+struct Items<'a, T> {
+    take: T,
+    refused: &'a mut Option<Refusal>,
 }
 
 /// The answer to a publication.
@@ -62,22 +82,28 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     face.rates.check(face, &parts, &access)?;
 
     let content = Content::of(&parts.headers);
-    // The memory is kept until the events are appended.
-    let body::Whole { bytes, memory: _memory } =
-        body::read(face, &parts.headers, body, content.limit(face)).await?;
+    let client = Client::of(&parts.extensions, Some(&access));
+    let whole = body::read(face, client, &parts.headers, body, content.limit(face)).await?;
     let query = Query::new(parts.uri.query());
     let event_type = query.get("event")?.map(event_type).transpose()?;
     let close = query.flag("close")?;
     let key = idempotency_key(&parts.headers)?;
 
-    let events = match content {
-        _ if close && bytes.is_empty() => Vec::new(),
-        Content::Event(format) => vec![NewEvent { topic: topic.clone(), event_type, format, data: bytes }],
-        Content::Lines => {
-            let read = |item: Item<'_>| item.event(topic.clone(), event_type.clone(), face);
-            lines(&bytes).map(|line| line.and_then(read)).collect::<Result<_, _>>()?
+    let own = (face.clone(), topic.clone());
+    // The memory is kept until the events are appended.
+    let (events, _memory) = parse(face, whole, move |bytes, events| {
+        let (face, topic) = own;
+        match content {
+            _ if close && bytes.is_empty() => Ok(()),
+            Content::Event(format) => {
+                events.add_whole(NewEvent { topic, event_type, format, data: bytes.clone() })
+            }
+            Content::Lines => {
+                lines(bytes, |item| events.add(item.event(topic.clone(), event_type.clone(), &face)?))
+            }
         }
-    };
+    })
+    .await?;
     let batch = Batch {
         close: close.then(|| topic.clone()),
         idempotency: key.map(|key| Idempotency { scope: Some(topic.clone()), key }),
@@ -99,36 +125,57 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
         let detail = "send an array as application/json, or lines as application/x-ndjson";
         return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let body::Whole { bytes, memory: _memory } =
-        body::read(face, &parts.headers, body, face.config.max_batch_bytes).await?;
+    let client = Client::of(&parts.extensions, Some(&access));
+    let whole = body::read(face, client, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
-    let read = |item: Item<'_>| {
-        let text = item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
-        let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
-        access.publish(&topic)?;
-        item.event(topic, None, face)
-    };
-    let events: Vec<_> = if content == Content::Lines {
-        lines(&bytes).map(|line| line.and_then(read)).collect::<Result<_, _>>()?
-    } else {
-        let items: Vec<Item<'_>> = serde_json::from_slice(&bytes)
-            .map_err(|error| Refusal::data(format!("not an array of events: {error}")))?;
-        items.into_iter().map(read).collect::<Result<_, _>>()?
-    };
+    let own = face.clone();
+    // The memory is kept until the events are appended.
+    let (events, _memory) = parse(face, whole, move |bytes, events| {
+        let take = |item: Item<'_>| {
+            let text =
+                item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
+            let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+            access.publish(&topic)?;
+            events.add(item.event(topic, None, &own)?)
+        };
+        if content == Content::Lines { lines(bytes, take) } else { array(bytes, take) }
+    })
+    .await?;
     let idempotency = key.map(|key| Idempotency { scope: None, key });
     let published = publish(face, Batch { events, close: None, idempotency }).await?;
     Ok(receipt(&published, None, true))
 }
 
+/// Makes a body into events, with the memory that both take. What is large is parsed where it keeps nobody waiting.
+async fn parse(
+    face: &Face,
+    whole: body::Whole,
+    read: impl FnOnce(&Bytes, &mut Events) -> Result<(), Refusal> + Send + 'static,
+) -> Result<(Vec<NewEvent>, Portion), Refusal> {
+    let body::Whole { bytes, memory } = whole;
+    let size = bytes.len();
+    let mut events = Events { face: face.clone(), list: Vec::new(), bytes: size, counted: size, memory };
+    let parse = move || {
+        read(&bytes, &mut events)?;
+        Ok((events.list, events.memory))
+    };
+    if size <= defaults::PARSE_BYTES {
+        return parse();
+    }
+    let gone = || Refusal::new(ProblemKind::Unavailable, "the body cannot be read now");
+    let turn = Arc::clone(&face.parses).acquire_owned().await.map_err(|_| gone())?;
+    let parsed = tokio::task::spawn_blocking(move || {
+        let parsed = parse();
+        // Also where nobody waits for it any more, the turn is over only now.
+        drop(turn);
+        parsed
+    });
+    parsed.await.map_err(|_| gone())?
+}
+
 async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
     if batch.events.is_empty() && batch.close.is_none() {
         return Err(Refusal::data("the batch has no events"));
-    }
-    for event in &batch.events {
-        event.check()?;
-        if event.data.len() > face.config.max_event_bytes {
-            return Err(body::too_large(face.config.max_event_bytes));
-        }
     }
     let (events, bytes) =
         (batch.events.len(), batch.events.iter().map(|event| event.data.len()).sum::<usize>());
@@ -224,13 +271,80 @@ impl Item<'_> {
     }
 }
 
-/// The lines of a batch that are not blank, each read as one item.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = Result<Item<'_>, Refusal>> {
+/// Takes the lines of a batch that are not blank, each as one item.
+fn lines(bytes: &[u8], mut take: impl FnMut(Item<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
     let numbered = bytes.split(|&byte| byte == b'\n').zip(1..);
-    numbered.filter(|(line, _)| !line.trim_ascii().is_empty()).map(|(line, number)| {
-        serde_json::from_slice(line)
-            .map_err(|error| Refusal::data(format!("line {number} is not an event: {error}")))
-    })
+    for (line, number) in numbered.filter(|(line, _)| !line.trim_ascii().is_empty()) {
+        let item = serde_json::from_slice(line)
+            .map_err(|error| Refusal::data(format!("line {number} is not an event: {error}")))?;
+        take(item)?;
+    }
+    Ok(())
+}
+
+/// Takes the items of an array, each as it is read: all of them at once would take many times the array's size.
+fn array(bytes: &[u8], take: impl FnMut(Item<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    let mut refused = None;
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = reader.deserialize_seq(Items { take, refused: &mut refused }).and_then(|()| reader.end());
+    match (refused, read) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Err(error)) => Err(Refusal::data(format!("not an array of events: {error}"))),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+// === impl Items ===
+
+impl<'de, T: FnMut(Item<'de>) -> Result<(), Refusal>> Visitor<'de> for Items<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element()? {
+            if let Err(refusal) = (self.take)(item) {
+                *self.refused = Some(refusal);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Events ===
+
+impl Events {
+    /// Adds the event whose data is the body itself.
+    fn add_whole(&mut self, event: NewEvent) -> Result<(), Refusal> {
+        event.check()?;
+        self.list.push(event);
+        Ok(())
+    }
+
+    /// Adds an event of a batch.
+    fn add(&mut self, event: NewEvent) -> Result<(), Refusal> {
+        let config = &self.face.config;
+        if self.list.len() >= config.max_batch_events {
+            let detail = format!("a batch has at most {} events", config.max_batch_events);
+            return Err(Refusal::new(ProblemKind::EventTooLarge, detail));
+        }
+        if event.data.len() > config.max_event_bytes {
+            return Err(body::too_large(config.max_event_bytes));
+        }
+        event.check()?;
+        self.bytes += event.data.len() + defaults::BATCH_EVENT_BYTES;
+        if self.bytes > self.counted + defaults::SMALL_BYTES {
+            self.counted = self.bytes;
+            if let Err(short) = self.memory.grow(self.bytes) {
+                return Err(self.memory.refuse(short, "bodies that are under way"));
+            }
+        }
+        self.list.push(event);
+        Ok(())
+    }
 }
 
 fn event_type(text: &str) -> Result<EventType, Refusal> {

@@ -34,6 +34,7 @@ pub enum ProblemKind {
     TooManyRequests,
     HeadTooLarge,
     Unavailable,
+    Busy,
     LogFull,
 }
 
@@ -41,7 +42,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the table of §4.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidTopic,
         Self::InvalidQuery,
         Self::InvalidData,
@@ -58,6 +59,7 @@ impl ProblemKind {
         Self::TooManyRequests,
         Self::HeadTooLarge,
         Self::Unavailable,
+        Self::Busy,
         Self::LogFull,
     ];
 
@@ -101,6 +103,7 @@ impl ProblemKind {
             Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "the head of the request is too large"),
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
+            Self::Busy => ("busy", 503, "the hub has too much under way"),
             Self::LogFull => ("log-full", 507, "the disk is full"),
         }
     }

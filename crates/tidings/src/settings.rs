@@ -125,6 +125,11 @@ pub(crate) struct Settings {
     #[serde(alias = "max_batch_bytes")]
     pub(crate) max_batch_bytes: Option<Size>,
 
+    /// The most events of a batch [default: 65536]
+    #[arg(long, env = "TIDINGS_MAX_BATCH_EVENTS", value_name = "NUMBER")]
+    #[serde(alias = "max_batch_events")]
+    pub(crate) max_batch_events: Option<usize>,
+
     /// The most connections at once; the system's limit on open files applies as well [default: 100000]
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
     #[serde(alias = "max_connections")]
@@ -243,6 +248,7 @@ impl Settings {
             write_timeout: self.write_timeout.or(other.write_timeout),
             max_event_bytes: self.max_event_bytes.or(other.max_event_bytes),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
+            max_batch_events: self.max_batch_events.or(other.max_batch_events),
             max_connections: self.max_connections.or(other.max_connections),
             console: self.console.or(other.console),
             cache: self.cache.or(other.cache),
@@ -310,6 +316,10 @@ impl Settings {
                 return Err(out_of_bounds(name, size, format!("from 1 to {most}")));
             }
         }
+        let max_batch_events = self.max_batch_events.unwrap_or(base.max_batch_events);
+        if max_batch_events == 0 {
+            return Err(out_of_bounds("max-batch-events", max_batch_events, "at least 1"));
+        }
         let max_connections = self.max_connections.unwrap_or(base.max_connections);
         if max_connections == 0 {
             return Err(out_of_bounds("max-connections", max_connections, "at least 1"));
@@ -321,6 +331,7 @@ impl Settings {
             max_wait,
             max_event_bytes,
             max_batch_bytes,
+            max_batch_events,
             max_connections,
             trusted_proxies,
             cache,
@@ -416,6 +427,7 @@ mod tests {
             Span(http.write_timeout).to_string(),
             Size(http.max_event_bytes as u64).to_string(),
             Size(http.max_batch_bytes as u64).to_string(),
+            http.max_batch_events.to_string(),
             http.max_connections.to_string(),
             format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
             http.max_streams_per_connection.to_string(),

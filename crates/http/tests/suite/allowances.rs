@@ -230,7 +230,82 @@ async fn a_body_may_neither_pause_nor_dribble() {
 }
 
 #[tokio::test]
-async fn bodies_and_answers_have_so_much_memory_together() {
+async fn a_body_that_was_fast_may_not_dribble_then() {
+    let hub = start(|http| http.body_timeout = Duration::from_secs(1)).await;
+    let mut wire = hub.connect().await;
+    wire.send("POST /topics/a HTTP/1.1\r\nhost: hub\r\ncontent-length: 1000000\r\n\r\n").await;
+    wire.send("x".repeat(999_000)).await;
+    let dribbling = async {
+        // Each within the time that a body may pause.
+        while wire.try_send("x").await.is_ok() {
+            let answered = tokio::time::timeout(Duration::from_millis(100), wire.try_answer()).await;
+            if let Ok(answer) = answered {
+                return answer.unwrap().problem(400, "invalid-data");
+            }
+        }
+        panic!("closed without an answer")
+    };
+    assert!(within(dribbling).await.contains("1024 bytes a second"));
+    struck(&hub, "body-timeout", 1).await;
+}
+
+#[tokio::test]
+async fn large_bodies_that_are_slow_leave_room_for_smaller_ones() {
+    let hub = start(|http| http.max_buffered_bytes = 64 << 20).await;
+    let slow = |size: usize| {
+        let head = "POST /topics/a HTTP/1.1\r\nhost: hub\r\ncontent-type: application/x-ndjson\r\n";
+        format!("{head}content-length: {}\r\n\r\n{}", size + 1, " ".repeat(size))
+    };
+    // As many as are let in, of two sizes.
+    let mut held = Vec::new();
+    for size in [4 << 20, 900_000] {
+        eventually("there is room for no more of them", async || {
+            let mut wire = hub.connect().await;
+            wire.send(slow(size)).await;
+            let answer = tokio::time::timeout(Duration::from_millis(200), wire.try_answer()).await;
+            match answer {
+                Ok(answer) => answer.unwrap().problem(503, "busy").contains("of this client"),
+                Err(_) => {
+                    held.push(wire);
+                    false
+                }
+            }
+        })
+        .await;
+    }
+    assert!(held.len() >= 4, "{}", held.len());
+    for number in 0..20 {
+        hub.publish("b", &format!("{number} {}", "x".repeat(60_000))).await;
+    }
+    drop(held);
+    eventually("there is room again", async || {
+        let mut wire = hub.connect().await;
+        wire.ask(&Request::post("/topics/b", "x".repeat(900_000))).await.status() == 201
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_has_so_many_events() {
+    let hub = start(|http| http.max_batch_events = 1_000).await;
+    let batch = |count: usize, by: &str| vec![r#"{"topic":"a","data":1}"#; count].join(by);
+    for (count, status) in [(1_000, 201), (1_001, 413), (50_000, 413)] {
+        let lines = Request::post("/events", batch(count, "\n")).ndjson();
+        let array = Request::post("/events", format!("[{}]", batch(count, ",")))
+            .header("content-type", "application/json");
+        let one = Request::post("/topics/a", batch(count, "\n")).ndjson();
+        for request in [lines, array, one] {
+            let answer = hub.ask(request).await;
+            assert_eq!(answer.status(), status, "{}", answer.text());
+            if status == 413 {
+                assert!(answer.problem(413, "event-too-large").contains("at most 1000 events"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_have_so_much_memory_together() {
     let hub = start(|http| http.max_buffered_bytes = 2 << 20).await;
     let head =
         |size: usize| format!("POST /topics/a HTTP/1.1\r\nhost: hub\r\ncontent-length: {size}\r\n\r\n");
@@ -256,21 +331,6 @@ async fn bodies_and_answers_have_so_much_memory_together() {
     first.send("z").await;
     first.answer(false).await.id();
     hub.publish("b", "small").await;
-
-    // Answers that nobody takes.
-    let mut waiting = Vec::new();
-    let mut answers = 0;
-    while answers < 1 {
-        let mut wire = Wire::narrow(hub.address).await;
-        wire.send(Request::get("/topics/a").bytes().repeat(8)).await;
-        waiting.push(wire);
-        let answer = hub.get("/topics/a").await;
-        answers += usize::from(answer.status() == 503);
-        assert!(waiting.len() < 100, "all of them found room");
-    }
-    assert_eq!(hub.poll("/topics/b").await.events.len(), 1);
-    drop(waiting);
-    eventually("there is room again", async || hub.get("/topics/a").await.status() == 200).await;
 }
 
 #[tokio::test]

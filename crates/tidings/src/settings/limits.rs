@@ -42,7 +42,8 @@ pub(crate) struct LimitSettings {
     #[serde(alias = "max_streams_per_connection")]
     max_streams_per_connection: Option<u32>,
 
-    /// The most memory for bodies of requests that are under way, and the same again for answers [default: 256MiB]
+    /// The most memory for bodies of requests that are under way, and the same again for what readers have not taken;
+    /// a client has a quarter of either [default: 256MiB]
     #[arg(long, env = "TIDINGS_MAX_BUFFERED_BYTES", value_name = "SIZE")]
     #[serde(alias = "max_buffered_bytes")]
     max_buffered_bytes: Option<Size>,
@@ -62,7 +63,7 @@ pub(crate) struct LimitSettings {
     #[serde(alias = "head_timeout")]
     head_timeout: Option<Span>,
 
-    /// How long a request's body may pause, and how long it may take beside a second for each KiB [default: 30s]
+    /// How long a request's body may pause, while it brings 1 KiB a second [default: 30s]
     #[arg(long, env = "TIDINGS_BODY_TIMEOUT", value_name = "DURATION")]
     #[serde(alias = "body_timeout")]
     body_timeout: Option<Span>,
