@@ -41,6 +41,8 @@ pub struct Parts {
     pub(crate) parses: Arc<Semaphore>,
     /// Turns to list the topics.
     pub(crate) listings: Arc<Semaphore>,
+    /// Counts the lines of the program's log that were lost.
+    pub(crate) dropped_log_lines: Option<fn() -> u64>,
 }
 
 const TOPIC: &str = "/topics/{*topic}";
@@ -72,6 +74,7 @@ impl Face {
             subjects: Subjects::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
+            dropped_log_lines: None,
         }))
     }
 
@@ -79,6 +82,13 @@ impl Face {
     #[must_use]
     pub fn with_auth(mut self, auth: Auth) -> Self {
         Arc::make_mut(&mut self.0).auth = auth;
+        self
+    }
+
+    /// Tells how many lines of the program's own log were lost, for the metric `tidings_log_lines_dropped_total`.
+    #[must_use]
+    pub fn with_dropped_log_lines(mut self, dropped: fn() -> u64) -> Self {
+        Arc::make_mut(&mut self.0).dropped_log_lines = Some(dropped);
         self
     }
 

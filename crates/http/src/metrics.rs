@@ -138,9 +138,9 @@ impl Metrics {
     }
 
     /// All metrics, with the figures of the hub and of the process.
-    pub(crate) fn text(&self, hub: &Hub, format: Format) -> String {
+    pub(crate) fn text(&self, hub: &Hub, dropped_log_lines: u64, format: Format) -> String {
         let mut figures = Registry::default();
-        figures.register_collector(Box::new(Figures::of(hub.clone())));
+        figures.register_collector(Box::new(Figures::of(hub.clone(), dropped_log_lines)));
         format.write(&[&self.registry, &figures]).unwrap_or_else(|error| {
             tracing::error!(%error, "failed to write the metrics");
             String::new()

@@ -41,7 +41,8 @@ pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
     } else {
         Format::Prometheus
     };
-    Ok(plain(face.metrics.text(&face.hub, format), format.media_type()))
+    let dropped_log_lines = face.dropped_log_lines.map_or(0, |dropped| dropped());
+    Ok(plain(face.metrics.text(&face.hub, dropped_log_lines, format), format.media_type()))
 }
 
 /// What the hub offers, as OpenAPI describes it.

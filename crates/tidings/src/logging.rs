@@ -1,10 +1,13 @@
 //! What the program tells the one who runs it.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::stderr::{self, Stderr};
 
 /// What has to be kept for as long as something is told.
 #[cfg(feature = "otlp")]
@@ -30,7 +33,28 @@ pub(crate) fn start(level: &str, json: bool, otlp: Option<&str>) -> Result<Kept,
     let filter = EnvFilter::builder().parse(quiet).map_err(|error| {
         format!("failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`")
     })?;
-    begin(filter, json, otlp)
+    let kept = begin(filter, json, otlp)?;
+    log_panics();
+    Ok(kept)
+}
+
+/// Lets panics be lines of the log: what the standard library does waits for standard error.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("without a name");
+        let message = panic.payload_as_str().unwrap_or("no reason given");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            tracing::error!(thread, place, %backtrace, "panicked: {message}");
+        } else {
+            tracing::error!(thread, place, "panicked: {message}");
+        }
+        if thread == "main" {
+            stderr::flush();
+        }
+    }));
 }
 
 #[cfg(not(feature = "otlp"))]
@@ -39,11 +63,12 @@ fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<
         let what = "failed to set `otlp-endpoint`: this program was built without the feature `otlp`";
         return Err(what.into());
     }
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Stderr).log_internal_errors(false);
     if json {
         subscriber.json().init();
     } else {
-        subscriber.with_ansi(stderr().is_terminal()).with_target(false).init();
+        subscriber.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
     }
     Ok(Kept)
 }
@@ -62,11 +87,11 @@ fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<
         .map(|traces| traces.layer().with_filter(Targets::new().with_target(SPANS, LevelFilter::INFO)));
     // The spans are for the collector: in the log they would stand before every line.
     let filter = filter.add_directive(format!("{SPANS}=off").parse()?);
-    let log = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = tracing_subscriber::fmt::layer().with_writer(|| Stderr).log_internal_errors(false);
     let log = if json {
         log.json().boxed()
     } else {
-        log.with_ansi(stderr().is_terminal()).with_target(false).boxed()
+        log.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
     };
     tracing_subscriber::registry().with(log.with_filter(filter)).with(spans).init();
     Ok(traces)
@@ -84,6 +109,5 @@ pub(crate) fn complain(error: &dyn Error) {
         }
         cause = error.source();
     }
-    // There is nobody left to tell where this fails.
-    drop(writeln!(stderr(), "{text}"));
+    stderr::line(text);
 }

@@ -17,6 +17,8 @@ mod logging;
 mod publish;
 mod serve;
 mod settings;
+mod signals;
+mod stderr;
 mod subscribe;
 mod terminal;
 mod token;
@@ -54,13 +56,15 @@ fn main() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
-    match result {
+    let code = match result {
         Ok(code) => code,
         Err(error) => {
             logging::complain(&*error);
             if is_refusal(&*error) { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }
         }
-    }
+    };
+    stderr::flush();
+    code
 }
 
 /// The exit code where the hub refused what it was asked, so that another attempt would be of no use.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use clap::Args;
 use tidings_engine::EngineConfig;
-use tidings_http::{Face, Server, Tls, defaults};
+use tidings_http::{Face, Server, defaults};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -21,6 +20,8 @@ use crate::engine;
 use crate::heap;
 use crate::logging;
 use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::stderr;
 use crate::value::LogPlace;
 
 /// What `tidings serve` is told.
@@ -64,10 +65,11 @@ async fn serve(
     settings: Settings,
     sockets: Vec<std::net::TcpListener>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut signals = Signals::listen();
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let tls = settings.tls.open()?;
+    signals.renew(tls.clone());
     let auth = settings.auth.auth()?;
-    let mut ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let listeners = listen(&settings, sockets).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     if auth.is_none() {
@@ -91,7 +93,7 @@ async fn serve(
     let log = tokio::select! {
         log = open(&settings, waiting) => log?,
         () = answering => return Ok(()),
-        () = told_to_end(&mut ends) => return Ok(()),
+        () = signals.end() => return Ok(()),
     };
     let bounds = log.bounds();
     tracing::info!(
@@ -102,7 +104,7 @@ async fn serve(
         "opened the log"
     );
     let hub = Hub::new(log, hub_config);
-    let mut face = Face::new(hub.clone(), http_config);
+    let mut face = Face::new(hub.clone(), http_config).with_dropped_log_lines(stderr::dropped_lines);
     // Both end with this function.
     let mut chores = JoinSet::new();
     if let Some(auth) = auth {
@@ -117,15 +119,13 @@ async fn serve(
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {
-        // Only here: without a certificate a hangup ends the hub, as it ends other programs.
-        chores.spawn(renew(tls.clone(), signal(SignalKind::hangup())));
         server = server.tls(tls, settings.tls.cleartext());
     }
     let urls: Vec<_> = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
-    announce(&format!("tidings listening on {}", urls.join(" ")))?;
+    announce(format!("tidings listening on {}", urls.join(" ")));
     activation::notify("READY=1");
 
-    server.serve(told_to_end(&mut ends)).await.map_err(|error| format!("failed to serve: {error}"))?;
+    server.serve(signals.end()).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
@@ -182,45 +182,17 @@ async fn warm(hub: Hub) {
     }
 }
 
-/// Reads the certificate again whenever it is asked to.
-async fn renew(tls: Tls, mut hangup: std::io::Result<Signal>) {
-    loop {
-        next(&mut hangup).await;
-        let own = tls.clone();
-        match tokio::task::spawn_blocking(move || own.reload()).await {
-            Ok(Ok(())) => tracing::info!("read the certificate again on SIGHUP"),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "kept the certificate on SIGHUP, as the new one is of no use");
-            }
-            Err(_) => return,
+/// Writes the one line on standard output, which scripts wait for. The hub waits for nobody to take it.
+fn announce(line: String) {
+    let write = move || {
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+            tracing::warn!(%error, "failed to write to standard output: {line}");
         }
+    };
+    if let Err(error) = std::thread::Builder::new().name("tidings-stdout".into()).spawn(write) {
+        tracing::warn!(%error, "failed to write to standard output");
     }
-}
-
-async fn told_to_end(ends: &mut [std::io::Result<Signal>; 2]) {
-    let [terminate, interrupt] = ends;
-    tokio::select! {
-        () = next(terminate) => tracing::info!("shutting down on SIGTERM"),
-        () = next(interrupt) => tracing::info!("shutting down on SIGINT"),
-    }
-    activation::notify("STOPPING=1");
-}
-
-async fn next(signal: &mut std::io::Result<Signal>) {
-    match signal {
-        Ok(signal) => drop(signal.recv().await),
-        Err(error) => {
-            tracing::warn!(%error, "failed to listen for a signal");
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// The one line on standard output, which scripts wait for.
-fn announce(line: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
 }
 
 /// A connection is an open file, and systems begin with few of them.

@@ -1,7 +1,7 @@
 //! What the commands tell people: on standard error, and most of it only where a person is looking.
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{IsTerminal as _, stderr, stdout};
 use std::time::Duration;
 
 /// Who is looking.
@@ -57,8 +57,7 @@ impl Terminal {
 
     fn tell(self, colour: &str, text: impl Display) {
         let (colour, reset) = if self.status_colours { (colour, RESET) } else { ("", "") };
-        // There is nobody left to tell where this fails.
-        drop(writeln!(stderr(), "{colour}{text}{reset}"));
+        crate::stderr::line(format_args!("{colour}{text}{reset}"));
     }
 }
 

@@ -16,6 +16,7 @@ use super::timings::Timings;
 #[derive(Debug)]
 pub(super) struct Figures {
     hub: Hub,
+    dropped_log_lines: u64,
     process: Option<Process>,
 }
 
@@ -25,9 +26,9 @@ struct Writer<'a>(DescriptorEncoder<'a>);
 // === impl Figures ===
 
 impl Figures {
-    pub(super) fn of(hub: Hub) -> Self {
+    pub(super) fn of(hub: Hub, dropped_log_lines: u64) -> Self {
         let process = Process::own().inspect_err(|error| tracing::debug!(%error, "failed to read /proc"));
-        Self { hub, process: process.ok() }
+        Self { hub, dropped_log_lines, process: process.ok() }
     }
 
     fn write_hub(&self, out: &mut Writer<'_>) -> fmt::Result {
@@ -70,6 +71,8 @@ impl Collector for Figures {
         let mut info = out.0.encode_descriptor("tidings_build_info", help, None, one.metric_type())?;
         one.encode(info.encode_family(&version)?)?;
         self.write_hub(&mut out)?;
+        let help = "Lines of the program's own log that could not be written";
+        out.counter("tidings_log_lines_dropped", help, self.dropped_log_lines)?;
         let Some(process) = &self.process else { return Ok(()) };
         out.gauge("process_open_fds", "Open files of the process", process.open_files)?;
         if let Some(most) = process.max_files {

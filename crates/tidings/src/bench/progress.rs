@@ -1,6 +1,6 @@
 //! A line that shows how a long run goes, where somebody looks at it.
 
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::Ordering;
 
 use super::clock::seconds;
@@ -46,10 +46,8 @@ impl Progress {
 
     fn write(&self, text: &str) {
         if self.shown {
-            // Back to the beginning of the line, and nothing left of the one before. Nobody is left to tell
-            // where this fails.
-            drop(write!(stderr(), "\r\x1b[K{text}"));
-            drop(stderr().flush());
+            // Back to the beginning of the line, and nothing left of the one before.
+            crate::stderr::write(&format!("\r\x1b[K{text}"));
         }
     }
 }
@@ -57,5 +55,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.write("");
+        // The report follows on standard output.
+        crate::stderr::flush();
     }
 }

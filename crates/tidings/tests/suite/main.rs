@@ -19,6 +19,8 @@ mod openapi;
 mod otlp;
 mod program;
 mod proxies;
+mod signals;
+mod standard_error;
 mod support;
 mod tls;
 mod tokens;

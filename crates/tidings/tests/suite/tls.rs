@@ -95,24 +95,14 @@ async fn a_hangup_takes_a_new_certificate_and_leaves_connections_alone() {
     }
     authority.issue(hub.room(), "second");
     hub.signal(Signal::HUP);
-    let renewed = async {
-        while !hub.log().contains("read the certificate again on SIGHUP") {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("the certificate to be read", renewed).await;
+    hub.logged("read the certificate again on SIGHUP", 1).await;
     let Some((said, _)) = openssl(&hub, &["-brief", "-ign_eof"], REQUEST).await else { return };
     assert!(said.contains("CN=second") && said.contains("Verification: OK"), "{said}");
 
     std::fs::write(hub.room().join("hub.key"), "nonsense").unwrap();
     hub.signal(Signal::HUP);
-    let refused = async {
-        while !hub.log().contains("kept the certificate") {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("the key to be refused", refused).await;
-    assert!(hub.log().contains("hub.key: there is no `-----BEGIN PRIVATE KEY-----` in it"), "{}", hub.log());
+    let log = hub.logged("kept the certificate", 1).await;
+    assert!(log.contains("hub.key: there is no `-----BEGIN PRIVATE KEY-----` in it"), "{log}");
     let (said, _) = openssl(&hub, &["-brief", "-ign_eof"], REQUEST).await.unwrap();
     assert!(said.contains("CN=second"), "{said}");
 

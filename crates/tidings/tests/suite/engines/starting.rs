@@ -17,7 +17,7 @@ async fn a_hub_that_starts_before_its_engine_waits_and_says_what_for() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["type"], "urn:tidings:unavailable");
     assert!(answer.json()["detail"].as_str().unwrap().contains("waits for Redis"));
-    assert!(hub.log().contains("failed to connect to 127.0.0.1"), "{}", hub.log());
+    hub.logged("failed to connect to 127.0.0.1", 1).await;
 
     // A password that is not asked for is refused by Redis, which no waiting mends.
     server.start_again();

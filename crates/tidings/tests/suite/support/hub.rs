@@ -12,12 +12,15 @@ use tempfile::TempDir;
 use tidings_engine_servers::quiet_port;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::{Duration, sleep};
 
 use super::{Answer, Authority, Connection, Version, within};
 
 /// A hub as a process of its own, in a folder of its own. Dropping it kills it.
 pub(crate) struct Hub {
     arguments: Vec<String>,
+    /// What a shell does before it becomes the hub.
+    before: Option<String>,
     variables: Vec<(String, String)>,
     scheme: String,
     address: SocketAddr,
@@ -54,6 +57,15 @@ impl Hub {
     /// A hub that can be started again on the same folder and the same port.
     pub(crate) async fn on_disk(arguments: &[&str]) -> Self {
         Self::start(&format!("127.0.0.1:{}", quiet_port()), "disk:data", arguments, &[]).await
+    }
+
+    /// The same, where a shell runs a command first that counts for the hub too.
+    pub(crate) async fn on_disk_below(before: &str, arguments: &[&str]) -> Self {
+        let listen = format!("127.0.0.1:{}", quiet_port());
+        let mut hub = Self::new(room(), &listen, "disk:data", arguments, &[]);
+        hub.before = Some(before.to_owned());
+        hub.start_again().await;
+        hub
     }
 
     /// A hub over an engine, which can be started again on the same port. NATS sets aside on the disk what is kept.
@@ -99,6 +111,7 @@ impl Hub {
         let fixed = ["serve", "--listen", listen, "--log", log];
         Self {
             arguments: fixed.iter().chain(more).map(ToString::to_string).collect(),
+            before: None,
             variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             scheme: String::new(),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -116,7 +129,10 @@ impl Hub {
     fn spawn(&mut self) {
         assert!(self.running.is_none(), "the hub runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.room.path().join("stderr")).unwrap();
-        let mut command = command(self.room.path());
+        let mut command = match &self.before {
+            None => command(self.room.path()),
+            Some(before) => command_after(before, self.room.path()),
+        };
         command.args(&self.arguments).envs(self.variables.iter().cloned()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -183,6 +199,20 @@ impl Hub {
         std::fs::read_to_string(self.room.path().join("stderr")).unwrap_or_default()
     }
 
+    /// What it wrote on standard error, once it has a text in it so often: it writes that aside from what it does.
+    pub(crate) async fn logged(&self, text: &str, times: usize) -> String {
+        let logged = async {
+            loop {
+                let log = self.log();
+                if log.matches(text).count() >= times {
+                    return log;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(&format!("the hub to log `{text}`"), logged).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(Request::get(path).body(Full::default()).unwrap()).await
     }
@@ -223,6 +253,14 @@ impl Drop for Hub {
             eprintln!("the hub's own log:\n{}", self.log());
         }
     }
+}
+
+/// The same by way of a shell.
+fn command_after(before: &str, folder: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tidings")]);
+    command.env_clear().current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// The program, which sees nothing of this process's environment.
