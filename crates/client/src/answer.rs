@@ -1,11 +1,15 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Response, StatusCode};
+use serde_json::{Map, Value};
 use tidings_protocol::Problem;
 use tokio::time::timeout;
 
 use crate::retry_after::retry_after;
 use crate::{Interruption, defaults};
+
+/// How the types of problems begin that a hub tells.
+const OWN_PROBLEMS: &str = "urn:tidings:";
 
 /// Why a request came to nothing.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub(crate) enum Failure {
     Unauthorized(Problem),
     /// No other attempt will do better.
     Lasting(Problem),
+    /// The hub's certificate is not trusted, which no other attempt mends.
+    Untrusted(String),
 }
 
 impl From<Interruption> for Failure {
@@ -24,19 +30,30 @@ impl From<Interruption> for Failure {
     }
 }
 
-/// Lets an answer through that a hub gives where all is well: 200, 201 or 204.
-pub(crate) async fn check(response: Response) -> Result<Response, Failure> {
+/// Lets an answer through that a hub gives where all is well: 200 or 201, of the type that is `wanted`. `None` is the end
+/// of a topic.
+///
+/// Only a hub's own problem is final: what else comes may be a proxy's, while the hub behind it is deployed.
+pub(crate) async fn check(response: Response, wanted: &str) -> Result<Option<Response>, Failure> {
     let status = response.status();
     match status.as_u16() {
-        200 | 201 | 204 => Ok(response),
-        401 | 403 => Err(Failure::Unauthorized(problem(response).await)),
-        408 | 425 | 429 | 500.. => {
-            let after = retry_after(response.headers(), SystemTime::now());
-            Err(Failure::Passing { reason: Interruption::Unavailable(problem(response).await), after })
-        }
-        400..=499 => Err(Failure::Lasting(problem(response).await)),
-        _ => Err(Interruption::unexpected(status, response.headers()).into()),
+        200 | 201 if is_of_type(&response, wanted) => return Ok(Some(response)),
+        204 => return Ok(None),
+        _ => {}
     }
+    let after = retry_after(response.headers(), SystemTime::now());
+    let unexpected = Interruption::unexpected(status, response.headers());
+    let told = if status.as_u16() >= 400 { problem(response).await } else { None };
+    let is_own = told.as_ref().is_some_and(|problem| problem.kind.starts_with(OWN_PROBLEMS));
+    Err(match (status.as_u16(), told) {
+        (408 | 425 | 429 | 500.., told) => {
+            let reason = Interruption::Unavailable(told.unwrap_or_else(|| of_status(status)));
+            Failure::Passing { reason, after }
+        }
+        (401 | 403, Some(problem)) if is_own => Failure::Unauthorized(problem),
+        (_, Some(problem)) if is_own => Failure::Lasting(problem),
+        _ => Failure::Passing { reason: unexpected, after },
+    })
 }
 
 /// The whole body, up to `limit` bytes. It may take its time as long as something comes every `patience`.
@@ -65,16 +82,22 @@ pub(crate) fn is_of_type(response: &Response, wanted: &str) -> bool {
     essence.eq_ignore_ascii_case(wanted)
 }
 
-/// The problem that an error answer tells; where it tells none, what its status says.
-async fn problem(response: Response) -> Problem {
+/// The problem that an error answer tells, if it tells one. What it leaves open is filled in from its status.
+async fn problem(response: Response) -> Option<Problem> {
+    if !is_of_type(&response, "application/problem+json") {
+        return None;
+    }
     let status = response.status();
-    let told = is_of_type(&response, "application/problem+json");
-    let body = if told {
-        body(response, defaults::ANSWER_BYTES, defaults::POLL_GRACE).await.unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    serde_json::from_slice(&body).unwrap_or_else(|_| of_status(status))
+    let body = body(response, defaults::ANSWER_BYTES, defaults::POLL_GRACE).await.ok()?;
+    let told: Map<String, Value> = serde_json::from_slice(&body).ok()?;
+    let text = |name| told.get(name).and_then(Value::as_str).map(str::to_owned);
+    let plain = of_status(status);
+    Some(Problem {
+        kind: text("type").unwrap_or(plain.kind),
+        title: text("title").unwrap_or(plain.title),
+        status: plain.status,
+        detail: text("detail").unwrap_or_default(),
+    })
 }
 
 fn of_status(status: StatusCode) -> Problem {

@@ -1,14 +1,16 @@
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, Url};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::time::timeout;
 
 use crate::answer::{self, Failure};
+use crate::certificate::{self, Trust};
 use crate::endpoint::Endpoint;
 use crate::token::{self, Tokens};
 use crate::{BuildError, Interruption, Message, Publish, Subscribe, defaults};
@@ -30,14 +32,21 @@ struct Shared {
     endpoint: Endpoint,
     http: reqwest::Client,
     tokens: Tokens,
+    headers: HeaderMap,
+    /// Whether anything has answered: until then, a certificate that is not trusted is a mistake in the settings.
+    is_answered: AtomicBool,
 }
 
 /// Settings of a [`Client`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
     url: String,
     tokens: Tokens,
+    trust: Trust,
+    headers: HeaderMap,
+    proxy: Option<reqwest::Proxy>,
+    http: Option<reqwest::Client>,
 }
 
 // === impl Client ===
@@ -53,7 +62,14 @@ impl Client {
 
     /// Settings for a client of the hub at `url`, which may have a path that comes before those of the hub.
     pub fn builder(url: &str) -> ClientBuilder {
-        ClientBuilder { url: url.to_owned(), tokens: Tokens::None }
+        ClientBuilder {
+            url: url.to_owned(),
+            tokens: Tokens::None,
+            trust: Trust::default(),
+            headers: HeaderMap::new(),
+            proxy: None,
+            http: None,
+        }
     }
 
     /// Publishes one event, once the result is sent or awaited.
@@ -124,7 +140,7 @@ impl Client {
 
     /// A request with the token of this attempt.
     pub(crate) async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Interruption> {
-        let request = self.shared.http.request(method, url);
+        let request = self.shared.http.request(method, url).headers(self.shared.headers.clone());
         Ok(match self.shared.tokens.header().await? {
             Some(token) => request.header(AUTHORIZATION, token),
             None => request,
@@ -132,11 +148,29 @@ impl Client {
     }
 }
 
-/// Sends a request, and lets its answer through where all is well and its head comes within `patience`.
-pub(crate) async fn send(request: RequestBuilder, patience: Duration) -> Result<Response, Failure> {
+/// Sends a request, and lets its answer through where all is well and its head comes within `patience`: see
+/// [`answer::check`].
+pub(crate) async fn send(
+    client: &Client,
+    request: RequestBuilder,
+    wanted: &str,
+    patience: Duration,
+) -> Result<Option<Response>, Failure> {
     match timeout(patience, request.send()).await {
-        Ok(Ok(response)) => answer::check(response).await,
-        Ok(Err(error)) => Err(Interruption::of_request(error).into()),
+        Ok(Ok(response)) => {
+            client.shared.is_answered.store(true, Relaxed);
+            answer::check(response, wanted).await
+        }
+        Ok(Err(error)) => {
+            let is_lasting = certificate::is_lasting(&error);
+            Err(match Interruption::of_request(error) {
+                // Later, something on the way may show its own for a while, as a captive portal does.
+                Interruption::Untrusted(reason) if is_lasting && !client.shared.is_answered.load(Relaxed) => {
+                    Failure::Untrusted(reason)
+                }
+                reason => reason.into(),
+            })
+        }
         Err(_) => Err(Interruption::TimedOut { after: patience }.into()),
     }
 }
@@ -179,25 +213,82 @@ impl ClientBuilder {
         self
     }
 
+    /// Trusts the certificates of this PEM file, and no others: those of authorities, and the hub's own. The file is read
+    /// when the client is built.
+    ///
+    /// A certificate that stands there itself is trusted for what it is: it may be one that signs itself, as `openssl req
+    /// -x509` makes them, and name another host. Only its dates count.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trust = Trust::File(path.into());
+        self
+    }
+
+    /// The same, with the text of such a file.
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.trust = Trust::Pem(pem.into());
+        self
+    }
+
+    /// Sends these fields with every request, beside the client's own. They are not shown by `Debug`.
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Goes through this proxy. Without one, the system's settings hold (`HTTPS_PROXY` and its like), but for a hub on this
+    /// machine.
+    pub fn proxy(mut self, proxy: reqwest::Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Sends requests by this HTTP client instead of one of its own. It should follow no redirects, and have no time-outs
+    /// for whole requests, which would cut streams.
+    pub fn http_client(mut self, http: reqwest::Client) -> Self {
+        self.http = Some(http);
+        self
+    }
+
     /// The client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`BuildError`] where the URL is not that of a hub, or the token cannot be sent.
+    /// [`BuildError`] where the URL is not that of a hub, the token cannot be sent, or the certificates cannot be read.
     pub fn build(self) -> Result<Client, BuildError> {
         let endpoint = Endpoint::new(&self.url)?;
         if let Tokens::Fixed(token) = &self.tokens {
             token::bearer(token).ok_or(BuildError::InvalidToken)?;
         }
-        let http = http(&endpoint)?;
-        Ok(Client { shared: Arc::new(Shared { endpoint, http, tokens: self.tokens }) })
+        let http = match self.http {
+            Some(_) if self.proxy.is_some() || self.trust.is_own() => return Err(BuildError::OwnClient),
+            Some(http) => http,
+            None => http(&endpoint, &self.trust, self.proxy)?,
+        };
+        let (tokens, headers, is_answered) = (self.tokens, self.headers, AtomicBool::new(false));
+        Ok(Client { shared: Arc::new(Shared { endpoint, http, tokens, headers, is_answered }) })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.keys().collect();
+        f.debug_struct("ClientBuilder")
+            .field("url", &self.url)
+            .field("tokens", &self.tokens)
+            .field("trust", &self.trust)
+            .field("headers", &headers)
+            .finish_non_exhaustive()
     }
 }
 
 /// No time-outs of whole requests here: each kind of request has its own.
-fn http(endpoint: &Endpoint) -> Result<reqwest::Client, BuildError> {
+fn http(
+    endpoint: &Endpoint,
+    trust: &Trust,
+    proxy: Option<reqwest::Proxy>,
+) -> Result<reqwest::Client, BuildError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("tidings-client/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(tls()?)
+        .tls_backend_preconfigured(trust.tls()?)
         // A redirect could turn a publish into a read, or carry the token elsewhere.
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(defaults::CONNECT_TIMEOUT)
@@ -207,24 +298,12 @@ fn http(endpoint: &Endpoint) -> Result<reqwest::Client, BuildError> {
         .http2_keep_alive_interval(defaults::KEEP_ALIVE)
         .http2_keep_alive_timeout(defaults::KEEP_ALIVE)
         .http2_keep_alive_while_idle(true);
-    if endpoint.is_loopback() {
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(proxy);
+    } else if endpoint.is_loopback() {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| BuildError::Http(error.to_string()))
-}
-
-fn tls() -> Result<rustls::ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BuildError::Http(error.to_string()))?;
-    let verified = builder.clone().with_platform_verifier();
-    let mut config = verified
-        // A bare container has no certificates of authorities. Plain HTTP works there all the same.
-        .unwrap_or_else(|_| builder.with_root_certificates(rustls::RootCertStore::empty()))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ impl Endpoint {
         if base.query().is_some() || base.fragment().is_some() {
             return Err(invalid("it has no query and no fragment"));
         }
+        let segments = || base.path().split('/').filter(|segment| !segment.is_empty());
+        if segments().any(|segment| segment == "topics") || segments().next_back() == Some("events") {
+            return Err(invalid("it ends before `/topics` and `/events`, which come of themselves"));
+        }
         Ok(Self { base })
     }
 
@@ -43,13 +47,18 @@ impl Endpoint {
         })
     }
 
+    /// Whether a path can name the topic, also where something on the way normalizes paths. URLs take a segment `.` or
+    /// `..` for a step, even where it is percent-encoded, and some proxies take several slashes for one.
+    pub(crate) fn is_plain(topic: &str) -> bool {
+        !topic.split('/').any(|segment| segment.is_empty() || is_step(segment))
+    }
+
     /// `/topics/{topic}`; `None` where no URL can name it.
     ///
-    /// URLs take a segment `.` or `..` for a step, even where it is percent-encoded. A slash that is encoded
-    /// keeps it inside a longer segment. The topics `.` and `..` themselves cannot be helped.
+    /// A slash that is encoded keeps a segment `.` or `..` inside a longer one, unless a proxy decodes it. The topics `.`
+    /// and `..` themselves cannot be helped.
     pub(crate) fn topic(&self, topic: &str) -> Option<Url> {
-        let mut segments = topic.split('/');
-        let separator = if segments.any(is_step) { "%2F" } else { "/" };
+        let separator = if Self::is_plain(topic) { "/" } else { "%2F" };
         let path: Vec<String> =
             topic.split('/').map(|segment| utf8_percent_encode(segment, SEGMENT).to_string()).collect();
         (!is_step(topic)).then(|| self.join(&format!("topics/{}", path.join(separator))))
@@ -63,7 +72,7 @@ impl Endpoint {
     /// Where the union of `selectors` is read.
     pub(crate) fn selectors(&self, selectors: &[Selector]) -> Url {
         if let [selector] = selectors
-            && !selector.as_str().split('/').any(is_step)
+            && Self::is_plain(selector.as_str())
             && let Some(url) = self.topic(selector.as_str())
         {
             return url;
@@ -103,7 +112,7 @@ mod tests {
         for (topic, url) in [
             ("orders/42", "http://hub:1/topics/orders/42"),
             ("a b/ü?#%2e", "http://hub:1/topics/a%20b/%C3%BC%3F%23%252e"),
-            ("a//b", "http://hub:1/topics/a//b"),
+            ("a//b", "http://hub:1/topics/a%2F%2Fb"),
             ("a/../b", "http://hub:1/topics/a%2F..%2Fb"),
             ("a\\b", "http://hub:1/topics/a%5Cb"),
         ] {
@@ -128,12 +137,26 @@ mod tests {
             at.selectors(&selectors(&["a b", "c/**"])).as_str(),
             "http://hub/events?topic=a+b&topic=c%2F**"
         );
-        assert_eq!(at.selectors(&selectors(&[".."])).as_str(), "http://hub/events?topic=..");
+        for (selector, parameter) in [("..", ".."), ("a//b", "a%2F%2Fb"), ("a/./b", "a%2F.%2Fb")] {
+            let url = format!("http://hub/events?topic={parameter}");
+            assert_eq!(at.selectors(&selectors(&[selector])).as_str(), url);
+        }
     }
 
     #[test]
     fn what_is_no_place_of_a_hub_is_refused() {
-        for base in ["", "hub:8080", "ftp://hub", "http://u:secret@hub", "http://hub/?x=1", "http://hub/#x"] {
+        for base in [
+            "",
+            "hub:8080",
+            "ftp://hub",
+            "http://u:secret@hub",
+            "http://hub/?x=1",
+            "http://hub/#x",
+            "http://hub/topics",
+            "http://hub/topics/",
+            "http://hub/push/topics/orders",
+            "http://hub/events",
+        ] {
             let error = Endpoint::new(base).unwrap_err();
             assert!(!error.to_string().contains("secret"));
         }

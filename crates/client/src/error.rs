@@ -16,6 +16,15 @@ pub enum BuildError {
     /// The token cannot stand in a header.
     #[error("a token holds only visible ASCII characters")]
     InvalidToken,
+    /// The certificates to trust cannot be read.
+    #[error("the certificates to trust cannot be taken: {reason}")]
+    Certificates {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A client of the caller's own has its own trust and proxy already.
+    #[error("an HTTP client of one's own comes with its certificates and its proxy: set them there")]
+    OwnClient,
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(String),
@@ -28,8 +37,8 @@ pub enum PublishError {
     /// The topic is none.
     #[error(transparent)]
     Topic(#[from] InvalidTopic),
-    /// The topic is `.` or `..`, which no URL can name.
-    #[error("the topics `.` and `..` cannot be named in a URL")]
+    /// The topic is `.` or `..`, which no URL can name, as ending it would need.
+    #[error("the topics `.` and `..` cannot be ended: no URL can name them")]
     Unaddressable,
     /// The event type is none.
     #[error(transparent)]
@@ -46,6 +55,12 @@ pub enum PublishError {
     /// The hub refused it: nothing was published.
     #[error("the hub refused it with {}", describe(.0))]
     Refused(Problem),
+    /// The hub's certificate is not trusted: nothing was published.
+    #[error("{reason}")]
+    Untrusted {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It was tried for as long as it should be, and the last attempt came to this. Unless the hub could not
     /// even be reached, it may have been published all the same; publishing it again with the same
     /// idempotency key is safe.
@@ -80,4 +95,10 @@ pub enum SubscribeError {
     /// The hub refused it for good.
     #[error("the hub refused it with {}", describe(.0))]
     Refused(Problem),
+    /// The hub's certificate is not trusted.
+    #[error("{reason}")]
+    Untrusted {
+        /// What is wrong with it.
+        reason: String,
+    },
 }

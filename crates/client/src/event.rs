@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tidings_protocol::{EventObject, Timestamp};
 
 /// An event, as a subscription delivers it.
@@ -54,7 +55,8 @@ impl Event {
         self.0.time.parse().ok()
     }
 
-    /// The data, as it was published. Text is its UTF-8, and JSON its text; a JSON event that is one string
+    /// The data, the same by every transport. Text and binary data are as they were published. JSON is its text, where
+    /// each line break between two tokens is a space, and nothing stands around it; a JSON event that is one string
     /// cannot be told from text, and gives the string.
     #[must_use]
     pub fn bytes(&self) -> Cow<'_, [u8]> {
@@ -99,7 +101,13 @@ impl Event {
 }
 
 impl From<EventObject> for Event {
-    fn from(object: EventObject) -> Self {
+    fn from(mut object: EventObject) -> Self {
+        // Some transports cannot carry line breaks. They stand only between tokens: in a string they are escaped.
+        if object.data.get().contains(['\n', '\r'])
+            && let Ok(data) = RawValue::from_string(object.data.get().replace(['\n', '\r'], " "))
+        {
+            object.data = data;
+        }
         Self(object)
     }
 }
@@ -110,13 +118,14 @@ mod tests {
 
     fn event(data: &str) -> Event {
         let json = format!(r#"{{"id":"q7m2x9-1","topic":"t","time":"2026-11-22T05:46:19.123Z",{data}}}"#);
-        Event(serde_json::from_str(&json).unwrap())
+        serde_json::from_str::<EventObject>(&json).unwrap().into()
     }
 
     #[test]
     fn the_data_comes_back_as_it_was_published() {
         assert_eq!(event(r#""data":"a\nb""#).text(), "a\nb");
         assert_eq!(event(r#""data":{"n": 1.0}"#).text(), r#"{"n": 1.0}"#);
+        assert_eq!(event("\"data\": \r\n{\"n\":\r\n1}\n ").text(), "{\"n\":  1}");
         assert_eq!(event(r#""data":[1,2]"#).json::<Vec<u8>>().unwrap(), [1, 2]);
         let binary = event(r#""encoding":"base64","data":"/wA=""#);
         assert!(binary.is_binary());

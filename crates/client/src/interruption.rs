@@ -4,6 +4,8 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tidings_protocol::Problem;
 
+use crate::certificate;
+
 /// Why an attempt came to nothing, or a connection to its end, where another attempt follows.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,6 +19,12 @@ pub enum Interruption {
     /// The hub ended the stream, as it does when it shuts down.
     #[error("the hub ended the stream")]
     Ended,
+    /// The hub says that it cannot serve the stream now, as it does while it shuts down or waits for its log.
+    #[error("the hub cannot serve the stream now")]
+    Postponed,
+    /// The certificate that was shown is not trusted, though it may be again, or another has been before.
+    #[error("{0}")]
+    Untrusted(String),
     /// No answer came in time.
     #[error("no answer came within {}", seconds(.after))]
     TimedOut {
@@ -60,6 +68,9 @@ pub enum Interruption {
 impl Interruption {
     /// What reqwest says of a request that failed, without its URL and with the cause that says something.
     pub(crate) fn of_request(error: reqwest::Error) -> Self {
+        if let Some(reason) = certificate::complaint(&error) {
+            return Self::Untrusted(reason);
+        }
         let connect = error.is_connect();
         let text = innermost(&error.without_url());
         if connect { Self::Connect(text) } else { Self::Broken(text) }

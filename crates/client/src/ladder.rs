@@ -112,7 +112,11 @@ impl Ladder {
 impl Blame {
     fn of(reason: &Interruption) -> Self {
         match reason {
-            Interruption::Connect(_) | Interruption::Token(_) | Interruption::Refused(_) => Self::None,
+            Interruption::Connect(_)
+            | Interruption::Untrusted(_)
+            | Interruption::Token(_)
+            | Interruption::Refused(_)
+            | Interruption::Postponed => Self::None,
             Interruption::Unavailable(problem) if matches!(problem.status, 429 | 503) => Self::None,
             Interruption::Stalled { .. } => Self::Surely,
             Interruption::Broken(_)

@@ -36,6 +36,7 @@
 
 mod answer;
 mod backoff;
+mod certificate;
 mod client;
 pub mod defaults;
 mod endpoint;
@@ -55,6 +56,8 @@ mod subscribe;
 mod subscription;
 mod token;
 mod told;
+#[cfg(test)]
+mod vectors;
 
 pub use client::{Client, ClientBuilder};
 pub use error::{BuildError, PublishError, SubscribeError};
@@ -63,6 +66,7 @@ pub use interruption::Interruption;
 pub use item::{Item, Transport};
 pub use message::Message;
 pub use publish::{Publish, Published};
+pub use reqwest;
 pub use since::Since;
 pub use subscribe::Subscribe;
 pub use subscription::Subscription;

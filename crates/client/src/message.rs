@@ -52,7 +52,8 @@ impl Message {
         serde_json::to_vec(value).map(|data| Self::new(Format::Json, Bytes::from(data)))
     }
 
-    /// JSON that is written already. Readers get it byte for byte; it is checked before it is sent.
+    /// JSON that is written already. The hub keeps it byte for byte, and readers get it as
+    /// [`Event::bytes`](crate::Event::bytes) says; it is checked before it is sent.
     pub fn json_text(json: impl Into<Bytes>) -> Self {
         Self::new(Format::Json, json.into())
     }

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Url};
 use tidings_protocol::{Page, format_duration};
 
 use crate::answer::{self, Failure};
 use crate::client::send;
 use crate::{Client, Interruption, defaults};
+
+const JSON: &str = "application/json";
 
 /// Polls once, and asks the hub to hold the answer for up to `wait`. `None` where the topic has ended.
 pub(crate) async fn poll(
@@ -18,14 +20,9 @@ pub(crate) async fn poll(
     if !wait.is_zero() {
         url.query_pairs_mut().append_pair("wait", &format_duration(wait));
     }
-    let request = client.request(Method::GET, url).await?.header(ACCEPT, "application/json");
-    let response = send(request, wait.saturating_add(defaults::POLL_GRACE)).await?;
-    if response.status() == StatusCode::NO_CONTENT {
-        return Ok(None);
-    }
-    if !answer::is_of_type(&response, "application/json") {
-        return Err(Interruption::unexpected(response.status(), response.headers()).into());
-    }
+    let request = client.request(Method::GET, url).await?.header(ACCEPT, JSON);
+    let patience = wait.saturating_add(defaults::POLL_GRACE);
+    let Some(response) = send(client, request, JSON, patience).await? else { return Ok(None) };
     let body = answer::body(response, limit, defaults::POLL_GRACE).await?;
     let page = serde_json::from_slice(&body).map_err(|error| Interruption::Malformed(error.to_string()))?;
     Ok(Some(page))

@@ -99,7 +99,6 @@ impl Session {
         match EventStream::open(&self.client, url, patience, self.plan.event_bytes).await {
             Ok(Some(stream)) => {
                 self.token_refused = false;
-                self.opened(Transport::Sse);
                 self.stage = Stage::Stream(Box::new(stream));
             }
             Ok(None) => self.tell(Told::End(None)),
@@ -111,16 +110,32 @@ impl Session {
         let Stage::Stream(stream) = &mut self.stage else { return };
         let (told, result) = stream.read(self.plan.patience(self.ladder.may_fall())).await;
         let settled = result.is_ok() && stream.is_settled();
-        if settled || told.iter().any(|told| matches!(told, Told::Event(_))) {
-            self.succeeded();
-        }
-        for told in told {
-            self.tell(told);
-        }
+        self.take(told, settled);
         if let Err(reason) = result
             && !matches!(self.stage, Stage::Over)
         {
             self.failed(reason.into());
+        }
+    }
+
+    /// Takes what a piece of a stream told.
+    fn take(&mut self, told: Vec<Told>, settled: bool) {
+        if settled || told.iter().any(|told| matches!(told, Told::Event(_))) {
+            self.succeeded();
+        }
+        for told in told {
+            let shows_place = told.shows_place();
+            // A cursor comes to the consumer with the word that the stream is open, and that before any event.
+            if let Told::Cursor(cursor) = told {
+                self.cursor = Some(cursor);
+                self.opened(Transport::Sse);
+                self.moved();
+            } else {
+                if shows_place {
+                    self.opened(Transport::Sse);
+                }
+                self.tell(told);
+            }
         }
     }
 
@@ -184,7 +199,7 @@ impl Session {
             }
             Told::Cursor(cursor) => {
                 self.cursor = Some(cursor);
-                self.ready.push_back(Step { item: None, cursor: self.cursor.clone() });
+                self.moved();
             }
             Told::Retry(base) => self.backoff.set_base(base),
             Told::End(cursor) => {
@@ -197,9 +212,10 @@ impl Session {
 
     fn failed(&mut self, failure: Failure) {
         let (reason, after) = match failure {
-            Failure::Lasting(problem) => return self.end(problem),
+            Failure::Lasting(problem) => return self.end(SubscribeError::Refused(problem)),
+            Failure::Untrusted(reason) => return self.end(SubscribeError::Untrusted { reason }),
             Failure::Unauthorized(problem) if self.token_refused || !self.client.token_may_change() => {
-                return self.end(problem);
+                return self.end(SubscribeError::Refused(problem));
             }
             Failure::Unauthorized(problem) => {
                 self.token_refused = true;
@@ -223,13 +239,86 @@ impl Session {
         self.push(Item::Reconnecting { after, attempt: self.backoff.attempt(), reason });
     }
 
-    fn end(&mut self, problem: tidings_protocol::Problem) {
+    fn end(&mut self, error: SubscribeError) {
         self.stage = Stage::Over;
-        let item = Some(Err(SubscribeError::Refused(problem)));
+        let item = Some(Err(error));
         self.ready.push_back(Step { item, cursor: self.cursor.clone() });
+    }
+
+    fn moved(&mut self) {
+        self.ready.push_back(Step { item: None, cursor: self.cursor.clone() });
     }
 
     fn push(&mut self, item: Item) {
         self.ready.push_back(Step { item: Some(Ok(item)), cursor: self.cursor.clone() });
+    }
+}
+
+/// When a stream is open, and when it is good, as `clients/vectors` says it.
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::stream::vectors::stream;
+
+    #[derive(Deserialize)]
+    struct Cases {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        outcome: Option<String>,
+        pieces: Vec<Piece>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Piece {
+        at: u64,
+        text: String,
+        open: bool,
+        good: bool,
+    }
+
+    fn session() -> Session {
+        let client = Client::new("http://hub").unwrap();
+        let plan = client.subscribe(["a"]).plan().clone();
+        let url = client.endpoint().events();
+        Session::new(client, url, Since::Latest, plan)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_open_and_good_when_every_client_says_so() {
+        let Cases { cases } =
+            serde_json::from_str(include_str!("../../../clients/vectors/streams.json")).unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let (mut session, mut now) = (session(), 0);
+            let mut stream = stream(&case.pieces[0].text);
+            for piece in &case.pieces {
+                advance(Duration::from_millis(piece.at - now)).await;
+                now = piece.at;
+                let (told, result) = stream.piece(&piece.text);
+                session.take(told, result.is_ok() && stream.is_settled());
+                let told =
+                    session.ready.drain(..).any(|step| matches!(step.item, Some(Ok(Item::Open { .. }))));
+                assert!(!told || piece.open, "{}, at {now}: it said that it is open", case.name);
+                let seen = (session.open.is_some(), session.ladder.is_proven());
+                assert_eq!(seen, (piece.open, piece.good), "{}, at {now}", case.name);
+            }
+            match case.outcome.as_deref() {
+                None => {}
+                Some("ended") => assert!(matches!(stream.end(), Interruption::Ended), "{}", case.name),
+                Some("postponed") => {
+                    assert!(matches!(stream.end(), Interruption::Postponed), "{}", case.name)
+                }
+                Some(other) => unreachable!("`{other}` is no outcome"),
+            }
+        }
     }
 }

@@ -2,14 +2,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::ACCEPT;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, Url};
 use tidings_event_stream::{Limits, Parser};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::{self, Failure};
+use crate::answer::Failure;
 use crate::client::send;
 use crate::told::Told;
 use crate::{Client, Interruption, defaults};
+
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// An open stream of events.
 pub(crate) struct EventStream {
@@ -17,6 +19,9 @@ pub(crate) struct EventStream {
     parser: Parser,
     opened: Instant,
     first: Option<Bytes>,
+    /// Whether it has told where it is in the log.
+    showed_place: bool,
+    told_retry: bool,
 }
 
 /// How long to wait for a stream.
@@ -38,24 +43,23 @@ impl EventStream {
         patience: Patience,
         event_bytes: usize,
     ) -> Result<Option<Self>, Failure> {
-        let request = client.request(Method::GET, url).await?.header(ACCEPT, "text/event-stream");
+        let request = client.request(Method::GET, url).await?.header(ACCEPT, EVENT_STREAM);
         let late = || Failure::from(Interruption::Stalled { after: patience.first_byte });
         let deadline = Instant::now() + patience.first_byte;
-        let mut response = match send(request, patience.first_byte).await {
+        let answer = match send(client, request, EVENT_STREAM, patience.first_byte).await {
             Err(Failure::Passing { reason: Interruption::TimedOut { .. }, .. }) => return Err(late()),
             answer => answer?,
         };
-        if response.status() == StatusCode::NO_CONTENT {
-            return Ok(None);
-        }
-        if !answer::is_of_type(&response, "text/event-stream") {
-            return Err(Interruption::unexpected(response.status(), response.headers()).into());
-        }
+        let Some(mut response) = answer else { return Ok(None) };
         let chunk = timeout_at(deadline, response.chunk()).await.map_err(|_| late())?;
         let first = chunk.map_err(Interruption::of_body)?.ok_or(Interruption::Ended)?;
-        let limits = Limits { line: event_bytes, event: event_bytes };
-        let parser = Parser::with_limits(limits);
-        Ok(Some(Self { response, parser, opened: Instant::now(), first: Some(first) }))
+        Ok(Some(Self::new(response, first, event_bytes)))
+    }
+
+    fn new(response: Response, first: Bytes, event_bytes: usize) -> Self {
+        let parser = Parser::with_limits(Limits { line: event_bytes, event: event_bytes });
+        let (opened, first) = (Instant::now(), Some(first));
+        Self { response, parser, opened, first, showed_place: false, told_retry: false }
     }
 
     /// Whether it has lasted long enough to count as a success.
@@ -69,12 +73,18 @@ impl EventStream {
             Some(first) => first,
             None => match timeout(patience.silence, self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return (Vec::new(), Err(Interruption::Ended)),
+                Ok(Ok(None)) => return (Vec::new(), Err(self.ended())),
                 Ok(Err(error)) => return (Vec::new(), Err(Interruption::of_body(error))),
                 Err(_) => return (Vec::new(), Err(Interruption::Silent { after: patience.silence })),
             },
         };
         self.feed(&chunk)
+    }
+
+    /// What it means that the stream has come to its end here.
+    fn ended(&self) -> Interruption {
+        // So a hub says that it cannot serve the stream now: an error would end an `EventSource` for good.
+        if self.told_retry && !self.showed_place { Interruption::Postponed } else { Interruption::Ended }
     }
 
     fn feed(&mut self, chunk: &[u8]) -> (Vec<Told>, Result<(), Interruption>) {
@@ -84,12 +94,40 @@ impl EventStream {
             // Nothing after what cannot be read counts: the cursor must not move past it.
             if failed.is_none() {
                 match Told::from_stream(item) {
-                    Ok(item) => told.extend(item),
+                    Ok(item) => {
+                        if let Some(item) = &item {
+                            self.showed_place |= item.shows_place();
+                            self.told_retry |= matches!(item, Told::Retry(_));
+                        }
+                        told.extend(item);
+                    }
                     Err(reason) => failed = Some(reason),
                 }
             }
         });
         let malformed = fed.map_err(|error| Interruption::Malformed(error.to_string()));
         (told, failed.map_or(malformed, Err))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod vectors {
+    use super::*;
+
+    /// A stream whose pieces a test gives it.
+    pub(crate) fn stream(first: &str) -> EventStream {
+        let response = Response::from(http::Response::new(""));
+        EventStream::new(response, Bytes::copy_from_slice(first.as_bytes()), defaults::EVENT_BYTES)
+    }
+
+    impl EventStream {
+        pub(crate) fn piece(&mut self, text: &str) -> (Vec<Told>, Result<(), Interruption>) {
+            self.first = None;
+            self.feed(text.as_bytes())
+        }
+
+        pub(crate) fn end(&self) -> Interruption {
+            self.ended()
+        }
     }
 }

@@ -122,6 +122,11 @@ impl Subscribe {
         self
     }
 
+    #[cfg(test)]
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The subscription. It begins once it is polled.
     ///
     /// # Errors

@@ -24,6 +24,11 @@ pub(crate) enum Told {
 // === impl Told ===
 
 impl Told {
+    /// Whether it says where in the log the reader is.
+    pub(crate) fn shows_place(&self) -> bool {
+        !matches!(self, Self::Retry(_) | Self::End(None))
+    }
+
     /// What an item of a stream tells. The stream is one with `envelope=true`.
     pub(crate) fn from_stream(item: sse::Item) -> Result<Option<Self>, Interruption> {
         Ok(match item {
