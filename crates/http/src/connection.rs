@@ -79,8 +79,6 @@ pub(crate) struct Parts {
     pub(crate) socket: OwnedFd,
     /// What was read of it and not asked for.
     pub(crate) unread: Bytes,
-    /// The request that was read last, where it was a short one.
-    pub(crate) heard: Vec<u8>,
 }
 
 // === impl Parts ===
@@ -88,13 +86,8 @@ pub(crate) struct Parts {
 impl fmt::Debug for Parts {
     /// Without what was read, which may hold a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket, unread, heard } = self;
-        let (unread, heard) = (unread.len(), heard.len());
-        f.debug_struct("Parts")
-            .field("socket", socket)
-            .field("unread", &unread)
-            .field("heard", &heard)
-            .finish()
+        let Self { socket, unread } = self;
+        f.debug_struct("Parts").field("socket", socket).field("unread", &unread.len()).finish()
     }
 }
 
@@ -106,8 +99,7 @@ impl Wire for Rewound<Watched> {
 
     fn into_parts(self) -> io::Result<Parts> {
         let (unread, watched) = self.into_parts();
-        let (socket, heard) = watched.into_parts();
-        Ok(Parts { socket: socket.into_std()?.into(), unread, heard })
+        Ok(Parts { socket: watched.into_inner().into_std()?.into(), unread })
     }
 }
 
@@ -151,7 +143,7 @@ impl Host {
         if self.face.config.trusted_proxies.contains(peer.address) {
             peer.permit.count_for_nobody();
         }
-        let io = Watched::new(socket, &self.face, Arc::clone(&progress)).having_heard(&unread);
+        let io = Watched::new(socket, &self.face, Arc::clone(&progress));
         self.http1(Rewound::new(unread, io), progress, peer).await;
     }
 

@@ -10,7 +10,7 @@ use tidings_protocol::{Cursor, Epoch, Selector, Start, limits};
 
 use crate::accept::Form;
 use crate::auth::Access;
-use crate::parking::{REQUEST_BYTES, Template};
+use crate::parking::{Known, REQUEST_BYTES, Template};
 use crate::problem::Refusal;
 use crate::query::{Query, ReadOptions, path_topic, selector};
 use crate::{Auth, AuthConfig, Cors, Key, defaults};
@@ -62,7 +62,7 @@ fn known_again(target: &[u8], id: Option<&[u8]>, cursor: Cursor, options: &ReadO
     let text = cursor.to_string();
     let place = memchr::memmem::find(&head, text.as_bytes()).expect("the cursor that it was made with");
     let head = [&head[..place], other.to_string().as_bytes(), &head[place + text.len()..]].concat();
-    assert_eq!(template.cursor(&head), Some(other));
+    assert_eq!(template.know(&head), Known::Again(other));
     let end = memchr::memmem::rfind(&head, b" HTTP/1.1\r\n").expect("the line that was written");
     let (line, rest) = (&head[..end], &head[end + b" HTTP/1.1\r\n".len()..]);
     let uri = Uri::try_from(&line[b"GET ".len()..]).expect("a target as before");

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -16,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::connection::{Host, Parts, Peer, Wire};
+use crate::connection::{Host, Peer, Wire};
 use crate::kept::keep;
 use crate::metrics::Speaks;
 use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
@@ -82,15 +83,20 @@ impl Host {
             Some(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
             None => {
                 let parts = connection.into_parts();
-                if let Ok(own) = parts.io.into_inner().into_inner().into_parts() {
-                    self.park(own, &parts.read_buf, &leaving, peer);
+                let (io, heard) = parts.io.into_inner().into_parts();
+                if let Ok(own) = io.into_parts() {
+                    let unread = join(&parts.read_buf, &own.unread);
+                    // What was read beyond the request belongs to another, and so may what was heard last.
+                    let heard = heard.filter(|_| unread.is_empty());
+                    self.park(own.socket, unread, heard.as_deref(), &leaving, peer);
                 }
             }
         }
     }
 
-    /// Parks a connection. `first` is what hyper has read of it and not used.
-    fn park(&self, parts: Parts, first: &Bytes, leaving: &Leaving, mut peer: Peer) {
+    /// Parks a connection. `unread` is what was read of it beyond the request, and `heard` the request's head, where it
+    /// is known and short.
+    fn park(&self, socket: OwnedFd, unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
         let departure = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Departure { mut head, mut order, share }) = departure else { return };
         match &mut order.interest.shape {
@@ -101,14 +107,15 @@ impl Host {
             }
             Shape::Poll { head: own, .. } => {
                 *own = head.into();
+                let asked = heard.zip(order.asked);
                 order.template =
-                    order.asked.and_then(|cursor| Template::new(&parts.heard, cursor, ticks(order.wait)));
+                    asked.and_then(|(heard, cursor)| Template::new(heard, cursor, ticks(order.wait)));
             }
         }
         if let Some(share) = share {
             peer.permit.count_for(share);
         }
-        self.lot.park(parts.socket, order, join(first, &parts.unread), peer.permit);
+        self.lot.park(socket, order, unread, peer.permit);
     }
 
     /// Answers a request, or leaves the answer for the lot to give, and then never returns.

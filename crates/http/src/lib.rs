@@ -33,6 +33,7 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod head;
+mod heard;
 mod http1;
 mod http2;
 mod kept;

@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     gaps: Family<ReasonLabels, Counter>,
     readers: Family<TransportLabels, Gauge>,
     reconnects: Family<TransportLabels, Counter>,
+    /// Held polls that took the short way.
+    pub(crate) repeated_polls: Counter,
     delivered: Family<TransportLabels, Counter>,
     delivered_bytes: Family<TransportLabels, Counter>,
     delivery_time: Family<TransportLabels, Timings>,
@@ -107,6 +109,10 @@ impl Metrics {
             gaps: all.add("gaps", "Readers that were told of a gap, by reason"),
             readers: all.add("subscribers", "Readers that wait for events, by transport"),
             reconnects: all.add("reconnects", "Streams and polls that came with a cursor, by transport"),
+            repeated_polls: all.add(
+                "repeated_polls",
+                "Held polls that were known by their bytes, and held again without the way through the routes",
+            ),
             delivered: all.add("delivered_events", "Events given to readers, by transport"),
             delivered_bytes: all.add_in(Unit::Bytes, "delivered", "Frames given to readers, by transport"),
             delivery_time: all.add_in(

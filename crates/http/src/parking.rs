@@ -19,8 +19,6 @@ mod lot;
 mod mailbox;
 mod page;
 mod parked;
-#[cfg(feature = "io-uring")]
-mod ring;
 mod shard;
 mod template;
 mod wheel;
@@ -28,5 +26,7 @@ mod wheel;
 pub(crate) use group::{Interest, Shape};
 pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
 pub(crate) use shard::DISCARD_BYTES;
+#[cfg(any(test, fuzzing))]
+pub(crate) use template::Known;
 pub(crate) use template::{REQUEST_BYTES, Template};
 pub(crate) use wheel::ticks;

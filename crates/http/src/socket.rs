@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::Face;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
-use crate::parking::{DISCARD_BYTES, REQUEST_BYTES};
+use crate::parking::DISCARD_BYTES;
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.
@@ -29,17 +28,6 @@ pub(crate) struct Watched {
     offers: bool,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
-    heard: Heard,
-}
-
-/// What was read of a connection since something was last written to it, where that is a short GET request.
-#[derive(Default)]
-struct Heard {
-    bytes: Vec<u8>,
-    /// Whether the next bytes begin something new.
-    answered: bool,
-    /// Whether it is nothing that is kept.
-    other: bool,
 }
 
 /// What the deadline of a request's head needs to know of its connection.
@@ -80,26 +68,11 @@ impl Watched {
     pub(crate) fn new(socket: TcpStream, face: &Face, progress: Arc<Progress>) -> Self {
         let write_timeout = face.config.write_timeout;
         let metrics = Arc::clone(&face.metrics);
-        Self {
-            socket,
-            write_timeout,
-            stalled: None,
-            offers: false,
-            progress,
-            metrics,
-            heard: Heard::default(),
-        }
+        Self { socket, write_timeout, stalled: None, offers: false, progress, metrics }
     }
 
-    /// The connection goes on with what was read of it before.
-    pub(crate) fn having_heard(mut self, bytes: &[u8]) -> Self {
-        self.heard.hear(bytes);
-        self
-    }
-
-    /// The connection, and the request that was read last, where it was a short one.
-    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.socket, self.heard.bytes)
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.socket
     }
 
     fn watch(
@@ -153,7 +126,6 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        self.heard.hear(&buf.filled()[before..]);
         self.progress.bytes_read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
@@ -161,7 +133,6 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.heard.answered = true;
         self.progress.flushed.store(false, Ordering::Relaxed);
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.watch(cx, written, buf)
@@ -172,7 +143,6 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.heard.answered = true;
         self.progress.flushed.store(false, Ordering::Relaxed);
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
@@ -195,32 +165,6 @@ impl AsyncWrite for Watched {
         let mut rest = [0; DISCARD_BYTES];
         let _ = recv(&self.socket, &mut rest, RecvFlags::DONTWAIT);
         Poll::Ready(Ok(()))
-    }
-}
-
-// === impl Heard ===
-
-impl Heard {
-    fn hear(&mut self, bytes: &[u8]) {
-        if self.answered {
-            self.answered = false;
-            self.other = false;
-            self.bytes.clear();
-        }
-        self.other |= self.bytes.len() + bytes.len() > REQUEST_BYTES;
-        self.other |= self.bytes.is_empty() && bytes.first() != Some(&b'G');
-        if self.other {
-            self.bytes.clear();
-        } else {
-            self.bytes.extend_from_slice(bytes);
-        }
-    }
-}
-
-impl fmt::Debug for Heard {
-    /// Without the bytes, which may hold a token.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heard").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,8 @@ use std::task::{Context, Poll, ready};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::heard::Heard;
+
 /// A connection of HTTP/1.1 whose requests are followed as they are read, so that none is understood whose end is in
 /// doubt. The library takes some of those as it may (a `Content-Length` beside a `Transfer-Encoding`, lines that end
 /// with a bare LF); but where somebody on the way takes them otherwise, a part of one client's request becomes another
@@ -29,6 +31,7 @@ struct Requests {
     cut: bool,
     /// What is still to be read where something is in doubt.
     end: &'static [u8],
+    heard: Heard,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,8 +81,9 @@ impl<T> Strict<T> {
         Self { inner, requests: Requests::default() }
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        self.inner
+    /// The connection, and the head of the last request, where it was a short one and nothing was read after it.
+    pub(crate) fn into_parts(self) -> (T, Option<Vec<u8>>) {
+        (self.inner, self.requests.heard.into_head())
     }
 }
 
@@ -107,6 +111,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.requests.heard.answered();
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -115,6 +120,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.requests.heard.answered();
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 
@@ -139,6 +145,7 @@ impl Requests {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
+            let before = self.place;
             let count = match &mut self.place {
                 Place::Body(left) | Place::Chunk(left) if *left > 0 => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
@@ -166,9 +173,25 @@ impl Requests {
                     }
                 },
             };
+            self.hear(before, &rest[..count]);
             at += count;
         }
         None
+    }
+
+    /// Keeps what came of a head, now that it is known where it led.
+    fn hear(&mut self, before: Place, part: &[u8]) {
+        if !matches!(before, Place::Between | Place::Head(_)) {
+            return;
+        }
+        self.heard.push(part);
+        match (before, self.place) {
+            (Place::Head(_), Place::Between) => self.heard.finish(),
+            // The line was empty, and is no part of the request that follows it.
+            (Place::Between, Place::Between) if part.ends_with(b"\n") => self.heard.forget(),
+            (_, Place::Between | Place::Head(_)) => {}
+            _ => self.heard.forget(),
+        }
     }
 
     fn keep(&mut self, part: &[u8]) {
@@ -288,6 +311,33 @@ mod tests {
             );
             assert_eq!(doubt(&text), None, "{text:?}");
             assert_eq!(doubt(&format!("{text}x\n")), Some(text.len() + 1));
+        }
+    }
+
+    #[test]
+    fn the_last_head_is_heard_however_it_comes() {
+        let head = "GET /b HTTP/1.1\r\nx: GET / HTTP/1.1\r\n\r\n";
+        for (before, after, heard) in [
+            ("", "", true),
+            ("\r\n\r\n", "", true),
+            ("GET / HTTP/1.1\r\n\r\n", "", true),
+            ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nGET", "", true),
+            ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nGET\r\n0\r\n\r\n", "", true),
+            ("", "G", false),
+            ("", "\r", false),
+            ("", "\r\n", false),
+            ("", "POST / HTTP/1.1\r\n\r\n", false),
+            ("", "GET / HTTP/1.1\r\ncontent-length: 3\r\n\r\nGET", false),
+        ] {
+            let text = format!("{before}{head}{after}");
+            for size in 1..=text.len() {
+                let mut requests = Requests::default();
+                for piece in text.as_bytes().chunks(size) {
+                    assert_eq!(requests.follow(piece), None);
+                }
+                let expected = heard.then(|| head.as_bytes().to_vec());
+                assert_eq!(requests.heard.into_head(), expected, "in pieces of {size}: {text:?}");
+            }
         }
     }
 

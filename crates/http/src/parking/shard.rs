@@ -26,8 +26,6 @@ use super::leases::Leases;
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
 use super::parked::{Key, Parked, Pending, State};
-#[cfg(feature = "io-uring")]
-use super::ring::Ring;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::access::Line;
@@ -76,7 +74,7 @@ pub(super) struct Shard {
     /// Chunks that entries which catch up were given lately, by group and the place before them: many who come
     /// back together come back to the same place.
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
-    /// What was read of polls beyond their requests, which is rare.
+    /// What was read of polls beyond their requests, or of requests that have not come whole, which is rare.
     unread: HashMap<Key, Bytes>,
     /// What is told of entries when they are over, where somebody wants to know.
     lines: HashMap<Key, Box<Line>>,
@@ -85,8 +83,8 @@ pub(super) struct Shard {
     counts: Counts,
     /// Members of a group that are about to be sent something; kept for its memory.
     targets: Vec<u32>,
-    #[cfg(feature = "io-uring")]
-    ring: Option<Ring>,
+    /// The request that is being read; kept for its memory.
+    heard: Vec<u8>,
     draining: bool,
     /// When the thread ends, where it has been told to.
     stop: Option<Instant>,
@@ -175,10 +173,7 @@ impl Shard {
             unread: HashMap::new(),
             lines: HashMap::new(),
             targets: Vec::new(),
-            #[cfg(feature = "io-uring")]
-            ring: Ring::new()
-                .inspect_err(|error| tracing::warn!(%error, "failed to set up io_uring, going on without"))
-                .ok(),
+            heard: Vec::new(),
             templates: HashSet::new(),
             draining: false,
             stop: None,
@@ -425,7 +420,9 @@ impl Shard {
                 (false, State::Live, false) => self.heartbeat(key.index),
                 (false, State::Live, true) => self.time_out(key.index),
                 (false, State::Idle, _) => {
-                    self.face.metrics.count_limit(Limit::IdleTimeout);
+                    let begun = self.unread.contains_key(&key);
+                    let limit = if begun { Limit::HeadTimeout } else { Limit::IdleTimeout };
+                    self.face.metrics.count_limit(limit);
                     self.close(key.index);
                 }
                 (false, State::Reading, false) => self.sign_of_life(key.index),

@@ -1,8 +1,10 @@
 //! §3.1: polls on a connection that has polled before. What differs from the last request in nothing but its cursor is
 //! known by its bytes, and goes a shorter way; nobody may notice.
 
+mod browsers;
 mod crowds;
 mod cursors;
+mod cuts;
 mod ends;
 mod requests;
 mod waits;
@@ -26,6 +28,7 @@ pub(crate) struct Poller {
     way: Way,
     /// With a query.
     target: String,
+    fields: Vec<(String, String)>,
     pub(crate) next: String,
 }
 
@@ -33,7 +36,13 @@ impl Poller {
     /// A client that has not asked yet.
     pub(crate) async fn new(hub: &Running, way: Way, target: &str) -> Self {
         let next = hub.cursor(hub.hub.latest());
-        Self { wire: hub.connect().await, way, target: target.into(), next }
+        Self { wire: hub.connect().await, way, target: target.into(), fields: Vec::new(), next }
+    }
+
+    /// A client that sends a field more.
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
     }
 
     /// A client that was held once, and answered with an event of the topic `a`: its connection is between two
@@ -53,11 +62,12 @@ impl Poller {
 
     fn request(&self, cursor: &str) -> Request {
         let Self { target, .. } = self;
-        match self.way {
+        let request = match self.way {
             Way::Since => Request::get(&format!("{target}&since={cursor}")),
             Way::Query => Request::get(&format!("{target}&lastEventId={cursor}")),
             Way::Header => Request::get(target).last_event_id(cursor),
-        }
+        };
+        self.fields.iter().fold(request, |request, (name, value)| request.header(name, value))
     }
 
     pub(crate) async fn ask(&mut self) {

@@ -97,50 +97,16 @@ impl Shard {
                 _ => {}
             }
         }
-        if self.send_together(&targets, chunk) {
-            self.counts.of(shape).time(chunk.oldest(), chunk.events() * targets.len());
-        } else {
-            for some in targets.chunks(TIMED) {
-                for &index in some {
-                    let sent = offer(&self.entries[index as usize].socket, &chunk.bytes);
-                    self.after_send(index, chunk, sent);
-                }
-                self.counts.of(shape).time(chunk.oldest(), chunk.events() * some.len());
+        for some in targets.chunks(TIMED) {
+            for &index in some {
+                let sent = offer(&self.entries[index as usize].socket, &chunk.bytes);
+                self.after_send(index, chunk, sent);
             }
+            self.counts.of(shape).time(chunk.oldest(), chunk.events() * some.len());
         }
         let served = targets.len();
         self.targets = targets;
         served
-    }
-
-    /// Sends a chunk to all of these with few system calls, where that is possible and worth it. Says whether it did.
-    #[cfg(feature = "io-uring")]
-    fn send_together(&mut self, targets: &[u32], chunk: &Chunk) -> bool {
-        let Some(mut ring) = self.ring.take_if(|_| targets.len() > 1) else { return false };
-        let mut outcomes = Vec::with_capacity(targets.len());
-        let entries = targets.iter().map(|&index| (index, &self.entries[index as usize]));
-        let offered = ring.offer(entries, &chunk.bytes, |index, sent| outcomes.push((index, sent)));
-        match offered {
-            Ok(()) => self.ring = Some(ring),
-            Err(error) => {
-                tracing::warn!(%error, "failed to send through io_uring, going on without");
-                let done: std::collections::HashSet<_> = outcomes.iter().map(|(index, _)| *index).collect();
-                let rest = targets.iter().filter(|index| !done.contains(index));
-                for &index in rest {
-                    outcomes.push((index, offer(&self.entries[index as usize].socket, &chunk.bytes)));
-                }
-            }
-        }
-        for (index, sent) in outcomes {
-            self.after_send(index, chunk, sent);
-        }
-        true
-    }
-
-    #[cfg(not(feature = "io-uring"))]
-    #[expect(clippy::unused_self, reason = "it is used where there is io_uring")]
-    fn send_together(&mut self, _: &[u32], _: &Chunk) -> bool {
-        false
     }
 
     fn after_send(&mut self, index: u32, chunk: &Chunk, sent: Sent) {

@@ -1,13 +1,15 @@
 //! Polls that were answered, between two requests.
 
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 
 use super::Shard;
 use crate::parking::group::Shape;
 use crate::parking::lot::Returned;
-use crate::parking::parked::{Key, State};
-use crate::parking::template::REQUEST_BYTES;
+use crate::parking::parked::State;
+use crate::parking::template::{Known, REQUEST_BYTES};
 use crate::parking::wheel::ticks;
 
 impl Shard {
@@ -37,26 +39,45 @@ impl Shard {
 
     /// Reads an entry's next request: one like the last is held again, and any other goes back to hyper.
     pub(super) fn hear(&mut self, index: u32) {
+        let mut request = std::mem::take(&mut self.heard);
+        request.clear();
+        self.hear_into(index, &mut request);
+        self.heard = request;
+    }
+
+    fn hear_into(&mut self, index: u32, request: &mut Vec<u8>) {
+        let key = self.key(index);
+        request.extend_from_slice(&self.unread.remove(&key).unwrap_or_default());
+        // Where it is filled, there may be more to read.
+        request.reserve(REQUEST_BYTES + 1);
+        let before = request.len();
         let entry = &mut self.entries[index as usize];
         entry.readable = false;
-        // Where it is full, there may be more to read.
-        let mut buffer = [0; REQUEST_BYTES + 1];
-        let count = match retry_on_intr(|| recv(&entry.socket, &mut buffer, RecvFlags::DONTWAIT)) {
-            Ok((count, _)) if count > 0 => count,
-            Err(Errno::AGAIN) => return,
+        match retry_on_intr(|| recv(&entry.socket, spare_capacity(&mut *request), RecvFlags::DONTWAIT)) {
+            Ok(_) if request.len() > before => {}
+            Err(Errno::AGAIN) => return self.keep_begun(index, request),
             Ok(_) | Err(_) => return self.close(index),
-        };
-        let request = &buffer[..count];
-        if count == buffer.len() {
+        }
+        if request.len() > REQUEST_BYTES {
             return self.give_back(index, request);
         }
         let group = self.groups.get(entry.group);
-        let Some(template) = &entry.template else { return };
-        // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
-        // topic, or of the log. The routes know.
-        let cursor = template.cursor(request);
-        let known = cursor.filter(|own| own.epoch == self.epoch && own.sequence <= entry.told);
-        let Some(cursor) = known else { return self.give_back(index, request) };
+        let Some(template) = &entry.template else { return self.give_back(index, request) };
+        let cursor = match template.know(request) {
+            // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
+            // topic, or of the log. The routes know.
+            Known::Again(cursor) if cursor.epoch == self.epoch && cursor.sequence <= entry.told => cursor,
+            Known::Begun => {
+                if before == 0 {
+                    let head_timeout = ticks(self.face.config.head_timeout);
+                    self.entries[index as usize].since =
+                        self.now.saturating_add(head_timeout).saturating_add(1);
+                    self.schedule_if_sooner(index);
+                }
+                return self.keep_begun(index, request);
+            }
+            Known::Again(_) | Known::Other => return self.give_back(index, request),
+        };
         entry.cursor = cursor.sequence;
         entry.state = State::Lagging;
         // The present tick has begun already, and does not count.
@@ -66,11 +87,20 @@ impl Shard {
         counts.arrive();
         counts.reconnect();
         self.counts.answers.inc();
-        if let Some(line) = self.lines.get_mut(&Key { index, generation: entry.generation }) {
+        self.face.metrics.repeated_polls.inc();
+        if let Some(line) = self.lines.get_mut(&key) {
             line.again(cursor);
         }
         self.schedule_if_sooner(index);
         self.resume(index);
+    }
+
+    /// Keeps what has come of a request until the rest of it does.
+    fn keep_begun(&mut self, index: u32, request: &[u8]) {
+        if !request.is_empty() {
+            let key = self.key(index);
+            self.unread.insert(key, Bytes::copy_from_slice(request));
+        }
     }
 
     /// Gives an entry's connection back to hyper, with what was read of it.
