@@ -20,6 +20,10 @@ pub(crate) enum Form {
 impl Form {
     const ALL: [Self; 3] = [Self::Page, Self::Stream, Self::Lines];
 
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::Lines)
+    }
+
     pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::Page => "application/json",

@@ -10,7 +10,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Level};
 
 use crate::metrics::Transport;
 use crate::parking::Slip;
-use crate::{ClientAddress, Face, trace};
+use crate::{ClientAddress, Face, authority, trace};
 
 /// What is known of a request when it comes, and is told when it is over.
 #[derive(Debug, Clone)]
@@ -71,7 +71,11 @@ const SECRET: &str = "access_token";
 pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Next) -> Response {
     let route = request.extensions().get().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
-    observed(&face, route, request, |request| next.run(request)).await
+    let answer = async |request| match authority::check(&request, false) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    observed(&face, route, request, answer).await
 }
 
 /// See [`observe`].

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::header::{VARY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, Request};
 use hyper::body::{Body as _, Incoming};
 use tidings_protocol::ProblemKind;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,7 +29,7 @@ use crate::permits::{Permit, Permits, Share};
 use crate::problem::Refusal;
 use crate::socket::{Progress, Watched};
 use crate::tls::Tls;
-use crate::{ClientAddress, Face, access, defaults};
+use crate::{ClientAddress, Face, access, defaults, read};
 
 /// What every connection of a server works with.
 #[derive(Debug)]
@@ -192,7 +193,7 @@ impl Host {
                 request.extensions_mut().insert(client);
                 (Client::Network(client.network()), share)
             }
-            Err(refusal) => return (self.refuse(&request, peer, refusal), None),
+            Err(refusal) => return (self.refuse(&request, peer, refusal).await, None),
         };
         let response = match self.face.answer(Lingering::wrap(request)).await {
             Ok(response) => response,
@@ -209,15 +210,32 @@ impl Host {
         let mut memory = self.face.answers.portion(client);
         match memory.grow(size) {
             Ok(()) => keep(pace(response, defaults::ANSWER_PIECE_BYTES), memory),
-            Err(short) => memory.refuse(short, "answers that are not taken yet").into_response(),
+            // The refusal is said to whom the answer would have been.
+            Err(short) => {
+                let mut refused = memory.refuse(short, "answers that are not taken yet").into_response();
+                let kept = |name: &HeaderName| {
+                    [VARY, X_CONTENT_TYPE_OPTIONS].contains(name)
+                        || name.as_str().starts_with("access-control-")
+                };
+                for (name, value) in response.headers().iter().filter(|(name, _)| kept(name)) {
+                    refused.headers_mut().append(name, value.clone());
+                }
+                refused
+            }
         }
     }
 
     /// Answers a request that does not come to the routes.
-    pub(crate) fn refuse(&self, request: &Request<Incoming>, peer: IpAddr, refusal: Refusal) -> Response {
+    pub(crate) async fn refuse(
+        &self,
+        request: &Request<Incoming>,
+        peer: IpAddr,
+        refusal: Refusal,
+    ) -> Response {
         let client = self.face.config.trusted_proxies.client(peer, request.headers());
         let line = Line::of(request, Some(client));
-        access::tell(&self.face, line, refusal.into_response())
+        let response = self.face.config.cors.show(request, read::refuse(request, refusal)).await;
+        access::tell(&self.face, line, response)
     }
 
     fn check_encryption<T: Wire>(&self, peer: IpAddr) -> Result<(), Refusal> {

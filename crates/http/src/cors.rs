@@ -1,10 +1,14 @@
+use std::convert::Infallible;
+use std::future::ready;
 use std::time::Duration;
 
+use axum::response::Response;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderValue, Method, Request, Uri};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer, Vary};
 
 use crate::defaults;
@@ -85,6 +89,20 @@ impl Cors {
                 Some(layer.allow_origin(AllowOrigin::list(these.clone())).allow_credentials(true))
             }
         }
+    }
+}
+
+impl Cors {
+    /// Adds to an answer that comes from no route what lets the pages of other origins read it.
+    pub(crate) async fn show<B>(&self, request: &Request<B>, response: Response) -> Response {
+        let Some(layer) = self.layer() else { return response };
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        *head.headers_mut() = request.headers().clone();
+        let mut response = Some(response);
+        let answer =
+            service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(response.take().unwrap_or_default())));
+        layer.layer(answer).oneshot(head).await.unwrap_or_else(|never| match never {})
     }
 }
 

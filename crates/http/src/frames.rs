@@ -85,6 +85,13 @@ impl Frames {
         encoder.end();
     }
 
+    /// All that a stream says which cannot begin now: why, and when to ask again.
+    pub(crate) fn put_off(self, why: &str, delay: Duration, out: &mut Vec<u8>) {
+        if !self.is_lines() {
+            Encoder::new(out).retry(millis(delay)).comment(why).end();
+        }
+    }
+
     /// The last block of a stream that ends because the hub does: a delay of its own for each client, so that
     /// they do not all return together.
     pub(crate) fn farewell(self, most: Duration, out: &mut Vec<u8>) {

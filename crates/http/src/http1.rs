@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, EXPECT, HOST};
+use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,10 +22,9 @@ use crate::kept::keep;
 use crate::metrics::Speaks;
 use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
-use crate::problem::Refusal;
 use crate::socket::{HeadTimer, Progress};
-use crate::strict::Strict;
-use crate::{defaults, head};
+use crate::strict::{Fragments, Strict};
+use crate::{authority, defaults, head};
 
 /// A response that is to be given in the lot.
 struct Departure {
@@ -42,7 +41,9 @@ impl Host {
     pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
         peer.permit.speaks(Speaks { version: 1, tls: T::ENCRYPTED });
         let leaving = Leaving::default();
+        let fragments = Arc::new(Fragments::default());
         let service = service_fn({
+            let fragments = Arc::clone(&fragments);
             let (host, leaving, progress) = (Arc::clone(&self), Arc::clone(&leaving), Arc::clone(&progress));
             let address = peer.address;
             move |mut request: Request<Incoming>| {
@@ -50,8 +51,12 @@ impl Host {
                 if T::PARKS {
                     request.extensions_mut().insert(Space);
                 }
+                let has_fragment = fragments.next_has_one();
                 let (host, leaving) = (Arc::clone(&host), Arc::clone(&leaving));
-                async move { Ok::<_, Infallible>(host.answer_or_leave::<T>(request, address, leaving).await) }
+                async move {
+                    let answer = host.answer_or_leave::<T>(request, address, has_fragment, leaving);
+                    Ok::<_, Infallible>(answer.await)
+                }
             }
         });
         let timer = HeadTimer::new(&self.face, &progress);
@@ -60,7 +65,7 @@ impl Host {
             .header_read_timeout(self.face.config.head_timeout)
             .max_headers(defaults::HEAD_FIELDS)
             .max_buf_size(self.face.config.max_head_bytes)
-            .serve_connection(TokioIo::new(Strict::new(io)), service);
+            .serve_connection(TokioIo::new(Strict::new(io, fragments)), service);
 
         // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
         // apart as soon as what came before it has been written.
@@ -123,10 +128,12 @@ impl Host {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
+        has_fragment: bool,
         leaving: Leaving,
     ) -> Response {
-        if let Err(refusal) = check_host(&request) {
-            return closing(self.refuse(&request, peer, refusal));
+        let fragment = if has_fragment { Err(authority::fragment()) } else { Ok(()) };
+        if let Err(refusal) = fragment.and_then(|()| authority::check(&request, true)) {
+            return closing(self.refuse(&request, peer, refusal).await);
         }
         // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
         // for unless it is told (RFC 9110 §10.1.1).
@@ -146,16 +153,6 @@ impl Host {
         *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(Departure { head, order, share });
         std::future::pending().await
     }
-}
-
-/// A request of HTTP/1.1 names its host once (RFC 9112 §3.2). One that does not may have been understood otherwise by
-/// somebody on the way.
-fn check_host(request: &Request<Incoming>) -> Result<(), Refusal> {
-    let count = request.headers().get_all(HOST).iter().count();
-    if count > 1 || count == 0 && request.version() == Version::HTTP_11 {
-        return Err(Refusal::query("a request has exactly one `Host` field"));
-    }
-    Ok(())
 }
 
 fn closing(mut response: Response) -> Response {

@@ -11,13 +11,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::{Host, Peer, Wire};
-use crate::defaults;
 use crate::kept::keep;
 use crate::limit::Limit;
 use crate::metrics::Speaks;
 use crate::paced::pace;
 use crate::socket::Progress;
 use crate::streams::Streams;
+use crate::{authority, defaults};
 
 impl Host {
     pub(crate) async fn http2<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
@@ -30,7 +30,10 @@ impl Host {
             move |request: Request<Incoming>| {
                 let host = Arc::clone(&host);
                 async move {
-                    let (response, share) = host.answer::<T>(request, address).await;
+                    let (response, share) = match authority::check(&request, true) {
+                        Ok(()) => host.answer::<T>(request, address).await,
+                        Err(refusal) => (host.refuse(&request, address, refusal).await, None),
+                    };
                     let response = pace(response, defaults::HTTP2_PIECE_BYTES);
                     Ok::<_, Infallible>(match share {
                         Some(share) => keep(response, share),

@@ -21,6 +21,7 @@
 mod accept;
 mod access;
 mod auth;
+mod authority;
 mod body;
 mod caching;
 mod client;

@@ -49,6 +49,24 @@ impl Refusal {
         Self::new(ProblemKind::Unavailable, "the log takes no writes now; the hub's own log says why")
     }
 
+    /// Whether it passes by itself, so that the same request may do better later.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self.kind, ProblemKind::Unavailable | ProblemKind::Busy | ProblemKind::TooManyRequests)
+    }
+
+    pub(crate) fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// After how many seconds another attempt may do better, where it passes.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.retry_after.unwrap_or(defaults::RETRY_AFTER_SECONDS)
+    }
+
     /// Says how to show a token (RFC 9110 §11.6.1).
     pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
         self.challenge = Some(challenge);
@@ -64,6 +82,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let (passes, seconds) = (self.passes(), self.seconds());
         let problem = self.kind.problem(self.detail);
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
@@ -76,8 +95,7 @@ impl IntoResponse for Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if matches!(self.kind, ProblemKind::Unavailable | ProblemKind::Busy | ProblemKind::TooManyRequests) {
-            let seconds = self.retry_after.unwrap_or(defaults::RETRY_AFTER_SECONDS);
+        if passes {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = self.challenge {

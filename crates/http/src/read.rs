@@ -1,6 +1,8 @@
 use std::time::Instant;
 
+use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
+use http::{Method, Request};
 use tidings_protocol::{ProblemKind, Selector, Start};
 
 use crate::accept::Form;
@@ -27,6 +29,24 @@ pub(crate) fn selectors(face: &Face, parts: &Parts) -> Result<Vec<Selector>, Ref
 /// `GET /topics/{selector}` and `GET /events` (§3): whichever form the reader accepts.
 pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
     let form = Form::negotiate(&parts.headers)?;
+    match answer_in(form, face, parts, selectors).await {
+        Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal)),
+        answer => answer,
+    }
+}
+
+/// Refuses a request that does not come to the routes, as they would.
+pub(crate) fn refuse<B>(request: &Request<B>, refusal: Refusal) -> Response {
+    let path = request.uri().path();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD)
+        && (path == "/events" || path.starts_with("/topics/"));
+    match Form::negotiate(request.headers()) {
+        Ok(form) if reads && form.is_stream() && refusal.passes() => stream::put_off(form, &refusal),
+        _ => refusal.into_response(),
+    }
+}
+
+async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
     let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
     let access = face.auth.access(parts, &face.config.cors).await?;
     access.subscribe(&selectors)?;

@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tidings_hub::{Pull, PullLimits, Subscription};
 use tidings_log::{BoxFuture, ReadError};
 use tidings_protocol::{Cursor, limits};
@@ -19,6 +19,7 @@ use crate::frames::Frames;
 use crate::lease::Lease;
 use crate::metrics::{Counted, Deliveries, Transport};
 use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
+use crate::problem::Refusal;
 use crate::query::ReadOptions;
 use crate::{Face, defaults};
 
@@ -34,14 +35,12 @@ pub(crate) fn answer(
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
+    write_head(headers, form);
     if returning && subscription.has_ended() {
+        headers.remove(CONTENT_TYPE);
         *response.status_mut() = StatusCode::NO_CONTENT;
         return response;
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     let single = subscription.selection().single_topic().is_some();
     let transport = if form == Form::Lines { Transport::Lines } else { Transport::Stream };
     let frames = Frames::new(form, !single, options.envelope);
@@ -89,6 +88,33 @@ pub(crate) fn answer(
         Some((Ok::<_, Infallible>(chunk), streaming))
     }));
     response
+}
+
+/// The answer to whoever asks for a stream, where it is refused for a reason that passes by itself: a stream that ends,
+/// and says when to ask again. After an error, an `EventSource` would never come back (§3.2).
+pub(crate) fn put_off(form: Form, refusal: &Refusal) -> Response {
+    let least = Duration::from_secs(refusal.seconds());
+    let most = defaults::DRAIN_RETRY.max(least * 2);
+    // Those who are put off together do not return together.
+    let spread = u64::try_from((most - least).as_millis()).unwrap_or(u64::MAX);
+    let delay = least + Duration::from_millis(fastrand::u64(0..=spread));
+    let mut body = Vec::new();
+    Frames::new(form, false, false).put_off(refusal.detail(), delay, &mut body);
+    let mut response = Response::new(Body::from(body));
+    // For whoever counts.
+    response.extensions_mut().insert(refusal.kind());
+    let headers = response.headers_mut();
+    write_head(headers, form);
+    headers.insert(RETRY_AFTER, HeaderValue::from(refusal.seconds()));
+    response
+}
+
+/// Writes what the head of every stream has.
+fn write_head(headers: &mut HeaderMap, form: Form) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }
 
 /// A stream in a task: what is left to say, as the connection asks for it. Whoever drops it ends it.

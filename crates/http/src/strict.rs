@@ -1,5 +1,7 @@
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use memchr::memchr;
@@ -21,9 +23,25 @@ pub(crate) struct Strict<T> {
     requests: Requests,
 }
 
+/// Which of a connection's requests have a raw `#` in their target. The library cuts the target there, so that the
+/// request would be one for another topic; such a request is refused when its turn comes.
+#[derive(Debug, Default)]
+pub(crate) struct Fragments(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    read: u64,
+    answered: u64,
+    /// The numbers of those that have one, as they were read. The library reads only so far ahead of its answers.
+    having: VecDeque<u64>,
+}
+
 /// Where in its requests a connection is.
 #[derive(Debug, Default)]
 struct Requests {
+    fragments: Arc<Fragments>,
+    /// Whether there was a `#` in the first line of the request so far.
+    has_fragment: bool,
     place: Place,
     /// What has come of a line, where it did not come at once; no more of it than [`LINE_BYTES`].
     line: Vec<u8>,
@@ -77,8 +95,8 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 impl<T> Strict<T> {
     /// A connection before a request.
-    pub(crate) fn new(inner: T) -> Self {
-        Self { inner, requests: Requests::default() }
+    pub(crate) fn new(inner: T, fragments: Arc<Fragments>) -> Self {
+        Self { inner, requests: Requests { fragments, ..Requests::default() } }
     }
 
     /// The connection, and the head of the last request, where it was a short one and nothing was read after it.
@@ -137,6 +155,32 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
     }
 }
 
+// === impl Fragments ===
+
+impl Fragments {
+    /// A request was read.
+    fn note(&self, has_one: bool) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if has_one {
+            let number = counts.read;
+            counts.having.push_back(number);
+        }
+        counts.read += 1;
+    }
+
+    /// Whether the next request that is answered has one.
+    pub(crate) fn next_has_one(&self) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = counts.answered;
+        counts.answered += 1;
+        let has_one = counts.having.front() == Some(&number);
+        if has_one {
+            counts.having.pop_front();
+        }
+        has_one
+    }
+}
+
 // === impl Requests ===
 
 impl Requests {
@@ -159,10 +203,14 @@ impl Requests {
                 Place::Doubt => return Some(at),
                 _ => match memchr(b'\n', rest) {
                     None => {
+                        self.has_fragment |= self.place == Place::Between && memchr(b'#', rest).is_some();
                         self.keep(rest);
                         rest.len()
                     }
                     Some(end) => {
+                        if self.place == Place::Between {
+                            self.has_fragment |= memchr(b'#', &rest[..end]).is_some();
+                        }
                         if self.end_line(&rest[..end]).is_err() {
                             let in_head = matches!(self.place, Place::Between | Place::Head(_));
                             self.end = if in_head { HEAD_END } else { b"" };
@@ -217,7 +265,11 @@ impl Requests {
             self.place.after(&line, self.cut)
         };
         self.cut = false;
-        self.place = place?;
+        let place = place?;
+        if self.place == Place::Between && place != Place::Between {
+            self.fragments.note(std::mem::take(&mut self.has_fragment));
+        }
+        self.place = place;
         Ok(())
     }
 }

@@ -84,11 +84,12 @@ async fn serve(
         tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
     }
 
+    let cors = http_config.cors.clone();
     let (waiting, reason) = watch::channel(String::new());
     // Where that is all there is to wait for, as at a restart, whoever connects waits and is not turned away.
     let answering = async {
         sleep(defaults::OPENING_GRACE).await;
-        tidings_http::answer_while_opening(&listeners, tls.as_ref(), reason).await;
+        tidings_http::answer_while_opening(&listeners, tls.as_ref(), &cors, reason).await;
     };
     let log = tokio::select! {
         log = open(&settings, waiting) => log?,

@@ -109,11 +109,10 @@ async fn a_log_that_cannot_be_read_is_unavailable_and_its_files_are_nobodys_busi
     hub.publish_numbers("a", 0..3).await;
     let file = PathBuf::from("/secret/place");
     log.refuse_reads(Some(ReadError::Damaged { file, offset: 7, reason: "checksum".into() }));
-    for request in [Request::get("/topics/a"), Request::stream("/topics/a?since=-1")] {
-        let answer = hub.ask(request).await;
-        assert!(!answer.problem(503, "unavailable").contains("secret"));
-        assert!(answer.header("retry-after").is_some());
-    }
+    let answer = hub.get("/topics/a").await;
+    assert!(!answer.problem(503, "unavailable").contains("secret"));
+    assert!(answer.header("retry-after").is_some());
+    assert!(!hub.ask(Request::stream("/topics/a?since=-1")).await.put_off().contains("secret"));
     // A stream that is on its way already is cut off, so that its client comes back.
     let mut stream = hub.open(Request::stream(&format!("/topics/a?since={}", hub.cursor(0)))).await;
     assert_eq!(stream.block().await.id, Some(hub.cursor(0)));

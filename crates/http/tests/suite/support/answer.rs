@@ -1,6 +1,8 @@
 use serde_json::Value;
 use tidings_protocol::{Page, Problem};
 
+use super::Block;
+
 /// The status and headers of an answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
@@ -85,6 +87,18 @@ impl Answer {
         assert_eq!(self.status(), 201, "{}", self.text());
         let json = self.json();
         json["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What a stream was answered with that cannot begin now: one that ends, and says when to come back (§3.2).
+    #[track_caller]
+    pub(crate) fn put_off(&self) -> String {
+        assert_eq!(self.status(), 200, "{}", self.text());
+        assert_eq!(self.header("content-type"), Some("text/event-stream"));
+        assert!(self.header("retry-after").is_some());
+        let block = Block::new(self.text());
+        assert!((1..=10_000).contains(&block.retry.unwrap()), "{block:?}");
+        assert!(block.id.is_none() && block.data.is_none() && block.event.is_none(), "{block:?}");
+        self.text().to_owned()
     }
 
     /// The problem, which must be of this kind and as §4 and RFC 9457 have it. Returns its detail.

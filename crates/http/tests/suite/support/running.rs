@@ -136,7 +136,8 @@ impl Running {
             let mut wire = self.connect().await;
             wire.send(request.bytes()).await;
             let head = wire.head().await;
-            stream = (head.status != 429).then(|| Stream::of(head, wire));
+            // One that is put off comes whole.
+            stream = head.header("content-length").is_none().then(|| Stream::of(head, wire));
             stream.is_some()
         })
         .await;
