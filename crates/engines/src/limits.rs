@@ -40,6 +40,15 @@ pub(crate) const READERS: usize = 4;
 pub(crate) const REPLAY_BYTES: usize = 32 << 20;
 /// What an entry takes in memory beside its data and topic.
 pub(crate) const ENTRY_BYTES: usize = 160;
-/// The first step back from the end of the log when the last events of a selection are looked for, in entries, and
-/// the longest.
-pub(crate) const STEP: (usize, usize) = (1_024, 65_536);
+/// How many of those are for searches, so that whoever knows where to read finds one free.
+pub(crate) const SEARCHERS: usize = 2;
+/// A step back when the last events of a selection are looked for, in entries: the shortest and the longest,
+pub(crate) const STEP: (usize, usize) = (64, 65_536);
+/// the longest first one,
+pub(crate) const FIRST_STEP: usize = 1_024;
+/// how many times as long each is as the one before,
+pub(crate) const STEP_GROWTH: usize = 4;
+/// and how many bytes one may have, as far as those before tell.
+pub(crate) const STEP_BYTES: usize = 16 << 20;
+/// Comparisons with patterns that are made before other tasks have a turn.
+pub(crate) const STEPS_AT_ONCE: u64 = 100_000;

@@ -1,10 +1,11 @@
 //! Places that are not given by a number, found by reading.
 
-use tidings_log::{Bounds, Place, ReadError};
+use tidings_log::{Bounds, Budget, Place, ReadError};
 use tidings_protocol::{Selection, Sequence, Timestamp};
+use tokio::task::yield_now;
 
 use crate::EngineError;
-use crate::limits::STEP;
+use crate::limits::{ENTRY_BYTES, FIRST_STEP, STEP, STEP_BYTES, STEP_GROWTH, STEPS_AT_ONCE};
 use crate::shared::Shared;
 
 pub(crate) async fn locate(
@@ -53,26 +54,38 @@ async fn first_at(shared: &Shared, time: Timestamp) -> Result<Sequence, EngineEr
     Ok(found)
 }
 
-/// Goes back from the last event of the topics, in steps that grow, until there are so many.
+/// Goes back from the last event of the topics, in steps that grow, until there are so many, or the budget is spent.
 async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Sequence, EngineError> {
     let bounds = shared.bounds();
     let mut floor = bounds.earliest.saturating_sub(1);
     if !shared.may_concern(floor, selection) {
         return Ok(floor);
     }
-    let mut step = shared.engine.first_step(count).clamp(STEP.0, STEP.1);
+    let mut step = shared.engine.first_step(count).clamp(STEP.0, FIRST_STEP);
     let (mut high, mut missing) = (bounds.latest.min(shared.latest_of(selection)), count.max(1));
+    let (mut budget, mut steps) = (Budget::default(), 0);
     while high > floor {
         let low = shared.engine.back(high, step).clamp(floor, high - 1);
-        let mut found = Vec::new();
-        let mut after = low;
+        let (mut found, mut after) = (Vec::new(), low);
+        let (mut entries, mut bytes) = (0, 0);
         while after < high {
-            let block = shared.replay.block(bounds.epoch, after).await?;
+            // Others have their turn between two blocks, and searches leave readers to those who know where to read.
+            let block = shared.replay.search(bounds.epoch, after).await?;
             shared.trimmed(bounds.epoch, block.earliest);
             floor = floor.max(shared.bounds().earliest.saturating_sub(1));
-            let entries = block.entries.iter();
-            let entries = entries.filter(|entry| entry.sequence > after && entry.sequence <= high);
-            found.extend(entries.filter(|entry| selection.matches(entry)).map(|entry| entry.sequence));
+            let here = block.entries.iter().filter(|entry| entry.sequence > after && entry.sequence <= high);
+            for entry in here {
+                let size = entry.data.len() + entry.topic.as_str().len() + ENTRY_BYTES;
+                budget.spend(size as u64);
+                (entries, bytes) = (entries + 1, bytes + size);
+                if selection.matches_counting(entry, &mut steps) {
+                    found.push(entry.sequence);
+                }
+                if steps >= STEPS_AT_ONCE {
+                    steps = 0;
+                    yield_now().await;
+                }
+            }
             if block.next <= after {
                 break;
             }
@@ -81,9 +94,14 @@ async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Se
         if let Some(place) = found.len().checked_sub(missing) {
             return Ok(found.get(place).map_or(floor, |sequence| sequence - 1));
         }
+        if budget.is_spent() {
+            return Ok(low.max(floor));
+        }
         missing -= found.len();
         high = low;
-        step = (step * 2).min(STEP.1);
+        // Large entries are looked at few at a time, so that no step reads much more than the budget has.
+        let fit = STEP_BYTES / (bytes / entries.max(1)).max(1);
+        step = (step * STEP_GROWTH).min(fit).clamp(STEP.0, STEP.1);
     }
     Ok(floor)
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_log::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
-    ReadLimits, TopicInfo, TopicQuery,
+    ReadLimits, TopicInfo, TopicQuery, list_in_parts,
 };
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::awaiting::Publisher;
 use crate::backoff::Backoff;
-use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES};
+use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES, STEPS_AT_ONCE};
 use crate::shared::Shared;
 use crate::writing::Append;
 use crate::{Block, Engine, EngineConfig, EngineError, following, locate, writing};
@@ -149,10 +149,13 @@ fn pick(
     limits: ReadLimits,
 ) -> Chunk {
     let mut chunk = Chunk { entries: Vec::new(), next: after };
-    let mut bytes = 0;
+    let (mut bytes, mut steps) = (0, 0);
     let from = block.entries.partition_point(|entry| entry.sequence <= after);
     for entry in block.entries.iter().skip(from).take_while(|entry| entry.sequence <= latest) {
-        if selection.concerns(entry) {
+        if steps >= STEPS_AT_ONCE {
+            return chunk;
+        }
+        if selection.concerns_counting(entry, &mut steps) {
             bytes += entry.data.len() + entry.topic.as_str().len();
             let full = chunk.entries.len() >= limits.entries || bytes > limits.bytes;
             if full && !chunk.entries.is_empty() {
@@ -205,7 +208,7 @@ impl Log for EngineLog {
     }
 
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
-        Box::pin(async move { Ok(self.shared.topics(&query)) })
+        Box::pin(async move { Ok(list_in_parts(query, |part, steps| self.shared.topics(part, steps)).await) })
     }
 
     fn bounds(&self) -> Bounds {

@@ -12,7 +12,7 @@ use tidings_protocol::{Epoch, Sequence};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use crate::limits::{BLOCK, ENTRY_BYTES, PATIENCE, READERS, REPLAY_BYTES};
+use crate::limits::{BLOCK, ENTRY_BYTES, PATIENCE, READERS, REPLAY_BYTES, SEARCHERS};
 use crate::{Block, Engine, EngineError};
 
 /// What a read comes to, for everybody who waits for it.
@@ -21,6 +21,7 @@ type Cell = Arc<OnceCell<Result<Arc<Block>, EngineError>>>;
 pub(crate) struct Replay {
     engine: Arc<dyn Engine>,
     readers: Semaphore,
+    searchers: Semaphore,
     kept: Mutex<Kept>,
 }
 
@@ -51,7 +52,8 @@ struct Waiting<'a> {
 
 impl Replay {
     pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
-        Self { engine, readers: Semaphore::new(READERS), kept: Mutex::default() }
+        let (readers, searchers) = (Semaphore::new(READERS), Semaphore::new(SEARCHERS));
+        Self { engine, readers, searchers, kept: Mutex::default() }
     }
 
     /// The block that goes on after a place, or begins before it and goes beyond.
@@ -65,6 +67,12 @@ impl Replay {
         };
         let waiting = Waiting { replay: self, place: (epoch, after), cell };
         waiting.cell.get_or_init(|| self.read(epoch, after)).await.clone()
+    }
+
+    /// As [`block`](Replay::block), for somebody who will want many.
+    pub(crate) async fn search(&self, epoch: Epoch, after: Sequence) -> Result<Arc<Block>, EngineError> {
+        let _turn = self.searchers.acquire().await.map_err(EngineError::away)?;
+        self.block(epoch, after).await
     }
 
     /// The first entry after a place.

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use tidings_log::{
-    AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicQuery, TopicTable,
+    AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicPart, TopicQuery,
+    TopicTable,
 };
 use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Topic};
 use tokio::sync::Notify;
@@ -326,11 +327,9 @@ impl Shared {
         state.topics.get(topic.as_str()).filter(|info| info.latest >= state.bounds.earliest)
     }
 
-    pub(crate) fn topics(&self, query: &TopicQuery<'_>) -> Vec<TopicInfo> {
+    pub(crate) fn topics(&self, query: &TopicQuery<'_>, steps: &mut u64) -> TopicPart {
         let state = self.state();
-        let mut infos = state.topics.list(query);
-        infos.retain(|info| info.latest >= state.bounds.earliest);
-        infos
+        state.topics.list(query, state.bounds.earliest, steps)
     }
 
     /// Waits until a place is followed that another hub has given out, which may be ahead of this one.

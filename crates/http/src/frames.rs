@@ -48,9 +48,10 @@ impl Frames {
         if let Some(gap) = &pull.gap {
             self.gap(gap, out);
         }
-        out.reserve(pull.entries.iter().map(|entry| entry.frame(self.framing).len()).sum());
-        for entry in &pull.entries {
-            out.extend_from_slice(entry.frame(self.framing));
+        let frames: Vec<_> = pull.entries.iter().map(|entry| entry.frame(self.framing)).collect();
+        out.reserve(frames.iter().map(|frame| frame.len()).sum());
+        for frame in frames {
+            out.extend_from_slice(&frame);
         }
         if pull.ended {
             self.end(cursor, out);

@@ -162,10 +162,10 @@ impl Page<'_> {
     }
 
     pub(crate) fn body(&self) -> Vec<u8> {
-        let frames = || self.pull.entries.iter().map(|entry| entry.frame(Framing::Object));
-        let mut body = Vec::with_capacity(frames().map(|frame| frame.len() + 1).sum::<usize>() + 128);
+        let frames: Vec<_> = self.pull.entries.iter().map(|entry| entry.frame(Framing::Object)).collect();
+        let mut body = Vec::with_capacity(frames.iter().map(|frame| frame.len() + 1).sum::<usize>() + 128);
         body.extend_from_slice(b"{\"events\":[");
-        for (place, frame) in frames().enumerate() {
+        for (place, frame) in frames.iter().enumerate() {
             if place > 0 {
                 body.push(b',');
             }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
@@ -22,16 +24,27 @@ pub enum Framing {
 }
 
 /// An entry of the log, and what has been made of it for readers: each framing is encoded when it is first
-/// asked for, and then shared by all.
+/// asked for, and then shared by all, as far as there is memory for it.
 #[derive(Debug)]
 pub struct Entry {
     event: Arc<Event>,
     epoch: Epoch,
-    frames: [OnceLock<Box<[u8]>>; Framing::COUNT],
+    /// Each framing, once it was asked for; nothing is kept of one that there was no memory for.
+    frames: [OnceLock<Option<Box<[u8]>>>; Framing::COUNT],
+    memory: Option<Arc<FrameMemory>>,
 }
 
-/// What the allocator takes beside the data of an entry, and what a frame has beside it.
+/// The memory that the framings of a hub's entries take, which is a part of what its tail may take.
+#[derive(Debug, Default)]
+pub(crate) struct FrameMemory {
+    taken: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+/// What the allocator takes beside the data and the topic of an entry.
 const ALLOCATIONS: usize = 64;
+/// What it takes beside a framing.
+const FRAME_ALLOCATION: usize = 16;
 
 // === impl Framing ===
 
@@ -53,7 +66,12 @@ impl Entry {
     /// Takes an entry of the log `epoch`.
     #[must_use]
     pub fn new(event: Arc<Event>, epoch: Epoch) -> Self {
-        Self { event, epoch, frames: Default::default() }
+        Self { event, epoch, frames: Default::default(), memory: None }
+    }
+
+    /// Takes an entry whose framings are counted; none is kept where there is no memory for it.
+    pub(crate) fn counted(event: Arc<Event>, epoch: Epoch, memory: &Arc<FrameMemory>) -> Self {
+        Self { event, epoch, frames: Default::default(), memory: Some(Arc::clone(memory)) }
     }
 
     /// What the log has.
@@ -68,20 +86,41 @@ impl Entry {
         Cursor::new(self.epoch, self.event.sequence)
     }
 
-    /// The entry as a reader gets it.
-    pub fn frame(&self, framing: Framing) -> &[u8] {
-        self.frames[framing.index()].get_or_init(|| {
+    /// The entry as a reader gets it. It is encoded once for all of them, or for each, where there is no memory to keep it.
+    pub fn frame(&self, framing: Framing) -> Cow<'_, [u8]> {
+        let encode = || {
             let mut out = Vec::new();
             self.encode(framing, &mut out);
-            out.into_boxed_slice()
-        })
+            out
+        };
+        let mut own = None;
+        let kept = self.frames[framing.index()].get_or_init(|| {
+            let out = encode();
+            if self.memory.as_ref().is_none_or(|memory| memory.take(out.len() + FRAME_ALLOCATION)) {
+                Some(out.into_boxed_slice())
+            } else {
+                own = Some(out);
+                None
+            }
+        });
+        match kept {
+            Some(frame) => Cow::Borrowed(frame),
+            None => Cow::Owned(own.unwrap_or_else(encode)),
+        }
     }
 
-    /// How many bytes the entry holds, about, with one framing of it.
+    /// What an entry without data and without a framing takes in memory, about.
+    pub(crate) const LEAST: usize = size_of::<Self>() + size_of::<Event>() + ALLOCATIONS;
+
+    /// How many bytes the entry takes in memory, about, without its framings.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + size_of::<Event>()
-            + 2 * (self.event.data.len() + self.event.topic.as_str().len() + ALLOCATIONS)
+        Self::LEAST + self.event.data.len() + self.event.topic.as_str().len()
+    }
+
+    /// How many bytes its framings take.
+    pub(crate) fn framed(&self) -> usize {
+        let frames = self.frames.iter().filter_map(|frame| frame.get()?.as_deref());
+        frames.map(|frame| frame.len() + FRAME_ALLOCATION).sum()
     }
 
     fn encode(&self, framing: Framing, out: &mut Vec<u8>) {
@@ -112,6 +151,38 @@ impl Entry {
     }
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.give_back(self.framed());
+        }
+    }
+}
+
+// === impl FrameMemory ===
+
+impl FrameMemory {
+    /// How many bytes there are in use.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many bytes there may be.
+    pub(crate) fn limit(&self, bytes: usize) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let grown = |taken: usize| taken.checked_add(bytes).filter(|&taken| taken <= limit);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,8 +202,26 @@ mod tests {
         Entry::new(Arc::new(event), "q7m2x9".parse().unwrap())
     }
 
-    fn frame(entry: &Entry, framing: Framing) -> &str {
-        std::str::from_utf8(entry.frame(framing)).unwrap()
+    fn frame(entry: &Entry, framing: Framing) -> String {
+        String::from_utf8(entry.frame(framing).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn framings_are_kept_as_far_as_there_is_memory() {
+        let memory = Arc::new(FrameMemory::default());
+        let plain = entry(Format::Text, b"x");
+        let line = frame(&plain, Framing::Line);
+        memory.limit(line.len() + FRAME_ALLOCATION);
+        let counted = Entry::counted(Arc::clone(&plain.event), plain.epoch, &memory);
+        for _ in 0..2 {
+            assert_eq!(frame(&counted, Framing::Line), line);
+            assert_eq!(frame(&counted, Framing::Object), frame(&plain, Framing::Object));
+        }
+        assert!(matches!(counted.frame(Framing::Line), Cow::Borrowed(_)), "it is shared");
+        assert!(matches!(counted.frame(Framing::Object), Cow::Owned(_)), "there was no memory for it");
+        assert_eq!((memory.taken(), counted.framed()), (line.len() + FRAME_ALLOCATION, memory.taken()));
+        drop(counted);
+        assert_eq!(memory.taken(), 0);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,7 @@ use crate::{Audience, Census, Entry, PullLimits, Recent, Subscription, Superviso
 /// How a hub is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HubConfig {
-    /// Memory for the newest entries, in bytes (`tail-bytes`).
+    /// Memory for the newest entries and what they are framed as for readers, in bytes (`tail-bytes`).
     pub tail_bytes: usize,
 }
 
@@ -73,7 +74,7 @@ pub struct HubStats {
     pub log: LogStats,
     /// Entries in memory.
     pub tail_entries: u64,
-    /// Bytes that they take, about.
+    /// Bytes that they and their framings take, about.
     pub tail_bytes: u64,
     /// Reads that were answered from memory.
     pub tail_hits: u64,
@@ -130,18 +131,30 @@ impl Hub {
     /// [`ReadError`] where the log cannot be read.
     pub async fn warm(&self) -> Result<(), ReadError> {
         let all = Selection::all();
-        let (epoch, upto, room) =
-            self.shared.with_tail(|tail| (tail.epoch(), tail.after(), tail.room() / WARM_ENTRY_BYTES));
-        let start = self.log.locate(Place::Last(room), &all).await?;
-        let (mut after, mut entries) = (start, Vec::new());
+        let (epoch, upto, room, framed) = self
+            .shared
+            .with_tail(|tail| (tail.epoch(), tail.after(), tail.room(), Arc::clone(tail.framed())));
+        let count = room / Entry::LEAST.max(self.usual_bytes());
+        let mut start = self.log.locate(Place::Last(count), &all).await?;
+        let (mut after, mut entries, mut bytes) = (start, VecDeque::new(), 0);
         while after < upto {
             let chunk = self.log.read(after, &all, WARM_LIMITS).await?;
             if chunk.next == after {
                 break;
             }
             after = chunk.next;
-            let wanted = chunk.entries.into_iter().filter(|event| event.sequence <= upto);
-            entries.extend(wanted.map(|event| Arc::new(Entry::new(event, epoch))));
+            for event in chunk.entries.into_iter().filter(|event| event.sequence <= upto) {
+                let entry = Arc::new(Entry::counted(event, epoch, &framed));
+                bytes += entry.bytes();
+                entries.push_back(entry);
+            }
+            // What has no room any more is not held until all is read.
+            while bytes > room
+                && let Some(entry) = entries.pop_front()
+            {
+                bytes -= entry.bytes();
+                start = entry.event().sequence;
+            }
         }
         // The log calls the hub with its own lock held, so it is never asked under the tail's.
         if self.log.bounds().epoch != epoch {
@@ -149,13 +162,20 @@ impl Hub {
         }
         let mut tail = self.shared.tail_mut();
         if tail.epoch() == epoch {
-            tail.extend_back(start.min(upto), entries, upto);
+            tail.extend_back(start.min(upto), entries.into(), upto);
         }
         drop(tail);
         // Retention may have moved on meanwhile.
         let earliest = self.log.bounds().earliest;
         self.shared.tail_mut().trim(earliest);
         Ok(())
+    }
+
+    /// What an entry of the log takes on the average, as far as the log can tell.
+    fn usual_bytes(&self) -> usize {
+        let stats = self.log.stats();
+        let usual = stats.bytes.zip(stats.entries).and_then(|(bytes, entries)| bytes.checked_div(entries));
+        usual.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     /// Publishes a batch: appends it, as durably as the log promises, and wakes those who wait for it.
@@ -335,6 +355,5 @@ impl Hub {
     }
 }
 
-/// What a recent entry takes in memory at the least; there is no use in reading more of them than have room.
-const WARM_ENTRY_BYTES: usize = 448;
+/// What is read at once of the entries that memory is filled with at the start.
 const WARM_LIMITS: ReadLimits = ReadLimits { entries: 10_000, bytes: 4 << 20 };

@@ -79,10 +79,10 @@ impl Follower for Shared {
     fn appended(&self, entries: &[Arc<Event>]) {
         let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
         self.follow(last, || {
-            let epoch = self.with_tail(Tail::epoch);
+            let (epoch, framed) = self.with_tail(|tail| (tail.epoch(), Arc::clone(tail.framed())));
             // What memory has to be asked for is asked for before the lock is taken.
-            let entries: Vec<_> =
-                entries.iter().map(|event| Arc::new(Entry::new(Arc::clone(event), epoch))).collect();
+            let entry = |event| Arc::new(Entry::counted(Arc::clone(event), epoch, &framed));
+            let entries: Vec<_> = entries.iter().map(entry).collect();
             let mut tail = self.tail_mut();
             for entry in entries {
                 tail.push(entry);

@@ -1,7 +1,9 @@
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tidings_log::{Place as LogPlace, ReadError};
 use tidings_protocol::{Cursor, Event, Gap, GapReason, Selection, Sequence, Start, Timestamp, limits};
+use tokio::task::yield_now;
 
 use crate::waiting::Place;
 use crate::{Entry, Hub};
@@ -22,7 +24,8 @@ pub struct Subscription {
     place: Option<Place>,
 }
 
-/// How much one pull gives at most. It gives at least one event where there is one, however large.
+/// How much one pull gives at most. It gives at least one event where there is one, however large, and also where the
+/// limits are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullLimits {
     /// Events.
@@ -44,9 +47,11 @@ pub struct Pull {
     pub ended: bool,
 }
 
-/// How many looks at the log one pull takes before it returns with what it has, so that a reader whose events
-/// are rare among very many others gets an answer in time.
+/// How many looks at the log one pull takes before it returns with what it has, and for how long, so that a reader
+/// whose events are rare among very many others gets an answer in time.
 const LOOKS: usize = 64;
+/// See [`LOOKS`].
+const LOOKING: Duration = Duration::from_millis(250);
 
 // === impl PullLimits ===
 
@@ -164,7 +169,10 @@ impl Subscription {
             if !pull.is_empty() {
                 return Ok(pull);
             }
-            if !pull.more {
+            if pull.more {
+                // It has looked at much and found nothing: others have their turn.
+                yield_now().await;
+            } else {
                 self.woken().await;
             }
         }
@@ -175,12 +183,13 @@ impl Subscription {
     /// # Errors
     /// [`ReadError`] where the log cannot be read.
     pub async fn pull(&mut self, limits: PullLimits) -> Result<Pull, ReadError> {
+        let limits = PullLimits { events: limits.events.max(1), bytes: limits.bytes.max(1) };
         let mut pull = Pull::default();
         // The subscription itself changes only after the last await, so that a dropped pull changes nothing.
         let (mut cursor, mut end) = (self.cursor, self.end);
         let mut gap = self.gap.clone();
-        let mut bytes = 0;
-        for _ in 0..LOOKS {
+        let (mut bytes, begun) = (0, Instant::now());
+        for look in 0..LOOKS {
             let full = pull.entries.len() >= limits.events || bytes >= limits.bytes;
             let latest = self.hub.end();
             let renewed = latest.epoch != cursor.epoch;
@@ -188,6 +197,12 @@ impl Subscription {
                 renewed || (end.is_none_or(|end| cursor.sequence < end) && cursor.sequence < latest.sequence);
             if full || !pull.more {
                 break;
+            }
+            if look > 0 {
+                if begun.elapsed() > LOOKING {
+                    break;
+                }
+                yield_now().await;
             }
             let left = PullLimits { events: limits.events - pull.entries.len(), bytes: limits.bytes - bytes };
             let recent = match self.hub.read(cursor, &self.selection, left).await {
@@ -231,7 +246,14 @@ impl Subscription {
     /// # Errors
     /// [`ReadError`] where the log cannot be read.
     pub async fn has_more(&mut self) -> Result<bool, ReadError> {
-        for _ in 0..LOOKS {
+        let begun = Instant::now();
+        for look in 0..LOOKS {
+            if look > 0 {
+                if begun.elapsed() > LOOKING {
+                    break;
+                }
+                yield_now().await;
+            }
             let latest = self.hub.end();
             if latest.epoch != self.cursor.epoch {
                 return Ok(true);

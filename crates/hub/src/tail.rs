@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use tidings_protocol::{Cursor, Epoch, Selection, Sequence, Topic};
 
+use crate::entry::FrameMemory;
 use crate::{Entry, PullLimits};
 
 /// The newest entries of a log, without a hole between the first and the last of them.
@@ -14,7 +15,10 @@ pub(crate) struct Tail {
     /// Everything after this is here.
     after: Sequence,
     latest: Sequence,
+    /// What the entries and their topics take, without the framings.
     bytes: usize,
+    /// What the framings take.
+    framed: Arc<FrameMemory>,
     max_bytes: usize,
     /// Which of the entries each topic has, so that a quiet topic is found without a look at the busy ones.
     by_topic: HashMap<Topic, VecDeque<Sequence>>,
@@ -31,15 +35,27 @@ pub struct Recent {
     pub next: Sequence,
 }
 
-/// How many entries one look at the tail passes, so that no reader holds the lock for long.
+/// How many entries one look at the tail passes, so that no reader holds the lock for long,
 const SCAN_ENTRIES: usize = 4_096;
+/// and how many comparisons with patterns it makes: less than a millisecond's.
+const SCAN_STEPS: u64 = 50_000;
+/// Entries leave when this part of the memory is all that is left: the framings of those that come next have it.
+const SPARE_PART: usize = 8;
+/// What the places of one topic take beside its name, about.
+const TOPIC_BYTES: usize = 160;
 
 // === impl Tail ===
 
 impl Tail {
     pub(crate) fn new(epoch: Epoch, after: Sequence, max_bytes: usize) -> Self {
+        let framed = Arc::new(FrameMemory::default());
+        framed.limit(max_bytes);
+        Self::with(epoch, after, max_bytes, framed)
+    }
+
+    fn with(epoch: Epoch, after: Sequence, max_bytes: usize, framed: Arc<FrameMemory>) -> Self {
         let (entries, by_topic) = (VecDeque::new(), HashMap::new());
-        Self { epoch, entries, after, latest: after, bytes: 0, max_bytes, by_topic }
+        Self { epoch, entries, after, latest: after, bytes: 0, framed, max_bytes, by_topic }
     }
 
     /// Sets the place that everything in the tail comes after, once it is known. `false` where that is a place in
@@ -56,7 +72,13 @@ impl Tail {
 
     /// Forgets everything, and goes on in another log.
     pub(crate) fn renew(&mut self, epoch: Epoch, after: Sequence) {
-        *self = Self::new(epoch, after, self.max_bytes);
+        *self = Self::with(epoch, after, self.max_bytes, Arc::clone(&self.framed));
+        self.framed.limit(self.max_bytes);
+    }
+
+    /// Where the framings of the entries are counted.
+    pub(crate) fn framed(&self) -> &Arc<FrameMemory> {
+        &self.framed
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -74,12 +96,13 @@ impl Tail {
 
     /// How many entries there are, and their bytes.
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.entries.len(), self.bytes)
+        (self.entries.len(), self.bytes + self.framed.taken())
     }
 
-    /// How many more bytes fit without dropping anything.
+    /// How many more bytes of entries fit without dropping anything.
     pub(crate) fn room(&self) -> usize {
-        self.max_bytes.saturating_sub(self.bytes)
+        let spare = self.max_bytes / SPARE_PART;
+        self.max_bytes.saturating_sub(self.bytes + self.framed.taken() + spare)
     }
 
     pub(crate) fn push(&mut self, entry: Arc<Entry>) {
@@ -88,13 +111,22 @@ impl Tail {
         if let Some(sequences) = self.by_topic.get_mut(event.topic.as_str()) {
             sequences.push_back(event.sequence);
         } else {
+            self.bytes += topic_bytes(&event.topic);
             self.by_topic.insert(event.topic.clone(), VecDeque::from([event.sequence]));
         }
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
-        while self.bytes > self.max_bytes && self.entries.len() > 1 {
-            self.drop_first();
+        // What a reader still holds of an entry that leaves is given back later, so it is not asked for again and again.
+        let (mut framed, spare) = (self.framed.taken(), self.max_bytes / SPARE_PART);
+        while self.bytes + framed + spare > self.max_bytes && self.entries.len() > 1 {
+            framed = framed.saturating_sub(self.drop_first());
         }
+        self.limit_frames();
+    }
+
+    /// What entries do not take, framings may.
+    fn limit_frames(&self) {
+        self.framed.limit(self.max_bytes.saturating_sub(self.bytes));
     }
 
     /// Puts older entries in front, as far as there is room. They end where the tail begins, else nothing is
@@ -103,17 +135,22 @@ impl Tail {
         if upto != self.after {
             return;
         }
+        self.after = after;
         for entry in older.into_iter().rev() {
-            if self.bytes + entry.bytes() > self.max_bytes {
-                self.after = entry.event().sequence;
-                return;
+            let event = entry.event();
+            if entry.bytes() > self.room() {
+                self.after = event.sequence;
+                break;
             }
             self.bytes += entry.bytes();
-            let event = entry.event();
-            self.by_topic.entry(event.topic.clone()).or_default().push_front(event.sequence);
+            let places = self.by_topic.entry(event.topic.clone()).or_default();
+            if places.is_empty() {
+                self.bytes += topic_bytes(&event.topic);
+            }
+            places.push_front(event.sequence);
             self.entries.push_front(entry);
         }
-        self.after = after;
+        self.limit_frames();
     }
 
     /// Takes note that nothing more comes up to a place.
@@ -126,20 +163,24 @@ impl Tail {
         while self.entries.front().is_some_and(|entry| entry.event().sequence < earliest) {
             self.drop_first();
         }
+        self.limit_frames();
         self.after = self.after.max(earliest.saturating_sub(1)).min(self.latest);
     }
 
-    fn drop_first(&mut self) {
-        let Some(entry) = self.entries.pop_front() else { return };
+    /// Gives how many bytes its framings took.
+    fn drop_first(&mut self) -> usize {
+        let Some(entry) = self.entries.pop_front() else { return 0 };
         let event = entry.event();
         self.bytes -= entry.bytes();
         self.after = event.sequence;
         if let Some(sequences) = self.by_topic.get_mut(event.topic.as_str()) {
             sequences.pop_front();
             if sequences.is_empty() {
+                self.bytes -= topic_bytes(&event.topic);
                 self.by_topic.remove(event.topic.as_str());
             }
         }
+        entry.framed()
     }
 
     /// Every entry after a place, up to the limits; `None` where the tail begins later.
@@ -220,9 +261,12 @@ impl Tail {
         end: Sequence,
     ) -> Recent {
         let mut recent = Recent { epoch: self.epoch, entries: Vec::new(), next: after };
-        let mut bytes = 0;
+        let (mut bytes, mut steps) = (0, 0);
         for entry in entries {
-            if selection.concerns(entry.event()) {
+            if steps >= SCAN_STEPS {
+                return recent;
+            }
+            if selection.concerns_counting(entry.event(), &mut steps) {
                 let full = recent.entries.len() >= limits.events || bytes >= limits.bytes;
                 if full && !recent.entries.is_empty() {
                     return recent;
@@ -237,12 +281,18 @@ impl Tail {
     }
 }
 
+fn topic_bytes(topic: &Topic) -> usize {
+    topic.as_str().len() + TOPIC_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
     use proptest::prelude::*;
     use tidings_protocol::{Closing, Event, Format, Selector, Timestamp};
+
+    use crate::Framing;
 
     fn entry(sequence: Sequence, topic: &str) -> Arc<Entry> {
         let event = Event {
@@ -293,7 +343,8 @@ mod tests {
 
     #[test]
     fn the_tail_is_bounded_in_bytes() {
-        let mut tail = Tail::new(Epoch::from_random(0), 0, 10 * entry(1, "a").bytes());
+        let bytes = 10 * entry(1, "a").bytes() + topic_bytes(&Topic::new("a").unwrap());
+        let mut tail = Tail::new(Epoch::from_random(0), 0, bytes * SPARE_PART / (SPARE_PART - 1) + 1);
         for sequence in 1..=100 {
             tail.push(entry(sequence, "a"));
         }
@@ -303,6 +354,42 @@ mod tests {
         assert_eq!((tail.after(), tail.by_topic["a"].len()), (95, 5));
         tail.trim(200);
         assert_eq!((tail.after(), tail.entries.len(), tail.by_topic.len()), (100, 0, 0));
+    }
+
+    #[test]
+    fn framings_are_a_part_of_what_the_tail_may_take() {
+        let (max, data) = (1 << 20, Bytes::from(vec![1; 20_000]));
+        let mut tail = Tail::new(Epoch::from_random(0), 0, max);
+        for sequence in 1..=100 {
+            let event = Event { data: data.clone(), ..entry(sequence, "a").event().clone() };
+            let entry = Arc::new(Entry::counted(Arc::new(event), tail.epoch(), tail.framed()));
+            tail.push(Arc::clone(&entry));
+            // In JSON, each of these bytes takes six.
+            let forms = [Framing::Object, Framing::Line, Framing::Stream { topic: true, envelope: true }];
+            assert!(forms.map(|form| entry.frame(form).len() > 6 * data.len()).iter().all(|long| *long));
+            assert!(tail.size().1 <= max, "{} after {sequence}", tail.size().1);
+        }
+        let all = tail.all(tail.after(), PullLimits::default()).unwrap().entries;
+        for entry in &all {
+            drop((entry.frame(Framing::Line), entry.frame(Framing::Object)));
+        }
+        assert!(tail.size().1 <= max && all.len() > 1);
+        // Nothing is left of those that are gone.
+        drop(all);
+        tail.trim(200);
+        assert_eq!((tail.size(), tail.bytes), ((0, 0), 0));
+    }
+
+    #[test]
+    fn many_long_patterns_hold_the_lock_for_so_long_and_no_longer() {
+        let deep = "s/".repeat(200);
+        let mut tail = Tail::new(Epoch::from_random(0), 0, 64 << 20);
+        for sequence in 1..=2_000 {
+            tail.push(entry(sequence, &format!("{deep}{sequence}")));
+        }
+        let patterns = (0..60).map(|n| Selector::new(&format!("{}{n}", "*/".repeat(200))).unwrap());
+        let page = tail.read(0, &Selection::new(patterns), LIMITS).unwrap();
+        assert!((1..100).contains(&page.next), "{}", page.next);
     }
 
     proptest! {

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidings_hub::{Hub, HubConfig, Pull, PullLimits, Subscription};
-use tidings_log::{Batch, Log, MemoryLog, Retention};
-use tidings_protocol::{GapReason, NewEvent, Selection, Selector, Sequence, Start, Topic};
+use tidings_log::{
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable,
+    MemoryLog, Place, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
+};
+use tidings_protocol::{Cursor, GapReason, NewEvent, Selection, Selector, Sequence, Start, Topic};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -224,7 +228,7 @@ async fn readers_that_come_at_any_moment_see_all_that_follows() {
     publish(&hub, "t/1", "done").await;
     for reader in readers {
         let (selector, from, sequences) = timeout(PATIENCE, reader).await.unwrap().unwrap();
-        let start = Start::Cursor(tidings_protocol::Cursor::new(hub.epoch(), from));
+        let start = Start::Cursor(Cursor::new(hub.epoch(), from));
         let mut again = subscribe(&hub, &[selector], start).await;
         let mut expected = Vec::new();
         loop {
@@ -307,4 +311,109 @@ async fn a_reader_of_rare_events_among_very_many_gets_to_the_end() {
         assert_eq!(seen, ["first", "last"]);
         assert_eq!(subscription.cursor().sequence, hub.latest());
     }
+}
+
+#[tokio::test]
+async fn limits_of_nothing_still_give_one_event_and_never_spin() {
+    let hub = hub(1 << 20);
+    let none = PullLimits { events: 0, bytes: 0 };
+    let mut subscription = subscribe(&hub, &["**"], Start::Earliest).await;
+    let published = tokio::spawn({
+        let hub = hub.clone();
+        // On the same thread: it comes to this only where the reader gives way.
+        async move {
+            publish(&hub, "a", "1").await;
+            publish(&hub, "a", "2").await;
+        }
+    });
+    for expected in ["1", "2"] {
+        let next = timeout(PATIENCE, subscription.next(none)).await.expect("an event");
+        assert_eq!(texts(&next.unwrap()), [expected]);
+    }
+    published.await.unwrap();
+}
+
+/// A log in memory that counts what is read of it.
+#[derive(Debug)]
+struct Counting {
+    log: MemoryLog,
+    bytes: AtomicUsize,
+}
+
+impl Log for Counting {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        self.log.append(batch)
+    }
+
+    fn read<'a>(
+        &'a self,
+        after: Sequence,
+        selection: &'a Selection,
+        limits: ReadLimits,
+    ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
+        Box::pin(async move {
+            let chunk = self.log.read(after, selection, limits).await?;
+            let bytes = chunk.entries.iter().map(|entry| entry.data.len()).sum();
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            Ok(chunk)
+        })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        place: Place,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
+        self.log.locate(place, selection)
+    }
+
+    fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>> {
+        self.log.topic(topic)
+    }
+
+    fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
+        self.log.topics(query)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.log.bounds()
+    }
+
+    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+        self.log.follow(follower)
+    }
+
+    fn ready(&self) -> Result<(), LogUnavailable> {
+        self.log.ready()
+    }
+
+    fn stats(&self) -> LogStats {
+        self.log.stats()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        self.log.close()
+    }
+}
+
+#[tokio::test]
+async fn warming_reads_what_has_room_and_little_more() {
+    let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
+    let (tail_bytes, data) = (1 << 20, "x".repeat(64 << 10));
+    // Small ones behind the large ones, so that no average tells how many have room.
+    let sizes =
+        std::iter::repeat_n(data.len(), 300).chain(std::iter::repeat_n(1, 3_000)).chain([data.len(); 40]);
+    for size in sizes {
+        log.append(Batch::of(NewEvent::text(Topic::new("a").unwrap(), &data[..size]))).await.unwrap();
+    }
+    let log = Arc::new(Counting { log, bytes: AtomicUsize::new(0) });
+    let hub = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig { tail_bytes });
+    hub.warm().await.unwrap();
+    let (stats, read) = (hub.stats(), log.bytes.load(Ordering::Relaxed));
+    assert!((10..=16).contains(&stats.tail_entries), "{}", stats.tail_entries);
+    assert!(stats.tail_bytes <= tail_bytes as u64, "{}", stats.tail_bytes);
+    assert!(read < 8 << 20, "{read} bytes were read to keep {}", stats.tail_bytes);
+    let latest = hub.latest();
+    let after = latest - stats.tail_entries;
+    assert!(hub.recent(after, PullLimits::default()).is_some_and(|recent| recent.next > after));
 }

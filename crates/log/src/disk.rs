@@ -47,7 +47,7 @@ use self::view::{Clock, Shared};
 use crate::idempotency::Fingerprint;
 use crate::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
-    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
+    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, list_in_parts,
 };
 
 pub use self::error::OpenError;
@@ -75,6 +75,7 @@ pub use self::error::OpenError;
 pub struct DiskLog {
     shared: Arc<Shared>,
     readers: Arc<Semaphore>,
+    searchers: Arc<Semaphore>,
     writer: writer::Handle,
 }
 
@@ -180,8 +181,9 @@ impl DiskLog {
         let opened = recovery::open(dir, config, files, clock)?;
         let shared = Arc::clone(&opened.shared);
         let writer = writer::start(opened).map_err(OpenError::io("start a thread for", dir))?;
-        let readers = Arc::new(Semaphore::new(limits::READERS));
-        Ok(Self { shared, readers, writer })
+        let (readers, searchers) = (limits::READERS, limits::SEARCHERS);
+        let (readers, searchers) = (Arc::new(Semaphore::new(readers)), Arc::new(Semaphore::new(searchers)));
+        Ok(Self { shared, readers, searchers, writer })
     }
 
     async fn append_now(&self, batch: Batch) -> Result<Appended, AppendError> {
@@ -214,11 +216,14 @@ impl DiskLog {
 
     /// Runs a read where it may wait for the disk without holding up other tasks: a read of the log is a
     /// reader that has fallen behind, so the hop costs little, and a cold disk costs the others nothing.
+    ///
+    /// One that is dropped ends with the step that it is in: no step takes more than some milliseconds.
     async fn reading<T: Send + 'static>(
         &self,
+        pool: &Arc<Semaphore>,
         read: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let permit = Arc::clone(pool).acquire_owned().await;
         let shared = Arc::clone(&self.shared);
         let work = move || {
             let _permit = permit;
@@ -230,6 +235,21 @@ impl DiskLog {
                 .await
                 .unwrap_or_else(|error| Err(ReadError::Unavailable { reason: error.to_string() })),
             Err(_) => work(),
+        }
+    }
+
+    /// Finds the last events of a selection. Between two steps others have their turn.
+    async fn search(&self, count: usize, selection: Selection) -> Result<Sequence, ReadError> {
+        let begin =
+            move |shared: &Shared| Box::new(locate::Search::new(shared, count, selection)).step(shared);
+        let mut step = self.reading(&self.searchers, begin).await?;
+        loop {
+            match step {
+                locate::Step::Found(sequence) => return Ok(sequence),
+                locate::Step::On(search) => {
+                    step = self.reading(&self.searchers, move |shared| search.step(shared)).await?;
+                }
+            }
         }
     }
 
@@ -276,7 +296,7 @@ impl Log for DiskLog {
                 return Ok(Chunk { entries: Vec::new(), next: after });
             }
             let selection = selection.clone();
-            self.reading(move |shared| reader::read(shared, after, &selection, limits)).await
+            self.reading(&self.readers, move |shared| reader::read(shared, after, &selection, limits)).await
         })
     }
 
@@ -286,8 +306,13 @@ impl Log for DiskLog {
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         Box::pin(async move {
-            let selection = selection.clone();
-            self.reading(move |shared| locate::locate(shared, place, &selection)).await
+            match place {
+                Place::Earliest => Ok(self.shared.range().0.saturating_sub(1)),
+                Place::Time(time) => {
+                    self.reading(&self.readers, move |shared| locate::before_time(shared, time)).await
+                }
+                Place::Last(count) => self.search(count, selection.clone()).await,
+            }
         })
     }
 
@@ -302,9 +327,7 @@ impl Log for DiskLog {
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
         Box::pin(async move {
             let earliest = self.shared.range().0;
-            let mut infos = self.shared.topics().list(&query);
-            infos.retain(|info| info.latest >= earliest);
-            Ok(infos)
+            Ok(list_in_parts(query, |part, steps| self.shared.topics().list(part, earliest, steps)).await)
         })
     }
 

@@ -17,6 +17,7 @@ mod log;
 mod memory;
 mod read;
 mod retention;
+mod search;
 mod stats;
 mod topics;
 
@@ -32,5 +33,6 @@ pub use log::{BoxFuture, Log};
 pub use memory::MemoryLog;
 pub use read::{Bounds, Chunk, Place, ReadLimits, TopicQuery};
 pub use retention::Retention;
+pub use search::Budget;
 pub use stats::LogStats;
-pub use topics::{TopicInfo, TopicTable};
+pub use topics::{TopicInfo, TopicPart, TopicTable, list_in_parts};

@@ -8,8 +8,8 @@ use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Timestamp, Top
 use crate::append::{Numbered, number};
 use crate::idempotency::{Answers, Fingerprint};
 use crate::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
-    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Budget, Chunk, Follower, Log, LogStats, LogUnavailable,
+    Place, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable, list_in_parts,
 };
 
 /// A log that lives as long as the process, for tests and for events that need no tomorrow. Its epoch is new
@@ -120,6 +120,66 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    fn read_now(
+        &self,
+        after: Sequence,
+        selection: &Selection,
+        limits: ReadLimits,
+    ) -> Result<Chunk, ReadError> {
+        let mut chunk = Chunk { entries: Vec::new(), next: after };
+        let (mut bytes, mut steps) = (0, 0);
+        while steps < READ_STEPS {
+            let block = match self.state().after(chunk.next) {
+                Err(error) if chunk.next == after => return Err(error),
+                // Retention has overtaken it.
+                Err(_) => break,
+                Ok(block) if block.is_empty() => break,
+                Ok(block) => block,
+            };
+            for entry in block {
+                if steps >= READ_STEPS {
+                    break;
+                }
+                if selection.concerns_counting(&entry, &mut steps) {
+                    bytes += entry.data.len() + entry.topic.as_str().len();
+                    let full = chunk.entries.len() >= limits.entries || bytes > limits.bytes;
+                    if full && !chunk.entries.is_empty() {
+                        return Ok(chunk);
+                    }
+                    chunk.entries.push(Arc::clone(&entry));
+                }
+                chunk.next = entry.sequence;
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Before the last so many events of a selection, as far as the budget reaches.
+    async fn last(&self, count: usize, selection: &Selection) -> Sequence {
+        let (mut budget, mut wanted) = (Budget::default(), count.max(1));
+        let (mut place, mut steps) = (self.state().next() - 1, 0);
+        loop {
+            let block = self.state().upto(place);
+            if block.is_empty() {
+                return self.state().earliest.saturating_sub(1);
+            }
+            for entry in block.iter().rev() {
+                place = entry.sequence - 1;
+                wanted -= usize::from(selection.matches_counting(entry, &mut steps));
+                budget.spend(cost(entry));
+                if wanted == 0 || budget.is_spent() {
+                    return place;
+                }
+                if steps >= READ_STEPS {
+                    steps = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
 fn cost(entry: &Event) -> u64 {
     (entry.data.len() + entry.topic.as_str().len()) as u64 + ENTRY_BYTES
 }
@@ -147,47 +207,27 @@ impl State {
         }
     }
 
-    fn read(&self, after: Sequence, selection: &Selection, limits: ReadLimits) -> Result<Chunk, ReadError> {
-        if after + 1 < self.earliest {
+    /// Some entries after a place. They are looked at without the lock, which whoever writes waits for.
+    fn after(&self, after: Sequence) -> Result<Vec<Arc<Event>>, ReadError> {
+        if after.saturating_add(1) < self.earliest {
             return Err(ReadError::Expired { after, earliest: self.earliest });
         }
-        let mut chunk = Chunk { entries: Vec::new(), next: after };
-        let mut bytes = 0;
-        let skip = usize::try_from(after + 1 - self.earliest).unwrap_or(usize::MAX);
-        for entry in self.entries.iter().skip(skip).take(SCAN_ENTRIES) {
-            if selection.concerns(entry) {
-                bytes += entry.data.len() + entry.topic.as_str().len();
-                let full = chunk.entries.len() >= limits.entries || bytes > limits.bytes;
-                if full && !chunk.entries.is_empty() {
-                    break;
-                }
-                chunk.entries.push(Arc::clone(entry));
-            }
-            chunk.next = entry.sequence;
-        }
-        Ok(chunk)
+        let skip = usize::try_from(after.saturating_add(1) - self.earliest).unwrap_or(usize::MAX);
+        Ok(self.entries.iter().skip(skip).take(BLOCK_ENTRIES).cloned().collect())
     }
 
-    fn locate(&self, place: Place, selection: &Selection) -> Sequence {
-        match place {
-            Place::Earliest => self.earliest.saturating_sub(1),
-            Place::Time(time) => {
-                self.earliest + self.entries.partition_point(|entry| entry.time < time) as u64 - 1
-            }
-            Place::Last(count) => self
-                .entries
-                .iter()
-                .rev()
-                .filter(|entry| selection.matches(entry))
-                .nth(count.saturating_sub(1))
-                .map_or(self.earliest, |entry| entry.sequence)
-                .saturating_sub(1),
-        }
+    /// Some entries up to a place, and the last of them.
+    fn upto(&self, place: Sequence) -> Vec<Arc<Event>> {
+        let end = usize::try_from((place + 1).saturating_sub(self.earliest)).unwrap_or(usize::MAX);
+        let end = end.min(self.entries.len());
+        self.entries.range(end.saturating_sub(BLOCK_ENTRIES)..end).cloned().collect()
     }
 }
 
-/// How many entries one read looks at, so that no read holds the lock for long.
-const SCAN_ENTRIES: usize = 16_384;
+/// How many entries are taken under the lock at a time.
+const BLOCK_ENTRIES: usize = 1_024;
+/// How much one read compares, so that nobody whose events are rare holds up its thread for long; a look at an entry is one.
+const READ_STEPS: u64 = 100_000;
 
 impl fmt::Debug for MemoryLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,7 +246,7 @@ impl Log for MemoryLog {
         selection: &'a Selection,
         limits: ReadLimits,
     ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
-        Box::pin(async move { self.state().read(after, selection, limits) })
+        Box::pin(async move { self.read_now(after, selection, limits) })
     }
 
     fn locate<'a>(
@@ -214,7 +254,16 @@ impl Log for MemoryLog {
         place: Place,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
-        Box::pin(async move { Ok(self.state().locate(place, selection)) })
+        Box::pin(async move {
+            match place {
+                Place::Earliest => Ok(self.state().earliest.saturating_sub(1)),
+                Place::Time(time) => {
+                    let state = self.state();
+                    Ok(state.earliest + state.entries.partition_point(|entry| entry.time < time) as u64 - 1)
+                }
+                Place::Last(count) => Ok(self.last(count, selection).await),
+            }
+        })
     }
 
     fn topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Option<TopicInfo>, ReadError>> {
@@ -222,7 +271,9 @@ impl Log for MemoryLog {
     }
 
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
-        Box::pin(async move { Ok(self.state().topics.list(&query)) })
+        Box::pin(async move {
+            Ok(list_in_parts(query, |part, steps| self.state().topics.list(part, 0, steps)).await)
+        })
     }
 
     fn bounds(&self) -> Bounds {

@@ -25,6 +25,42 @@ pub struct TopicTable {
     topics: BTreeMap<Topic, State>,
 }
 
+/// What a part of a list has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPart {
+    /// Topics, in order.
+    pub infos: Vec<TopicInfo>,
+    /// The topic to go on after, where not all was looked at.
+    pub on: Option<Topic>,
+}
+
+/// How many comparisons are made before others have a turn at the table: about a millisecond of work.
+const PART_STEPS: u64 = 10_000;
+
+/// Lists topics part by part, so that nobody who writes waits for a long list, and so that a list that nobody waits for any
+/// more ends. `part` looks at the table, and keeps it no longer.
+pub async fn list_in_parts(
+    query: TopicQuery<'_>,
+    part: impl Fn(&TopicQuery<'_>, &mut u64) -> TopicPart,
+) -> Vec<TopicInfo> {
+    let (mut infos, mut after): (Vec<TopicInfo>, Option<Topic>) = (Vec::new(), None);
+    loop {
+        let rest = TopicQuery {
+            after: after.as_ref().map(Topic::as_str).or(query.after),
+            limit: query.limit.saturating_sub(infos.len()),
+            ..query
+        };
+        let mut steps = PART_STEPS;
+        let found = part(&rest, &mut steps);
+        infos.extend(found.infos);
+        match found.on {
+            Some(on) if infos.len() < query.limit => after = Some(on),
+            _ => return infos,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct State {
     latest: Sequence,
@@ -86,24 +122,39 @@ impl TopicTable {
         self.topics.get_key_value(topic).map(info)
     }
 
-    /// The topics that a query asks for.
+    /// The topics that a query asks for whose latest entry is not before `earliest`, as far as `steps` go: a step is a
+    /// comparison of a segment with the selector, and each topic is one more. It looks at one topic at least.
     #[must_use]
-    pub fn list(&self, query: &TopicQuery<'_>) -> Vec<TopicInfo> {
-        let matching = |(topic, _): &(&Topic, &State)| query.selector.matches(topic);
-        let from = query.after.map_or(Bound::Unbounded, Bound::Excluded);
-        match query.selector.as_topic() {
-            Some(topic) if query.after.is_none_or(|after| after < topic.as_str()) => {
-                self.get(topic.as_str()).into_iter().take(query.limit).collect()
-            }
-            Some(_) => Vec::new(),
-            None => self
-                .topics
-                .range::<str, _>((from, Bound::Unbounded))
-                .filter(matching)
-                .take(query.limit)
-                .map(info)
-                .collect(),
+    pub fn list(&self, query: &TopicQuery<'_>, earliest: Sequence, steps: &mut u64) -> TopicPart {
+        let mut part = TopicPart { infos: Vec::new(), on: None };
+        if let Some(topic) = query.selector.as_topic() {
+            let is_after = query.after.is_none_or(|after| after < topic.as_str());
+            let info = self.get(topic.as_str()).filter(|info| is_after && info.latest >= earliest);
+            part.infos.extend(info.into_iter().take(query.limit));
+            return part;
         }
+        // What matches lies together, behind what it begins with.
+        let prefix = query.selector.literal_prefix();
+        let from = match query.after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let range = self.topics.range::<str, _>((from, Bound::Unbounded));
+        for (topic, state) in range.take_while(|(topic, _)| topic.as_str().starts_with(prefix)) {
+            if part.infos.len() >= query.limit {
+                return part;
+            }
+            let mut taken = 1;
+            if query.selector.matches_counting(topic, &mut taken) && state.latest >= earliest {
+                part.infos.push(info((topic, state)));
+            }
+            *steps = steps.saturating_sub(taken);
+            if *steps == 0 {
+                part.on = Some(topic.clone());
+                return part;
+            }
+        }
+        part
     }
 
     /// How many topics there are.
@@ -121,4 +172,47 @@ impl TopicTable {
 
 fn info((topic, state): (&Topic, &State)) -> TopicInfo {
     TopicInfo { topic: topic.clone(), latest: state.latest, time: state.time, closed: state.closed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tidings_protocol::Selector;
+
+    proptest! {
+        #[test]
+        fn a_list_in_parts_is_the_whole_list(
+            topics in prop::collection::btree_set("(a|b|a\\*)(/(a|b|c)){0,3}", 0..30),
+            selector in "(a|b|a\\*|\\*)(/(a|b|\\*)){0,2}(/\\*\\*)?|\\*\\*",
+            after in prop::option::of("(a|b)(/(a|b)){0,2}"),
+            limit in 1_usize..10,
+            steps in 1_u64..9,
+        ) {
+            let mut table = TopicTable::default();
+            let topics: Vec<_> = topics.iter().map(|text| Topic::new(text).unwrap()).collect();
+            for (topic, latest) in topics.iter().zip(1..) {
+                let (topic, time) = (topic.clone(), Timestamp::default());
+                table.note_info(&TopicInfo { topic, latest, time, closed: false });
+            }
+            let selector = Selector::new(&selector).unwrap();
+            let after = after.as_deref();
+            let query = TopicQuery { selector: &selector, after, limit };
+            let expected: Vec<_> = topics
+                .iter()
+                .filter(|topic| selector.matches(topic) && after.is_none_or(|after| after < topic.as_str()))
+                .take(limit)
+                .cloned()
+                .collect();
+            let names = |infos: Vec<TopicInfo>| infos.into_iter().map(|info| info.topic).collect::<Vec<_>>();
+            let mut all = u64::MAX;
+            prop_assert_eq!(&names(table.list(&query, 0, &mut all).infos), &expected);
+            let in_parts = list_in_parts(query, |part, left| {
+                *left = steps;
+                table.list(part, 0, left)
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            prop_assert_eq!(names(runtime.block_on(in_parts)), expected);
+        }
+    }
 }

@@ -46,13 +46,14 @@ fn write_with(event: &Event, epoch: Epoch, out: &mut Vec<u8>, json: impl FnOnce(
     out.extend_from_slice(b",\"time\":\"");
     out.extend_from_slice(event.time.to_string().as_bytes());
     match event.format {
-        Format::Json => {
+        Format::Json if event.format.check(&event.data).is_ok() => {
             out.extend_from_slice(b"\",\"data\":");
             json(&event.data, out);
         }
-        Format::Text => {
+        // Something else may have written to the log: JSON that is none must not take the events beside it along.
+        Format::Text | Format::Json => {
             out.extend_from_slice(b"\",\"data\":");
-            // The log holds text only after it was checked to be UTF-8, so this is the data itself.
+            // Text that was checked to be UTF-8, so this is the data itself, but for what nobody checked.
             write_json(&*String::from_utf8_lossy(&event.data), out);
         }
         Format::Binary => {
@@ -113,6 +114,19 @@ mod tests {
             text(|out| write_object(&event(Format::Binary, b"\xff\x00"), epoch, out)),
             format!("{head}\"encoding\":\"base64\",\"data\":\"/wA=\"}}")
         );
+    }
+
+    #[test]
+    fn json_that_is_none_becomes_text() {
+        let epoch = "q7m2x9".parse().unwrap();
+        for (data, shown) in [(&b"{\n"[..], "{\n"), (b"", ""), (b"1 2", "1 2"), (b"\xff", "\u{fffd}")] {
+            for write in [write_object, write_line] {
+                let line = text(|out| write(&event(Format::Json, data), epoch, out));
+                let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(object["data"], shown);
+                assert!(!line.trim_end().contains('\n'), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -79,30 +79,61 @@ impl Selection {
     /// Whether events of `topic` may belong to the selection.
     #[must_use]
     pub fn matches_topic(&self, topic: &Topic) -> bool {
+        self.matches_topic_counting(topic, &mut 0)
+    }
+
+    /// As [`matches_topic`](Selection::matches_topic), and adds to `steps` how much was compared: a hundred long patterns
+    /// take some ten thousand times as long as one name, so whoever looks at many topics counts the steps.
+    #[must_use]
+    pub fn matches_topic_counting(&self, topic: &Topic, steps: &mut u64) -> bool {
+        *steps += 1;
         self.topics.binary_search_by(|own| Borrow::<str>::borrow(own).cmp(topic.as_str())).is_ok()
-            || self.patterns.iter().any(|pattern| pattern.matches(topic))
+            || self.patterns.iter().any(|pattern| pattern.matches_counting(topic, steps))
     }
 
     /// Whether events of this type belong to the selection.
     #[must_use]
     pub fn matches_type(&self, event_type: Option<&EventType>) -> bool {
-        self.types.is_empty() || {
-            let name = event_type.map_or("message", EventType::as_str);
-            self.types.iter().any(|wanted| wanted == name)
-        }
+        self.matches_type_name(event_type.map(EventType::as_str))
+    }
+
+    /// Whether events of a type of this name belong to the selection; `None`, where they have none.
+    #[must_use]
+    pub fn matches_type_name(&self, name: Option<&str>) -> bool {
+        let name = name.unwrap_or("message");
+        self.types.is_empty() || self.types.binary_search_by(|wanted| wanted.as_str().cmp(name)).is_ok()
     }
 
     /// Whether a reader of the selection has to know of the entry: it is an event that matches, or it ends a
     /// topic of the selection.
     #[must_use]
     pub fn concerns(&self, event: &Event) -> bool {
-        (event.closes() || self.matches_type(event.event_type.as_ref())) && self.matches_topic(&event.topic)
+        self.concerns_counting(event, &mut 0)
+    }
+
+    /// As [`concerns`](Selection::concerns), and counts as [`matches_topic_counting`](Selection::matches_topic_counting)
+    /// does.
+    #[must_use]
+    pub fn concerns_counting(&self, event: &Event, steps: &mut u64) -> bool {
+        *steps += 1;
+        (event.closes() || self.matches_type(event.event_type.as_ref()))
+            && self.matches_topic_counting(&event.topic, steps)
     }
 
     /// Whether the event belongs to the selection. The end of a topic that carries no event belongs to none.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        event.is_visible() && self.matches_type(event.event_type.as_ref()) && self.matches_topic(&event.topic)
+        self.matches_counting(event, &mut 0)
+    }
+
+    /// As [`matches`](Selection::matches), and counts as [`matches_topic_counting`](Selection::matches_topic_counting)
+    /// does.
+    #[must_use]
+    pub fn matches_counting(&self, event: &Event, steps: &mut u64) -> bool {
+        *steps += 1;
+        event.is_visible()
+            && self.matches_type(event.event_type.as_ref())
+            && self.matches_topic_counting(&event.topic, steps)
     }
 }
 

@@ -81,9 +81,44 @@ impl Selector {
     /// Whether events of `topic` belong to this selector.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
+        self.matches_counting(topic, &mut 0)
+    }
+
+    /// As [`matches`](Selector::matches), and adds to `steps` how many segments were compared, for those who have only so
+    /// much time.
+    #[must_use]
+    pub fn matches_counting(&self, topic: &Topic, steps: &mut u64) -> bool {
         match &self.0 {
-            Form::Topic(own) => own == topic,
-            Form::Pattern(pattern) => pattern_matches(pattern, topic.as_str()),
+            Form::Topic(own) => {
+                *steps += 1;
+                own == topic
+            }
+            Form::Pattern(pattern) => pattern_matches(pattern, topic.as_str(), steps),
+        }
+    }
+
+    /// What every topic that matches begins with: the segments before the first wildcard, and the slash after them.
+    ///
+    /// ```
+    /// use tidings_protocol::Selector;
+    /// assert_eq!("orders/42/*".parse::<Selector>()?.literal_prefix(), "orders/42/");
+    /// assert_eq!("*/42".parse::<Selector>()?.literal_prefix(), "");
+    /// # Ok::<(), tidings_protocol::InvalidSelector>(())
+    /// ```
+    #[must_use]
+    pub fn literal_prefix(&self) -> &str {
+        let text = self.as_str();
+        match &self.0 {
+            Form::Topic(_) => text,
+            Form::Pattern(_) => {
+                let literal = text.split_inclusive('/').take_while(|segment| {
+                    !segment.starts_with('*') || {
+                        let segment = segment.trim_end_matches('/');
+                        segment != "*" && segment != "**"
+                    }
+                });
+                &text[..literal.map(str::len).sum()]
+            }
         }
     }
 
@@ -112,9 +147,10 @@ impl Selector {
     }
 }
 
-fn pattern_matches(pattern: &str, topic: &str) -> bool {
+fn pattern_matches(pattern: &str, topic: &str, steps: &mut u64) -> bool {
     let mut segments = topic.split('/');
     for part in pattern.split('/') {
+        *steps += 1;
         match (part, segments.next()) {
             ("**", Some(_)) => return true,
             ("*", Some(_)) => {}
@@ -204,6 +240,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_matches_begins_with_the_literal_prefix(
+            pattern in "(a|b\\*|\\*)(/(a|b\\*|\\*)){0,3}(/\\*\\*)?",
+            topic in "(a|b\\*)(/(a|b\\*)){0,4}",
+        ) {
+            let (pattern, topic) = (selector(&pattern), Topic::new(&topic).unwrap());
+            if pattern.matches(&topic) {
+                prop_assert!(topic.as_str().starts_with(pattern.literal_prefix()), "{pattern} {topic}");
+            }
+        }
+
         #[test]
         fn what_is_covered_is_matched(
             wide in "(a|b|\\*)(/(a|b|\\*)){0,2}(/\\*\\*)?",

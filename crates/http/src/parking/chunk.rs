@@ -36,7 +36,7 @@ impl Chunk {
         let mut chunk = Self { bytes: Vec::new(), marks: Vec::new(), next: recent.next, ended: false };
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
-                chunk.bytes.extend_from_slice(entry.frame(frames.framing()));
+                chunk.bytes.extend_from_slice(&entry.frame(frames.framing()));
                 chunk.marks.push((chunk.bytes.len(), Arc::clone(entry)));
             }
             if entry.event().closes() && selection.single_topic().is_some() {

@@ -41,16 +41,27 @@ pub(crate) const READERS: usize = 16;
 pub(crate) const SCAN_CHUNK_BYTES: usize = 256 << 10;
 /// What a read by postings reads at once where the next one is near.
 pub(crate) const NEAR_CHUNK_BYTES: usize = 64 << 10;
+/// Records that a search reads together lie no farther apart, in units of [`ALIGN`](super::record::ALIGN).
+#[expect(clippy::cast_possible_truncation, reason = "it is far below that")]
+pub(crate) const NEAR_PLACES: u32 = (NEAR_CHUNK_BYTES as u64 / super::record::ALIGN) as u32;
 /// What a read by postings reads at once where the next one is far.
 pub(crate) const FAR_CHUNK_BYTES: usize = 4 << 10;
-/// How many bytes of records one read looks at, so that a rare selection does not hold a reader for long.
-pub(crate) const READ_SCAN_BYTES: u64 = 8 << 20;
-/// How many postings one read takes from an index at a time.
+/// Steps of searches that are in the files at the same time; more wait. A search is many steps, and never takes one of the
+/// [`READERS`].
+pub(crate) const SEARCHERS: usize = 2;
+/// The work of one read, or of one step of a search: bytes of records that are looked at, and a few for each comparison with
+/// a pattern. So a rare selection holds a reader for some milliseconds, however much there is.
+pub(crate) const READ_WORK: u64 = 2 << 20;
+/// What one comparison of a segment with a pattern counts.
+pub(crate) const STEP_WORK: u64 = 16;
+/// Comparisons that are made to find out which topics patterns match, before every record is looked at instead.
+pub(crate) const PATTERN_STEPS: u64 = 100_000;
+/// How many postings one read takes from an index at a time,
 pub(crate) const READ_POSTINGS: usize = 4_096;
-/// A pattern is read by postings where it matches no more topics than this,
+/// and of each topic at least, where there are several.
+pub(crate) const POSTINGS_SHARE: usize = 16;
+/// A pattern is read by postings where it matches no more topics than this.
 pub(crate) const PATTERN_TOPICS: usize = 256;
-/// and where the log has no more topics than this to look through for them.
-pub(crate) const PATTERN_SEARCH: usize = 10_000;
 /// How many topics one read remembers, not to check the same name again and again.
 pub(crate) const READ_TOPICS: usize = 4_096;
 /// Files of sealed segments that are kept open.
@@ -58,6 +69,8 @@ pub(crate) const OPEN_FILES: usize = 64;
 
 /// One entry of the table from sequence numbers and times to places, for so many bytes of a segment.
 pub(crate) const MARK_BYTES: u64 = 32 << 10;
+/// A search goes back by so many of them at a time.
+pub(crate) const SEARCH_MARKS: usize = 8;
 /// Postings of one topic that share a checksum.
 pub(crate) const POSTINGS_BLOCK: usize = 1_023;
 /// Memory for the filters over the idempotency keys of sealed segments. Where there are more keys, the oldest

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use tidings_protocol::{Selection, Sequence, Topic};
+use tidings_protocol::{Closing, Selection, Sequence, Topic};
 
 use super::handles::Kind;
 use super::index::Wanted;
@@ -35,13 +35,13 @@ pub(crate) fn read(
     if after >= view.latest {
         return Ok(chunk);
     }
-    let matcher = Matcher::new(shared, selection);
+    let matcher = Matcher::new(shared, selection.clone());
     // A topic may have been forgotten with its last entry between the view and the matcher.
     let earliest = shared.range().0;
     if after.saturating_add(1) < earliest {
         return Err(ReadError::Expired { after, earliest });
     }
-    let mut reading = Reading { chunk, bytes: 0, budget: limits::READ_SCAN_BYTES, limits, matcher };
+    let mut reading = Reading { chunk, bytes: 0, work: limits::READ_WORK, limits, matcher };
     let start = view.segments.partition_point(|segment| segment.base() <= after + 1).saturating_sub(1);
     for (segment, last) in view.parts().skip(start) {
         if last <= reading.chunk.next {
@@ -78,20 +78,23 @@ pub(crate) struct Source<'a> {
 }
 
 /// Tells which records belong to a selection, and remembers topics, so that their names are checked once.
-pub(crate) struct Matcher<'a> {
-    pub(crate) selection: &'a Selection,
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    selection: Selection,
     /// The topics, where they are few and known.
     named: Option<Vec<Topic>>,
     known: HashMap<Topic, bool>,
+    /// Comparisons that were made.
+    steps: u64,
 }
 
-struct Reading<'a> {
+struct Reading {
     chunk: Chunk,
     bytes: usize,
-    /// Bytes of records that may still be looked at.
-    budget: u64,
+    /// What may still be done, by [`limits::READ_WORK`].
+    work: u64,
     limits: ReadLimits,
-    matcher: Matcher<'a>,
+    matcher: Matcher,
 }
 
 // === impl View ===
@@ -132,27 +135,44 @@ impl<'a> Source<'a> {
 
     /// Places of records of the topics that are wanted, in order, and whether these are all. `None` where the
     /// index is of no use, and every record has to be looked at.
-    pub(crate) fn places(&self, matcher: &Matcher<'_>, wanted: Wanted) -> Option<(Vec<u32>, bool)> {
-        let (Wanted::From(_, limit) | Wanted::Before(_, limit)) = wanted;
+    ///
+    /// About `limit` are asked for. Of a topic that has more, it is only known up to some place what there is, and nothing is
+    /// given beyond that.
+    pub(crate) fn places(&self, matcher: &Matcher, wanted: Wanted) -> Option<(Vec<u32>, bool)> {
         let topics = matcher.named.as_ref()?;
+        let share = |limit: usize| (limit / topics.len().max(1)).max(limits::POSTINGS_SHARE);
+        let (wanted, limit) = match wanted {
+            Wanted::From(offset, limit) => (Wanted::From(offset, share(limit)), share(limit)),
+            Wanted::Before(offset, limit) => (Wanted::Before(offset, share(limit)), share(limit)),
+        };
         let index = self.segment.index();
-        let mut places = Vec::new();
+        let (mut places, mut known) = (Vec::new(), None);
         for topic in topics {
             match index.places(topic, wanted) {
-                Ok(found) => places.extend(found),
+                Ok(found) => {
+                    let (first, last) = (found.first().copied(), found.last().copied());
+                    if found.len() >= limit {
+                        known = match wanted {
+                            Wanted::From(..) => [known, last].into_iter().flatten().min(),
+                            Wanted::Before(..) => [known, first].into_iter().flatten().max(),
+                        };
+                    }
+                    places.extend(found);
+                }
                 Err(error) => {
                     self.report(&error);
                     return None;
                 }
             }
         }
-        places.sort_unstable();
-        let all = places.len() < limit;
-        match wanted {
-            Wanted::From(..) => places.truncate(limit),
-            Wanted::Before(..) => drop(places.drain(..places.len().saturating_sub(limit))),
+        if let Some(known) = known {
+            places.retain(|&place| match wanted {
+                Wanted::From(..) => place <= known,
+                Wanted::Before(..) => place >= known,
+            });
         }
-        Some((places, all))
+        places.sort_unstable();
+        Some((places, known.is_none()))
     }
 
     fn report(&self, error: &TableError) {
@@ -182,32 +202,50 @@ fn unreadable(file: &str, error: &io::Error) -> ReadError {
 
 // === impl Matcher ===
 
-impl<'a> Matcher<'a> {
+impl Matcher {
     /// Every topic with an entry in a view that was taken before is known by now.
-    pub(crate) fn new(shared: &Shared, selection: &'a Selection) -> Self {
+    pub(crate) fn new(shared: &Shared, selection: Selection) -> Self {
         let mut named: HashSet<_> = selection.topics().iter().cloned().collect();
         let is_few = selection.patterns().is_empty() || {
             let topics = shared.topics();
-            let can_search = topics.len() <= limits::PATTERN_SEARCH;
-            if can_search {
-                for selector in selection.patterns() {
-                    let query = TopicQuery { selector, after: None, limit: limits::PATTERN_TOPICS + 1 };
-                    named.extend(topics.list(&query).into_iter().map(|info| info.topic));
-                }
-            }
-            can_search && named.len() <= limits::PATTERN_TOPICS
+            let mut steps = limits::PATTERN_STEPS;
+            let mut find = |selector| {
+                let query = TopicQuery { selector, after: None, limit: limits::PATTERN_TOPICS + 1 };
+                let part = topics.list(&query, 0, &mut steps);
+                named.extend(part.infos.into_iter().map(|info| info.topic));
+                part.on.is_none() && named.len() <= limits::PATTERN_TOPICS
+            };
+            selection.patterns().iter().all(&mut find)
         };
         let named = is_few.then(|| named.into_iter().collect());
-        Self { selection, named, known: HashMap::new() }
+        Self { selection, named, known: HashMap::new(), steps: 0 }
+    }
+
+    /// The topic of a record that a reader has to know of.
+    pub(crate) fn concerned(&mut self, record: &Record<'_>) -> Option<Topic> {
+        let fits = record.closes() || self.selection.matches_type_name(record.event_type);
+        if fits { self.topic(record.topic) } else { None }
+    }
+
+    /// Whether a record is an event of the selection.
+    pub(crate) fn matches(&mut self, record: &Record<'_>) -> bool {
+        record.closing() != Closing::Only
+            && self.selection.matches_type_name(record.event_type)
+            && self.topic(record.topic).is_some()
+    }
+
+    /// The work of the comparisons since this was last asked.
+    pub(crate) fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.steps) * limits::STEP_WORK
     }
 
     /// The topic, where it belongs to the selection.
-    pub(crate) fn topic(&mut self, name: &str) -> Option<Topic> {
+    fn topic(&mut self, name: &str) -> Option<Topic> {
         if let Some((topic, matches)) = self.known.get_key_value(name) {
             return matches.then(|| topic.clone());
         }
         let topic = Topic::new(name).ok()?;
-        let matches = self.selection.matches_topic(&topic);
+        let matches = self.selection.matches_topic_counting(&topic, &mut self.steps);
         if self.known.len() >= limits::READ_TOPICS {
             self.known.clear();
         }
@@ -218,7 +256,7 @@ impl<'a> Matcher<'a> {
 
 // === impl Reading ===
 
-impl Reading<'_> {
+impl Reading {
     /// Reads on in a segment; `false` where the chunk is complete.
     fn segment(&mut self, source: &mut Source<'_>) -> Result<bool, ReadError> {
         let limit = self.limits.entries.saturating_add(512).min(limits::READ_POSTINGS);
@@ -231,7 +269,11 @@ impl Reading<'_> {
                 let offset = u64::from(place) * ALIGN;
                 from = offset + ALIGN;
                 let last = source.last;
-                let record = source.record(offset, chunk_for(place, places.get(number + 1)))?;
+                let chunk = chunk_for(place, places.get(number + 1));
+                if chunk == limits::FAR_CHUNK_BYTES {
+                    self.work = self.work.saturating_sub(chunk as u64);
+                }
+                let record = source.record(offset, chunk)?;
                 if record.sequence > last {
                     self.chunk.next = last;
                     return Ok(true);
@@ -262,22 +304,20 @@ impl Reading<'_> {
 
     /// Takes a record into the chunk, where it belongs there; `false` where there is no room for it.
     fn take(&mut self, record: Record<'_>) -> bool {
-        if self.budget == 0 {
+        if self.work == 0 {
             return false;
         }
-        self.budget = self.budget.saturating_sub(record.length);
         let sequence = record.sequence;
-        if let Some(topic) = self.matcher.topic(record.topic) {
+        let concerned = self.matcher.concerned(&record);
+        self.work = self.work.saturating_sub(record.length + self.matcher.take_work());
+        if let Some(topic) = concerned {
             let bytes = self.bytes + record.data.len() + record.topic.len();
             let is_full = self.chunk.entries.len() >= self.limits.entries || bytes > self.limits.bytes;
-            let event = record.to_event(topic);
-            if self.matcher.selection.concerns(&event) {
-                if is_full && !self.chunk.entries.is_empty() {
-                    return false;
-                }
-                self.bytes = bytes;
-                self.chunk.entries.push(Arc::new(event));
+            if is_full && !self.chunk.entries.is_empty() {
+                return false;
             }
+            self.bytes = bytes;
+            self.chunk.entries.push(Arc::new(record.to_event(topic)));
         }
         self.chunk.next = sequence;
         true

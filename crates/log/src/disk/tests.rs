@@ -5,6 +5,7 @@ mod full;
 mod keys;
 mod place;
 mod power;
+mod searches;
 mod sync;
 mod tidy;
 mod torn;
@@ -97,11 +98,14 @@ fn fill(log: &DiskLog, count: usize) {
 }
 
 fn try_read(log: &DiskLog, selector: &str) -> Result<Vec<Arc<Event>>, ReadError> {
-    let selection = Selection::new([Selector::new(selector).unwrap()]);
+    try_read_with(log, &Selection::new([Selector::new(selector).unwrap()]))
+}
+
+fn try_read_with(log: &DiskLog, selection: &Selection) -> Result<Vec<Arc<Event>>, ReadError> {
     let limits = ReadLimits { entries: 10_000, bytes: 1 << 30 };
     let (mut after, mut entries) = (log.bounds().earliest - 1, Vec::new());
     loop {
-        let chunk = runtime().block_on(log.read(after, &selection, limits))?;
+        let chunk = runtime().block_on(log.read(after, selection, limits))?;
         entries.extend(chunk.entries);
         if chunk.next == after {
             return Ok(entries);

@@ -1,5 +1,6 @@
 //! What an entry has not seen, when its socket takes it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,9 +61,9 @@ impl Shard {
             return true;
         };
         let (bytes, sent) = match pending {
-            Pending::Bytes(bytes, sent) => (&bytes[..], sent),
+            Pending::Bytes(bytes, sent) => (Cow::Borrowed(&bytes[..]), sent),
             Pending::Frame(event, sent) => {
-                (frames.map_or(&[][..], |frames| event.frame(frames.framing())), sent)
+                (frames.map_or(Cow::Borrowed(&[][..]), |frames| event.frame(frames.framing())), sent)
             }
         };
         match offer(&entry.socket, &bytes[*sent..]) {
