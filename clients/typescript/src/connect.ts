@@ -1,4 +1,4 @@
-import { locate } from "./request.ts";
+import { reading } from "./place.ts";
 import { session } from "./session.ts";
 import { type ConnectOptions, settle } from "./settings.ts";
 import { subscribe, type Subscription } from "./subscription.ts";
@@ -11,6 +11,6 @@ export function connect<Events extends object = Record<string, any>>(
   options: ConnectOptions = {},
 ): Subscription<Events> {
   const settings = settle(options);
-  const at = locate(url);
+  const at = reading(url, options);
   return subscribe(settings, (sink) => session(at, settings, sink));
 }

@@ -5,9 +5,14 @@
 export const HEARTBEAT = 15_000;
 /** After how many heartbeat intervals without a byte a stream counts as dead. */
 export const SILENT_HEARTBEATS = 2.5;
+/** A hub keeps to intervals of heartbeats between these, whatever it is asked for. */
+export const HEARTBEAT_FLOOR = 1_000;
+export const HEARTBEAT_CEILING = 60_000;
 /** How long the first byte of a stream may take before the next transport is tried. The hub sends its first block
  * at once; where it does not come, something on the way holds it back. */
 export const FIRST_BYTE = 5_000;
+/** A stream that is still heard of after this time counts as good; one that delivers an event does so at once. */
+export const SETTLED = 5_000;
 /** How many failures in a row, of a kind that the transport may be to blame for, end the use of streams. */
 export const STREAM_FAILURES = 3;
 /** How many such failures in a row end the use of polls. */
@@ -33,6 +38,9 @@ export const BACKOFF_CAP = 30_000;
 export const RETRY_FLOOR = 100;
 /** The longest delay that a hub's `retry:` or `Retry-After` can ask for. */
 export const RETRY_CEILING = 3_600_000;
+
+/** The longest time that a timer of JavaScript can wait; with a longer one it would not wait at all. */
+export const TIMER_CEILING = 2 ** 31 - 1;
 
 /** How long the answer to a publish may take, the upload included. */
 export const PUBLISH_TIMEOUT = 60_000;

@@ -6,10 +6,11 @@
  * - `late`: no answer came in time.
  * - `stalled`: a stream did not begin in time; something on the way may hold it back.
  * - `silent`: an open stream was silent for so long that it counts as dead.
- * - `unavailable`: the hub says that it cannot answer now.
- * - `refused`: the hub refuses the request or the token.
+ * - `unavailable`: the hub, or a proxy before it, says that it cannot answer now.
+ * - `refused`: the hub itself refuses the request or the token.
  * - `token`: no token could be had.
- * - `unexpected`: the answer is not one that a hub gives; a captive portal or a wrong address may be behind it.
+ * - `unexpected`: the answer is not one that a hub gives; a captive portal, a proxy during a deployment, or a wrong address may
+ *   be behind it.
  * - `malformed`: the answer is that of a hub, but cannot be read.
  * - `store`: the cursor store failed.
  */
@@ -46,13 +47,21 @@ export class TidingsError extends Error {
   /** How long the hub asked to wait, in milliseconds. */
   declare readonly retryAfter?: number;
 
-  constructor(kind: ErrorKind, words: string, more?: object) {
-    super(`${kind}: ${words}`);
+  constructor(kind: ErrorKind, words: unknown, more?: object) {
+    super(`${kind}: ${describe(words)}`);
     Object.assign(this, { kind, ...more });
   }
 }
 
+/** Not everything that can be thrown can be written. */
+const describe = (words: unknown): string => {
+  try {
+    return String(words);
+  } catch {
+    return typeof words;
+  }
+};
+
 /** Another one's error, in the client's words; Node.js keeps what happened in the cause. */
 export const because = (kind: ErrorKind, cause: any): TidingsError =>
   new TidingsError(kind, cause?.cause ?? cause, { cause });
-

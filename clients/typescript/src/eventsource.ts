@@ -1,4 +1,5 @@
-import { createParser } from "eventsource-parser";
+import { RETRY_FLOOR, TIMER_CEILING } from "./defaults.ts";
+import { Parser } from "./parser.ts";
 
 /** What the standard leaves to the client: how long it waits before it connects again, unless told with `retry:`. */
 const RECONNECTION_TIME = 2_000;
@@ -16,15 +17,28 @@ export interface EventSourceOptions {
 /** `EventSource` as the HTML standard has it, for where there is none (Node.js, Deno, Bun, workers) or where it is
  * to be had with a `fetch` of one's own. */
 export class EventSource extends EventTarget {
-  static readonly CONNECTING = 0;
-  static readonly OPEN = 1;
-  static readonly CLOSED = 2;
-  readonly CONNECTING = 0;
-  readonly OPEN = 1;
-  readonly CLOSED = 2;
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSED: 2;
+  declare readonly CONNECTING: 0;
+  declare readonly OPEN: 1;
+  declare readonly CLOSED: 2;
 
-  readonly url: string;
-  readonly withCredentials: boolean;
+  // What Web IDL asks for, and classes do otherwise.
+  static {
+    for (const [name, value] of Object.entries({ CONNECTING: 0, OPEN: 1, CLOSED: 2 })) {
+      for (const owner of [this, this.prototype]) Object.defineProperty(owner, name, { value, enumerable: true });
+    }
+    for (const name of ["url", "withCredentials", "readyState", "onopen", "onmessage", "onerror", "close"]) {
+      Object.defineProperty(this.prototype, name, { enumerable: true });
+    }
+    Object.defineProperty(this.prototype, Symbol.toStringTag, { value: "EventSource", configurable: true });
+    // Minifiers give classes other names.
+    Object.defineProperty(this, "name", { value: "EventSource", configurable: true });
+  }
+
+  #url: string;
+  #withCredentials: boolean;
   #readyState = 0;
   #fetch: typeof fetch;
   #abort = new AbortController();
@@ -32,18 +46,31 @@ export class EventSource extends EventTarget {
   #lastEventId = "";
   #reconnectionTime = RECONNECTION_TIME;
   #failures = 0;
-  #handlers: Record<string, Handler<any>> = {};
+  #handlers = new Map<string, { handler: unknown; listener: (event: Event) => void }>();
 
-  constructor(url: string | URL, options: EventSourceOptions = {}) {
+  constructor(url: string | URL, options: EventSourceOptions | null = {}) {
     super();
-    try {
-      this.url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-    } catch {
-      throw new DOMException(`cannot open an EventSource to \`${url}\`: it is no URL`, "SyntaxError");
+    if (!arguments.length) throw new TypeError("an EventSource needs a URL");
+    if (options !== null && typeof options !== "object" && typeof options !== "function") {
+      throw new TypeError("the options of an EventSource are an object");
     }
-    this.withCredentials = !!options.withCredentials;
-    this.#fetch = options.fetch ?? ((...request) => fetch(...request));
+    const text = `${url}`;
+    try {
+      this.#url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+    } catch {
+      throw new DOMException(`cannot open an EventSource to \`${text}\`: it is no URL`, "SyntaxError");
+    }
+    this.#withCredentials = !!options?.withCredentials;
+    this.#fetch = options?.fetch ?? ((...request) => fetch(...request));
     void this.#connect();
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  get withCredentials(): boolean {
+    return this.#withCredentials;
   }
 
   get readyState(): number {
@@ -57,47 +84,60 @@ export class EventSource extends EventTarget {
   }
 
   get onopen(): Handler<Event> {
-    return this.#handlers["open"] ?? null;
+    return this.#handler("open");
   }
   set onopen(handler: Handler<Event>) {
     this.#handle("open", handler);
   }
   get onmessage(): Handler<MessageEvent<string>> {
-    return this.#handlers["message"] ?? null;
+    return this.#handler("message");
   }
   set onmessage(handler: Handler<MessageEvent<string>>) {
     this.#handle("message", handler);
   }
   get onerror(): Handler<Event> {
-    return this.#handlers["error"] ?? null;
+    return this.#handler("error");
   }
   set onerror(handler: Handler<Event>) {
     this.#handle("error", handler);
   }
 
-  #handle(type: string, handler: Handler<any>): void {
-    // The place of a handler among the listeners is where it was first set.
-    if (!(type in this.#handlers)) {
-      this.addEventListener(type, (event) => this.#handlers[type]?.call(this, event));
+  #handler(type: string): Handler<any> {
+    return (this.#handlers.get(type)?.handler ?? null) as Handler<any>;
+  }
+
+  /** The place of a handler among the listeners is where it was set while there was none. */
+  #handle(type: string, handler: unknown): void {
+    const entry = this.#handlers.get(type);
+    // An object that cannot be called is kept, and called in vain.
+    if ((typeof handler !== "object" && typeof handler !== "function") || handler === null) {
+      if (entry) this.removeEventListener(type, entry.listener);
+      this.#handlers.delete(type);
+    } else if (entry) entry.handler = handler;
+    else {
+      const listener = (event: Event): void => {
+        const handler: unknown = this.#handler(type);
+        if (typeof handler === "function") handler.call(this, event);
+      };
+      this.#handlers.set(type, { handler, listener });
+      this.addEventListener(type, listener);
     }
-    this.#handlers[type] = typeof handler === "function" ? handler : null;
   }
 
   async #connect(): Promise<void> {
-    const headers = new Headers({ Accept: "text/event-stream" });
-    // `Headers` takes characters of one byte each; the standard sends the id as UTF-8.
-    const id = String.fromCharCode(...new TextEncoder().encode(this.#lastEventId));
-    if (id) headers.set("Last-Event-ID", id);
     let response: Response;
     try {
-      response = await this.#fetch(this.url, {
+      const headers = new Headers({ Accept: "text/event-stream" });
+      const id = bytesOf(this.#lastEventId);
+      if (id) headers.set("Last-Event-ID", id);
+      response = await this.#fetch(this.#url, {
         headers,
         cache: "no-store",
-        credentials: this.withCredentials ? "include" : "same-origin",
+        credentials: this.#withCredentials ? "include" : "same-origin",
         signal: this.#abort.signal,
       });
     } catch {
-      return this.#reestablish();
+      return this.#futile() ? this.#fail() : this.#reestablish();
     }
     if (this.#readyState === 2) return;
     const type = response.headers.get("content-type") ?? "";
@@ -112,18 +152,26 @@ export class EventSource extends EventTarget {
     this.#reestablish();
   }
 
+  /** Whether a request that failed can never be sent: by its scheme, for its user name, or for an id with characters that
+   * not every `fetch` takes in a header. */
+  #futile(): boolean {
+    const { protocol, username, password } = new URL(this.#url);
+    return !/^https?:/.test(protocol) || !!username || !!password || /[^\t\x20-\uffff]|\x7f/.test(this.#lastEventId);
+  }
+
   async #read(response: Response): Promise<void> {
-    const origin = new URL(response.url || this.url).origin;
-    const parser = createParser({
-      onId: (id) => (this.#lastEventId = id),
-      onRetry: (time) => (this.#reconnectionTime = time),
-      onEvent: ({ event = "message", data }) => {
-        if (this.#readyState === 2) return;
-        this.dispatchEvent(new MessageEvent(event, { data, origin, lastEventId: this.#lastEventId }));
-      },
-    });
-    const decoder = new TextDecoder();
     try {
+      const origin = new URL(response.url || this.#url).origin;
+      const parser = new Parser(
+        (time) => (this.#reconnectionTime = time),
+        ({ id, event, data }) => {
+          if (this.#readyState === 2) return;
+          this.#lastEventId = id ?? this.#lastEventId;
+          if (data === undefined) return;
+          this.dispatchEvent(new MessageEvent(event || "message", { data, origin, lastEventId: this.#lastEventId }));
+        },
+      );
+      const decoder = new TextDecoder();
       const reader = response.body!.getReader();
       for (;;) {
         const { done, value } = await reader.read();
@@ -140,12 +188,21 @@ export class EventSource extends EventTarget {
     this.#readyState = 0;
     this.dispatchEvent(new Event("error"));
     if (this.#readyState !== 0) return;
-    const delay = Math.max(this.#reconnectionTime, Math.min(this.#reconnectionTime * 2 ** this.#failures++, LONGEST_DELAY));
-    this.#timer = setTimeout(() => void this.#connect(), delay);
+    const time = Math.max(this.#reconnectionTime, RETRY_FLOOR);
+    const delay = Math.max(time, Math.min(time * 2 ** this.#failures++, LONGEST_DELAY));
+    this.#timer = setTimeout(() => void this.#connect(), Math.min(delay, TIMER_CEILING));
   }
 
   #fail(): void {
+    if (this.#readyState === 2) return;
     this.#readyState = 2;
     this.dispatchEvent(new Event("error"));
   }
+}
+
+/** A text as UTF-8, with one byte in each character, as `Headers` takes it. */
+function bytesOf(text: string): string {
+  let bytes = "";
+  for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte);
+  return bytes;
 }

@@ -1,5 +1,6 @@
-import { POLL_FAILURES, STREAM_FAILURES } from "./defaults.ts";
+import { POLL_FAILURES, SETTLED, STREAM_FAILURES } from "./defaults.ts";
 import type { TidingsError } from "./error.ts";
+import type { Step } from "./event.ts";
 
 /** How events are fetched: by Server-Sent Events, by polls that the hub holds, or by polls with a rest between them. */
 export type Transport = "sse" | "long-poll" | "poll";
@@ -14,11 +15,15 @@ export interface Ladder {
   failed(error: TidingsError): boolean;
 }
 
+/** Whether a stream counts as good, with what it brought now, so long after its first piece. That it began shows little: a proxy
+ * may cut it off right then. */
+export const isGood = (steps: Step[], age: number): boolean => age >= SETTLED || steps.some(({ event }) => event);
+
 /** Which transport to use now: down the list while they fail, and up again after a while.
  *
  * A fall is only believed where the lower rung works: it begins with a poll that is answered at once, and if that
  * fails as well, the transport above was not to blame. */
-export function climb(rungs: readonly Transport[], climbAfter: number): Ladder {
+export function climb(rungs: readonly Transport[], climbAfter: number, now = () => performance.now()): Ladder {
   let at = 0;
   let failures = 0;
   let proven = false;
@@ -31,7 +36,7 @@ export function climb(rungs: readonly Transport[], climbAfter: number): Ladder {
   };
   return {
     rung() {
-      if (climbAt <= Date.now()) {
+      if (climbAt <= now()) {
         step(0);
         // It has one chance.
         failures = STREAM_FAILURES - 1;
@@ -46,11 +51,12 @@ export function climb(rungs: readonly Transport[], climbAfter: number): Ladder {
     failed({ kind, status = 0 }) {
       const stalled = kind === "stalled";
       // Where the hub or the way to it is down, or the hub itself said that it cannot answer, the transport is not
-      // to blame.
-      if (!["unreachable", "token"].includes(kind) && ![429, 503].includes(status)) failures++;
+      // to blame. By a stream it says so without a status of its own.
+      const told = kind === "unavailable" && [0, 429, 503].includes(status);
+      if (kind !== "unreachable" && kind !== "token" && !told) failures++;
       const streams = rungs[at] === "sse";
       if (stalled || failures >= (streams ? STREAM_FAILURES : POLL_FAILURES)) {
-        if (!at) climbAt = Date.now() + climbAfter;
+        if (!at) climbAt = now() + climbAfter;
         step(at + 1);
         return stalled && !!rungs[1];
       }

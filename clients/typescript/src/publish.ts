@@ -1,6 +1,8 @@
 import { Backoff } from "./backoff.ts";
 import { PUBLISH_RETRY, PUBLISH_TIMEOUT } from "./defaults.ts";
-import { json, locate, type RequestOptions, send } from "./request.ts";
+import { TidingsError } from "./error.ts";
+import { locate } from "./place.ts";
+import { json, type RequestOptions, send } from "./request.ts";
 import { Span } from "./span.ts";
 
 /** How to publish. */
@@ -12,6 +14,9 @@ export interface PublishOptions extends RequestOptions {
   /** The key under which the hub knows this publish, should it come twice. Without one, a random one is used, which
    * makes the attempts of this publish known, and nothing else. */
   idempotencyKey?: string;
+  /** The data is a string of JSON that is written already, as for numbers that JavaScript cannot hold. The hub stores it byte
+   * for byte. */
+  json?: boolean;
   /** For how many milliseconds it is tried again where the hub cannot be reached or cannot take it now; 60,000 by
    * default. 0 is one attempt. */
   retryFor?: number;
@@ -33,24 +38,33 @@ export interface Published {
  * Where the hub is away it is tried again, always under one idempotency key, so that it is published exactly once. */
 export async function publish(url: string | URL, data: unknown, options: PublishOptions = {}): Promise<Published> {
   const { event, close, idempotencyKey = randomKey(), retryFor = PUBLISH_RETRY } = options;
-  const at = locate(url);
-  if (event) at.searchParams.set("event", event);
-  if (close) at.searchParams.set("close", "true");
-  const [type, body] = letter(data, close);
-  const began = Date.now();
+  const { url: at, topic } = locate(url, options);
+  let letter = write(data, options);
+  const parameters = at.searchParams;
+  if (event) parameters.set("event", event);
+  if (close) parameters.set("close", "true");
+  if (topic) {
+    if (parameters.has("close")) throw TypeError(`\`${topic}\` cannot be closed: proxies may take its URL for another topic's`);
+    letter = enclose(letter, topic, parameters.get("event"));
+  }
+  const headers = new Headers(options.headers);
+  headers.set("content-type", letter.type);
+  headers.set("idempotency-key", idempotencyKey);
+  const began = performance.now();
   const backoff = new Backoff();
   for (;;) {
     const span = new Span();
     span.patience = PUBLISH_TIMEOUT;
     try {
-      const headers = { ...options.headers, "content-type": type, "idempotency-key": idempotencyKey };
-      const response = await send(at, { ...options, method: "POST", headers, body }, span, "application/json");
+      const response = await send(at, { ...options, method: "POST", headers, body: letter.body }, span, "application/json");
+      if (!response.body) throw new TidingsError("unexpected", "an answer without a body");
       const { id, ids, ...receipt } = await json(response, span);
-      return { id: id ?? ids?.[0], ...receipt, repeated: response.status === 200 };
+      return { id: id ?? ids?.[0], topic, ...receipt, repeated: response.status === 200 };
     } catch (cause) {
       const error = span.blame(cause);
       const rest = backoff.after(error, options);
-      if (Date.now() - began + rest >= retryFor) throw error;
+      // Where another attempt would do no better, the rest is for ever.
+      if (!(performance.now() - began + rest < retryFor)) throw error;
       await new Promise((resolve) => setTimeout(resolve, rest));
     } finally {
       // The answer may not have been read to its end.
@@ -59,13 +73,41 @@ export async function publish(url: string | URL, data: unknown, options: Publish
   }
 }
 
-function letter(data: unknown, close?: boolean): [type: string, body: BodyInit] {
-  // With `close`, an empty body means that there is no event: an empty event needs the form of a batch.
-  if (data === "" && close) return ["application/x-ndjson", '{"data":""}'];
-  if (data === undefined && close) data = "";
-  if (typeof data === "string") return ["text/plain", data];
-  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return ["application/octet-stream", data as BufferSource];
-  return ["application/json", JSON.stringify(data)];
+/** What is sent. */
+interface Letter {
+  type: string;
+  body: string | BufferSource;
+}
+
+function write(data: unknown, { close, json }: PublishOptions): Letter {
+  if (json) JSON.parse(data as string);
+  else {
+    // With `close`, an empty body means that there is no event: an empty event needs the form of a batch.
+    if (data === "" && close) return { type: "application/x-ndjson", body: '{"data":""}' };
+    if (data === undefined && close) data = "";
+    if (typeof data === "string") return { type: "text/plain", body: data };
+    if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return { type: "application/octet-stream", body: data as BufferSource };
+    data = JSON.stringify(data);
+    // What has no form in JSON would be sent as nothing at all.
+    if (!data) throw TypeError("undefined, functions and symbols cannot be published");
+  }
+  return { type: "application/json", body: data as string };
+}
+
+/** The same as an item of a batch, which names its topic. */
+function enclose({ type, body }: Letter, topic: string, event: string | null): Letter {
+  const item = JSON.stringify({ topic, event }).slice(0, -1);
+  let data = body;
+  if (typeof data !== "string") data = `"${base64(data)}","encoding":"base64"`;
+  else if (type === "text/plain") data = JSON.stringify(data);
+  return { type: "application/json", body: `[${item},"data":${data}}]` };
+}
+
+function base64(data: BufferSource): string {
+  const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
 }
 
 /** 128 random bits; two publishers that draw the same key would take each other's events for repetitions. Pages

@@ -1,4 +1,4 @@
-import { ANSWER_SIZE } from "./defaults.ts";
+import { ANSWER_SIZE, RETRY_CEILING } from "./defaults.ts";
 import { type Problem, TidingsError } from "./error.ts";
 import type { Span } from "./span.ts";
 
@@ -6,16 +6,30 @@ import type { Span } from "./span.ts";
 export interface RequestOptions {
   /** The bearer token, or what supplies one: it is asked again for each attempt. */
   token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
-  /** Further headers. In a browser, they make requests to another origin ask the hub first. */
-  headers?: Record<string, string>;
+  /** Further headers. In a browser, they make requests to another origin ask the hub first. The client's own (`Accept`,
+   * `Content-Type`, `Idempotency-Key`, and `Authorization` where there is a token) take the place of those that are given
+   * here, and a `Last-Event-ID` is left out: the client has its own cursor. */
+  headers?: HeadersInit;
   /** Whether cookies are sent to another origin. */
   credentials?: RequestCredentials;
   /** What sends requests, instead of the global `fetch`. */
   fetch?: typeof fetch;
 }
 
-/** The URL of a topic, which in a page may be relative to it. */
-export const locate = (url: string | URL): URL => new URL(url, globalThis.location?.href);
+const bearer = (token: string): string => {
+  if (/[^\x21-\x7e]/.test(token)) throw TypeError("a token holds only visible ASCII characters");
+  return "Bearer " + token;
+};
+
+/** Throws where no request with these could ever be sent, so that it is not tried for ever. */
+export function check(url: URL, { token, headers, credentials }: RequestOptions): void {
+  if (!/^https?:/.test(url.protocol)) throw TypeError(`a hub has an http: or https: URL, not ${url.protocol}`);
+  if (url.username || url.password) throw TypeError("a URL of a hub has no user name or password: give a token instead");
+  if (url.hash) throw TypeError("a URL of a hub has no fragment: a # in a topic is written %23");
+  if (typeof token === "string") bearer(token);
+  // It refuses names and values that no header can have.
+  new Request(url, { ...(headers && { headers }), ...(credentials && { credentials }) });
+}
 
 /** Sends a request, and lets its answer through where it is of this type, or 204. */
 export async function send(
@@ -27,7 +41,10 @@ export async function send(
   span.start("token");
   // The supplier of tokens is another one's, and knows nothing of the signal.
   if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
-  const headers = new Headers({ ...(options.headers as object), accept: type, ...(token && { authorization: "Bearer " + token }) });
+  const headers = new Headers(options.headers);
+  headers.set("accept", type);
+  headers.delete("last-event-id");
+  if (token) headers.set("authorization", bearer(token));
   span.start("unreachable");
   const response = await (options.fetch ?? fetch)(url, {
     ...options,
@@ -38,17 +55,28 @@ export async function send(
     cache: "no-store",
   });
   const { status, headers: told } = response;
-  const form = told.get("content-type") + "";
-  if (status === 204 || (status < 300 && form.startsWith(type))) return response;
-  const problem: Problem = form.includes("problem") ? await json(response, span).catch(() => 0) : 0;
-  const after = told.get("retry-after")!;
+  const form = told.get("content-type") ?? "no type";
+  const is = (type: string): boolean => form.split(";")[0]!.trim().toLowerCase() === type;
+  if (status === 204 || ((status === 200 || status === 201) && is(type))) return response;
+  const problem: Problem | undefined = is("application/problem+json") ? await json(response, span).catch(() => undefined) : undefined;
+  const passes = status >= 500 || [408, 425, 429].includes(status);
+  // Anything else may be that of a proxy while the hub is away, or of a captive portal.
+  const hubs = status >= 400 && problem?.type?.startsWith?.("urn:tidings:");
+  const words = typeof problem?.detail === "string" ? problem.detail : form;
   throw new TidingsError(
-    status < 400 ? "unexpected" : status >= 500 || [408, 425, 429].includes(status) ? "unavailable" : "refused",
+    passes ? "unavailable" : hubs ? "refused" : "unexpected",
     // Browsers show nothing of a redirect that is not followed, not even its status.
-    `${status || "a redirect"}, ${problem?.detail ?? form}`,
-    // Seconds, or a date.
-    { status, problem, retryAfter: Math.max(0, +after * 1000 || Date.parse(after) - Date.now()) || undefined },
+    `${status || "a redirect"}, ${words}`,
+    { status, problem, retryAfter: retryAfter(told.get("retry-after") ?? "") },
   );
+}
+
+/** What `Retry-After` says, in milliseconds, where it names a time that is still to come: seconds, or a date in one of the
+ * three forms of HTTP, of which only two name their zone. */
+export function retryAfter(field: string, now: number = Date.now()): number | undefined {
+  const date = /^[a-z]+,? [\w -]+ \d\d:\d\d:\d\d (GMT|\d{4})$/i.test(field) ? field.replace(/( GMT)?$/, " GMT") : "";
+  const time = /^\d+$/.test(field) ? +field * 1000 : Date.parse(date) - now;
+  return time > 0 ? Math.min(time, RETRY_CEILING) : undefined;
 }
 
 /** Reads a body to its end, as text, piece by piece. The time that a piece is dealt with is not the span's. */
@@ -64,11 +92,14 @@ export async function* read(response: Response, span: Span): AsyncGenerator<stri
   }
 }
 
-/** The whole body as JSON, up to `limit` characters. */
-export async function json(response: Response, span: Span, limit: number = ANSWER_SIZE): Promise<any> {
+/** The whole body, up to `limit` characters. */
+export async function whole(response: Response, span: Span, limit: number = ANSWER_SIZE): Promise<string> {
   let text = "";
   for await (const piece of read(response, span)) {
     if ((text += piece).length > limit) throw Error("too large");
   }
-  return JSON.parse(text);
+  return text;
 }
+
+/** The whole body as JSON. */
+export const json = async (response: Response, span: Span): Promise<any> => JSON.parse(await whole(response, span));

@@ -2,7 +2,7 @@ import { Backoff } from "./backoff.ts";
 import { EMPTY_POLL_PAUSE, POLL_GRACE, SILENT_HEARTBEATS } from "./defaults.ts";
 import { TidingsError } from "./error.ts";
 import type { Step } from "./event.ts";
-import { climb, type Transport } from "./ladder.ts";
+import { climb, isGood, type Transport } from "./ladder.ts";
 import { send } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import { Span } from "./span.ts";
@@ -42,6 +42,10 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   /** The transport that the consumer was last told is open. */
   let open: Transport | undefined;
 
+  function opened(transport: Transport): void {
+    if (open !== transport && !life.signal.aborted) sink.state({ status: "open", transport: (open = transport) });
+  }
+
   async function attempt(transport: Transport): Promise<number> {
     const { signal } = (span = new Span());
     if (!open) sink.state({ status: "connecting", transport });
@@ -50,7 +54,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     // The first poll finds out where it is, and whether polls are answered at all. Were it held, and broke, nobody
     // would know from which cursor to go on.
     const held = transport === "long-poll" && cursor && ladder.proven() ? settings.wait : 0;
-    const soon = Date.now() + EMPTY_POLL_PAUSE;
+    const soon = performance.now() + EMPTY_POLL_PAUSE;
     const url = new URL(at);
     const parameters = url.searchParams;
     let accept = "application/json";
@@ -68,37 +72,41 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     // What the URL says stands where the options say nothing.
     else parameters.set("since", settings.since ?? parameters.get("since") ?? "latest");
     const response = await send(url, settings, span, accept);
-    const batches = !response.body
-      ? [[{ cursor, end: true }]]
-      : streams
-        ? stream(response, span, settings.maxEventSize, silence, backoff.from)
-        : [poll(response, span, settings.maxEventSize * 2)];
-    // That a stream began shows little: a proxy may cut it off right then. That it goes on, or brings an event, does.
-    let works: unknown = !streams;
+    const batches =
+      response.status === 204
+        ? [[{ cursor, end: true }]]
+        : streams
+          ? stream(response, span, settings, silence, backoff.from)
+          : [poll(response, span, settings)];
+    let began: number | undefined;
+    let good = !streams;
     let found;
-    for await (const steps of batches) {
-      if (open !== transport && !signal.aborted) sink.state({ status: "open", transport: (open = transport) });
-      for (const step of steps as Step[]) {
-        // Another attempt may have gone on from the cursor.
-        if (signal.aborted) return 0;
-        if (!step.cursor && !step.end) throw Error("no cursor");
-        works ||= step.event;
+    for await (const steps of batches as Iterable<Step[]>) {
+      // Another attempt may have gone on from the cursor.
+      if (signal.aborted) return 0;
+      began ??= performance.now();
+      for (const step of steps) {
+        if (step.end) step.cursor ||= cursor;
+        else if (!step.cursor || typeof step.cursor !== "string") throw Error("no cursor");
         // A hub that says that there is more and does not move is not asked without a rest.
         found ||= (step.more || step.size) && step.cursor !== cursor;
         cursor = step.cursor;
         if (step.end) close();
+        // Who hears that it is open has a cursor: nothing that is published from now on can be missed.
+        if (step.size) opened(transport);
         sink.tell(step);
+        if (!step.end) opened(transport);
+        if (signal.aborted) return 0;
       }
-      if (works) {
+      if ((good ||= isGood(steps, performance.now() - began))) {
         backoff.attempt = 0;
         ladder.succeeded();
       }
-      works = true;
       backoff.refused = false;
       await sink.room();
     }
     // A long poll that waited for as long as it was to needs no rest.
-    return found ? 0 : transport === "poll" ? settings.interval : held && soon - Date.now();
+    return found ? 0 : transport === "poll" ? settings.interval : held && soon - performance.now();
   }
 
   function wake({ type }: Event): void {

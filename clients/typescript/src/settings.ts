@@ -36,24 +36,39 @@ export interface ConnectOptions extends RequestOptions {
   /** The largest event that is taken, in characters as it arrives. A larger one makes the client try again and
    * again, for it must not be passed over. */
   maxEventSize?: number;
+  /** Reads JSON, instead of `JSON.parse`: for numbers that JavaScript cannot hold, for example. It is given each event, or each
+   * page of them, as the hub sent it. */
+  parse?: (text: string) => any;
 }
 
-/** The options, each with its value. */
-export type Settings = ConnectOptions &
-  Required<
-    Pick<ConnectOptions, "transports" | "heartbeat" | "firstByte" | "climbAfter" | "wait" | "interval" | "buffer" | "maxEventSize">
-  >;
+/** What stands where an option says nothing. */
+const DEFAULTS = {
+  transports: ["sse", "long-poll", "poll"] as readonly Transport[],
+  heartbeat: defaults.HEARTBEAT,
+  firstByte: defaults.FIRST_BYTE,
+  climbAfter: defaults.CLIMB_AFTER,
+  wait: defaults.LONG_POLL_WAIT,
+  interval: defaults.POLL_INTERVAL,
+  buffer: defaults.BUFFER_EVENTS,
+  maxEventSize: defaults.EVENT_SIZE,
+  parse: JSON.parse as (text: string) => any,
+};
 
+/** The options, each with its value. */
+export type Settings = ConnectOptions & typeof DEFAULTS;
+
+/** Throws where an option could only make the client spin, or wait for ever. */
 export function settle(options: ConnectOptions): Settings {
-  return {
-    transports: ["sse", "long-poll", "poll"],
-    heartbeat: defaults.HEARTBEAT,
-    firstByte: defaults.FIRST_BYTE,
-    climbAfter: defaults.CLIMB_AFTER,
-    wait: defaults.LONG_POLL_WAIT,
-    interval: defaults.POLL_INTERVAL,
-    buffer: defaults.BUFFER_EVENTS,
-    maxEventSize: defaults.EVENT_SIZE,
-    ...options,
-  };
+  const settings: any = { ...options };
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    settings[name] ??= value;
+    if (typeof value === "number" && !(settings[name] >= 0)) throw TypeError(`${name} is a number that is not negative`);
+  }
+  // As the hub does.
+  settings.heartbeat = Math.min(Math.max(settings.heartbeat, defaults.HEARTBEAT_FLOOR), defaults.HEARTBEAT_CEILING);
+  const { transports }: Settings = settings;
+  if (!transports[0] || transports.some((transport) => !DEFAULTS.transports.includes(transport))) {
+    throw TypeError(`transports are one or more of ${DEFAULTS.transports}`);
+  }
+  return settings;
 }

@@ -1,3 +1,4 @@
+import { TIMER_CEILING } from "./defaults.ts";
 import { because, type ErrorKind, TidingsError } from "./error.ts";
 
 /** An attempt, or the rest before the next one: it is aborted by hand, or when its time is up. */
@@ -32,7 +33,7 @@ export class Span extends AbortController {
     // Where the clock was put back, it is not waited for.
     const left = Math.min(this.#until - Date.now(), this.patience);
     if (left <= 0) this.abort(new TidingsError(this.kind, "too late"));
-    else if (this.#until < Infinity) this.#timer = setTimeout(() => this.check(), left);
+    else if (this.#until < Infinity) this.#timer = setTimeout(() => this.check(), Math.min(left, TIMER_CEILING));
   }
 
   /** Without a reason where it is not to fail, but to end. */

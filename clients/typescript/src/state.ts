@@ -2,7 +2,13 @@ import type { TidingsError } from "./error.ts";
 import type { Transport } from "./ladder.ts";
 
 /** How a subscription stands, for a page to show. */
-export type State =
+export type State = Standing & {
+  /** Why the cursor store did not keep the last cursor. What follows is delivered all the same; whoever begins from the store
+   * gets some events once more. */
+  storeError?: TidingsError;
+};
+
+type Standing =
   /** An attempt is under way. */
   | { status: "connecting"; transport: Transport }
   /** The hub answers. Where the subscription began at `latest`, all that is published from now on is delivered. */

@@ -46,6 +46,8 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   let paused = false;
   let pulled = false;
   let over = false;
+  let saved: string | undefined;
+  let saving = false;
   /** Those who wait for a change. */
   let waiting: (() => void)[] = [];
   const change = () => new Promise<void>((resolve) => waiting.push(resolve));
@@ -55,15 +57,23 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   function emit(told: unknown, type: string, all?: string): void {
     for (const [of, listener] of [...listeners]) {
-      // What it throws is none of the client's: it ends up where uncaught errors do.
-      if (of === type || of === all) (async () => listener(told))();
+      if (of !== type && of !== all) continue;
+      try {
+        listener(told);
+      } catch (cause) {
+        // It is none of the client's: it ends up where uncaught errors do.
+        queueMicrotask(() => {
+          throw cause;
+        });
+      }
     }
   }
 
   function enter(entered: State): void {
     // Nothing comes after the end.
     if (over) return;
-    state = entered;
+    const { storeError } = state;
+    state = storeError ? { ...entered, storeError } : entered;
     if (["ended", "closed", "failed"].includes(state.status)) {
       over = true;
       source.close();
@@ -95,8 +105,27 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     changed();
   }
 
-  // A cursor that is not kept means events once more, and none lost.
-  const save = async () => cursor && store?.save(cursor);
+  /** Keeps the cursor. A store that is slow is given the newest one once it has kept the last. */
+  async function save(): Promise<void> {
+    if (saving || !store) return;
+    saving = true;
+    while (cursor && cursor !== saved) {
+      saved = cursor;
+      let storeError;
+      try {
+        await store.save(saved);
+      } catch (cause) {
+        // A cursor that is not kept means events once more, and none lost.
+        storeError = because("store", cause);
+      }
+      // Only the first failure is told, and that it is over.
+      if (!storeError !== !state.storeError) {
+        const { storeError: _, ...rest } = state;
+        emit((state = { ...rest, ...(storeError && { storeError }) }), "state");
+      }
+    }
+    saving = false;
+  }
 
   const source = begin({
     tell(step) {
@@ -108,7 +137,8 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     },
     state: enter,
     async room() {
-      while (!over && !paused && (queue.length >= settings.buffer || size >= BUFFER_SIZE)) await change();
+      // An empty queue has room, whatever the bounds are.
+      while (!over && !paused && queue[0] && (queue.length >= settings.buffer || size >= BUFFER_SIZE)) await change();
     },
   });
 

@@ -48,6 +48,57 @@ test("a captive portal that lets go is got past", async (t) => {
   assert.deepEqual(datas(await collect(subscription).count(1)), [1]);
 });
 
+test("the 404 of a proxy while the hub is deployed is got past, by every transport", async (t) => {
+  const missing = (response) => {
+    response.writeHead(404, { "content-type": "text/html" });
+    response.end("<h1>Not Found</h1>");
+  };
+  for (const transport of ["sse", "long-poll", "poll"]) {
+    const answer = transport === "sse" ? events(begin(), block(1)) : page({ events: [event(1)], next: "aaaaaa-1" });
+    const server = await script(t, missing, answer);
+    const subscription = connect(server.url, { transports: [transport] });
+    t.after(subscription.close);
+    const { until } = states(subscription);
+    const seen = collect(subscription);
+    const { error } = await until("waiting");
+    assert.deepEqual([error.kind, error.status, error.message], ["unexpected", 404, "unexpected: 404, text/html"]);
+    assert.deepEqual(datas(await seen.count(1)), [1]);
+  }
+});
+
+test("a hub that ends every stream for now is asked for one again, and nothing else", async (t) => {
+  const later = ended("retry: 100\n\n");
+  const server = await script(t, later, later, later, later, events(begin(), block(1)));
+  const subscription = connect(server.url);
+  t.after(subscription.close);
+  const { until } = states(subscription);
+  const seen = collect(subscription);
+  const { error } = await until("waiting", "open");
+  assert.equal(error?.kind, "unavailable");
+  assert.deepEqual(datas(await seen.count(1)), [1]);
+  assert.deepEqual(server.requests.map(({ headers }) => headers.accept), Array(5).fill("text/event-stream"));
+});
+
+test("the end of a topic without a place leaves the cursor where it was", async (t) => {
+  const server = await script(t, events(begin(), block(1), "event: tidings.end\ndata: {}\n\n"));
+  const subscription = connect(server.url);
+  const seen = collect(subscription);
+  await states(subscription).until("ended");
+  assert.deepEqual([datas(seen.seen), subscription.cursor], [[1], "aaaaaa-1"]);
+});
+
+test("one byte order mark is none of the text, and a second one is", async (t) => {
+  const server = await script(t, ended(`\ufeffid: aaaaaa-1\n\n`), events(`\ufeff\ufeffid: aaaaaa-7\n\n${block(2)}`));
+  const subscription = connect(server.url, { transports: ["sse"] });
+  t.after(subscription.close);
+  const cursors = [];
+  subscription.on("state", ({ status }) => status === "open" && cursors.push(subscription.cursor));
+  await collect(subscription).count(1);
+  assert.equal(server.requests[1].query.get("lastEventId"), "aaaaaa-1");
+  // With two, the first line is no id.
+  assert.deepEqual(cursors, ["aaaaaa-1", "aaaaaa-1"]);
+});
+
 for (const [what, piece] of [
   ["data that is not JSON", "id: aaaaaa-2\ndata: {\n\n"],
   ["JSON that is no event", "id: aaaaaa-2\ndata: 7\n\n"],
@@ -71,6 +122,8 @@ for (const [what, answer] of [
   ["data that is not JSON", { events: "{" }],
   ["an event without an id", { events: [{ data: 1 }] }],
   ["no cursor", { next: null }],
+  ["a cursor that is no text", { next: 7 }],
+  ["an event whose id is no text", { events: [{ id: {}, data: 1 }] }],
 ]) {
   test(`a page with ${what} is never passed over`, async (t) => {
     const server = await script(t, page(answer), page({ events: [event(1)], next: "aaaaaa-1" }));

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { publish } from "tidings";
+import { connect, publish } from "tidings";
 import { Hub } from "./support/hub.js";
+import { nginx } from "./support/nginx.js";
 import { problem, script } from "./support/script.js";
+import { collect } from "./support/wait.js";
 
 const receipt = (status) => (response) => {
   response.writeHead(status, { "content-type": "application/json" });
@@ -61,4 +63,62 @@ test("a token is asked for again where it is refused, and what is no answer of a
     response.end("<h1>");
   });
   await assert.rejects(publish(portal.url, "x", { retryFor: 0 }), { kind: "unexpected" });
+});
+
+test("a topic that proxies take for another one is published to, and read, all the same", async (t) => {
+  const hub = await Hub.start(t);
+  // As many proxies do: it takes steps, and leaves out empty segments, before it passes a request on.
+  const origin = await nginx(t, hub, "rewrite ^ $uri break;");
+  // The URL of the topic, and the same as one writes it who does not think of it.
+  for (const [topic, ...paths] of [
+    ["a/../b", "a%2F..%2Fb", "a/../b", "a/%2e%2E/b"],
+    ["a/./b", "a%2F.%2Fb", "a/./b"],
+    ["a//b", "a//b", "a%2F%2Fb"],
+    ["..", "..", "%2e%2e"],
+    ["c/..", "c/..", "c%2F.."],
+    ["a\\b", "a\\b"],
+  ]) {
+    for (const path of paths) {
+      const url = `${origin}/topics/${path}`;
+      const events = connect(url, { since: "latest" });
+      t.after(events.close);
+      const seen = collect(events);
+      await new Promise((resolve) => events.on("state", ({ status }) => status === "open" && resolve()));
+      const published = await publish(url, "one\n", { event: "tick", idempotencyKey: `${path}` });
+      assert.deepEqual([published.topic, published.repeated], [topic, false]);
+      assert.equal((await publish(url, "one\n", { event: "tick", idempotencyKey: `${path}` })).repeated, true);
+      await publish(`${url}?event=tock`, { price: 1 });
+      await publish(url, new Uint8Array([255, 0]));
+      await publish(url, '{"n":12345678901234567890}', { json: true });
+      const told = await seen.count(4);
+      assert.equal(told[0].id, published.id);
+      assert.deepEqual(
+        told.map(({ topic, event, data, encoding }) => [topic, event, data, encoding]),
+        [
+          [topic, "tick", "one\n", undefined],
+          [topic, "tock", { price: 1 }, undefined],
+          [topic, undefined, "/wA=", "base64"],
+          [topic, undefined, { n: 12345678901234567890 }, undefined],
+        ],
+      );
+      const page = await (await fetch(`${hub.url}/events?topic=${encodeURIComponent(topic)}&since=-1`)).text();
+      assert.match(page, /"data":\{"n":12345678901234567890\}/);
+      await assert.rejects(publish(url, "x", { close: true }), TypeError);
+      await assert.rejects(publish(`${url}?close=true`, "x"), TypeError);
+    }
+  }
+  const { topics } = await (await fetch(`${hub.url}/topics`)).json();
+  assert.deepEqual(topics.map(({ topic }) => topic).sort(), ["..", "a/../b", "a/./b", "a//b", "a\\b", "c/.."]);
+});
+
+test("other topics are published to where their URL says", async (t) => {
+  const hub = await Hub.start(t);
+  for (const [topic, path] of [["a b/\u00fc", "a b/\u00fc"], ["a?#%2e", "a%3F%23%252e"], ["...", "..."], ["topics/x", "topics/x"], [".a/b.", ".a/b."]]) {
+    assert.equal((await publish(`${hub.url}/topics/${path}`, "x")).topic, topic);
+  }
+});
+
+test("an answer without a body is none of a hub", async (t) => {
+  const server = await script(t, (response) => response.writeHead(204).end());
+  await assert.rejects(publish(server.url, "x", { retryFor: 0 }), { kind: "unexpected" });
 });

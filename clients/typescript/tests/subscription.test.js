@@ -27,6 +27,19 @@ for (const transport of ["sse", "long-poll", "poll"]) {
     assert.equal(events.cursor, empty.id);
   });
 
+  test(`an event that is nested deep is one like others: ${transport}`, async (t) => {
+    const hub = await Hub.start(t);
+    const deep = `${"[".repeat(5_000)}1${"]".repeat(5_000)}`;
+    await publish(hub.topic("a"), deep, { json: true });
+    await publish(hub.topic("a"), "after");
+    const events = connect(hub.topic("a"), { transports: [transport], since: "earliest" });
+    t.after(events.close);
+    let [{ data }, { data: after }] = await collect(events).count(2);
+    let depth = 0;
+    for (; Array.isArray(data); depth++) [data] = data;
+    assert.deepEqual([depth, data, after], [5_000, 1, "after"]);
+  });
+
   test(`a closed topic ends, and ends whoever comes later: ${transport}`, async (t) => {
     const hub = await Hub.start(t);
     await hub.publish("job", "1");

@@ -1,4 +1,4 @@
-import { locate } from "../request.ts";
+import { reading } from "../place.ts";
 import { session } from "../session.ts";
 import { type ConnectOptions, settle } from "../settings.ts";
 import { subscribe, type Subscription } from "../subscription.ts";
@@ -17,7 +17,7 @@ export function connect<Events extends object = Record<string, any>>(
   options: ShareOptions = {},
 ): Subscription<Events> {
   const settings = settle(options);
-  const at = locate(url);
+  const at = reading(url, options);
   const can = globalThis.navigator?.locks && globalThis.BroadcastChannel && globalThis.crypto?.subtle;
   return subscribe(settings, (sink) => (options.share && can ? tab : session)(at, settings, sink));
 }

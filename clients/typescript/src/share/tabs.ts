@@ -13,8 +13,9 @@ const PATIENCE = 5_000;
 const JITTER = 2_000;
 /** How long is rested where the hub does not have yet what the leader told. */
 const LAG = 1_000;
-/** How many batches are kept while a tab catches up. */
+/** How many batches, and characters of them, are kept while a tab catches up. */
 const BACKLOG = 1_000;
+const BACKLOG_SIZE = 4 << 20;
 
 /** What tabs tell each other. */
 interface Message {
@@ -29,6 +30,9 @@ interface Message {
   /** The error of the state: a channel takes plain parts only. */
   error?: Pick<TidingsError, "kind" | "message">;
 }
+
+const sizeOf = ({ steps }: Message): number => steps!.reduce((sum, { size = 0 }) => sum + size, 0);
+const rest = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time));
 
 /** One of several tabs that share a connection.
  *
@@ -56,9 +60,13 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
     };
     const read = (settings: Settings, sink: Sink): Source => {
       const source = session(at, settings, sink);
-      signal.addEventListener("abort", source.close);
+      const close = (): void => {
+        signal.removeEventListener("abort", close);
+        source.close();
+      };
+      signal.addEventListener("abort", close);
       source.run(cursor);
-      return source;
+      return { ...source, close };
     };
     const rejoin = (token?: string): string | undefined => {
       if (!signal.aborted) {
@@ -73,6 +81,13 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       sink.tell(step);
     };
 
+    try {
+      // Not to be had everywhere where they exist: a sandboxed frame, for one, is refused them.
+      await navigator.locks.query();
+    } catch {
+      if (!signal.aborted) read(settings, { ...sink, tell: deliver });
+      return;
+    }
     let key: string;
     try {
       key = await keyOf(at, known ?? (await tokenInTime()));
@@ -88,6 +103,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
     let last: Message = {};
     /** What came while this tab catches up, or asks for its token. */
     let backlog: Message[] | undefined;
+    let held = 0;
     let catchingUp = false;
     /** What there is to tell once this tab has a cursor. */
     let opening: State | undefined;
@@ -111,7 +127,14 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
 
     function say(message: Message): void {
       if (signal.aborted) return;
-      channel.postMessage(message);
+      try {
+        channel.postMessage(message);
+      } catch {
+        // What is nested too deep cannot be copied. The others are told where the leader is now, and read it for themselves.
+        const { state, error, steps } = message;
+        const plain = error && { ...error, problem: undefined };
+        channel.postMessage({ state, error: plain, ...(steps && { from: steps.at(-1)?.cursor, steps: [] }) });
+      }
       receive(message);
     }
 
@@ -128,8 +151,12 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       if (state) tell(error ? ({ ...state, error: Object.assign(new TidingsError(error.kind, ""), error) } as State) : state);
       if (!steps) return;
       if (!backlog) take(message);
-      // Where the oldest is dropped, the next one shows that something is missing.
-      else if (backlog.push(message) > BACKLOG) backlog.shift();
+      else {
+        backlog.push(message);
+        held += sizeOf(message);
+        // Where the oldest are dropped, the next one shows that something is missing.
+        while (backlog[1] && (backlog.length > BACKLOG || held > BACKLOG_SIZE)) held -= sizeOf(backlog.shift()!);
+      }
     }
 
     /** While this tab does not know yet where it begins, it is not open, even if the leader is. */
@@ -148,6 +175,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       if (first < 0 && caughtUp) return;
       if (first < 0 || order(places[first], cursor)! > 0 || !roomy) {
         backlog = [message];
+        held = sizeOf(message);
         void catchUp(caughtUp ? LAG : 0);
         return;
       }
@@ -163,9 +191,12 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       if (signal.aborted || catchingUp || asking || !backlog) return;
       const waiting = backlog;
       backlog = undefined;
+      held = 0;
       for (const message of waiting) {
-        if (backlog) (backlog as Message[]).push(message);
-        else take(message, caughtUp);
+        if (backlog) {
+          (backlog as Message[]).push(message);
+          held += sizeOf(message);
+        } else take(message, caughtUp);
       }
     }
 
@@ -183,10 +214,10 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       drain();
     }
 
-    async function catchUp(rest: number): Promise<void> {
+    async function catchUp(after: number): Promise<void> {
       backlog ??= [];
       catchingUp = true;
-      await new Promise((resolve) => setTimeout(resolve, rest));
+      await rest(after);
       await sink.room();
       if (signal.aborted) return;
       const reader = read(
@@ -209,11 +240,13 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
       );
     }
 
-    async function hold(options: LockOptions): Promise<void> {
+    /** Leads where it can, for as long as it can. `false` where it never could. */
+    async function hold(options: LockOptions): Promise<boolean> {
       let leader: Source | undefined;
+      let led = false;
       await navigator.locks
         .request(key, options, async () => {
-          leading = true;
+          leading = led = true;
           await Promise.race([begun, left]);
           if (signal.aborted) return;
           let batch: Step[] | undefined;
@@ -250,6 +283,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
         .catch(() => {});
       leading = false;
       leader?.close();
+      return led;
     }
 
     /** Asks a leader that is not heard of for how it stands, and takes over where there is no answer. */
@@ -276,7 +310,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
     void catchUp(0);
     say({ ask: (asked = true) });
     watch();
-    while (!signal.aborted) await hold({ signal });
+    while (!signal.aborted) (await hold({ signal })) || (await rest(LAG));
   }
 
   return {

@@ -1,15 +1,19 @@
 import { POLL_GRACE } from "../defaults.ts";
 import type { Step } from "../event.ts";
-import { json } from "../request.ts";
+import { whole } from "../request.ts";
+import type { Settings } from "../settings.ts";
 import type { Span } from "../span.ts";
 
-/** Reads the page that a poll is answered with, of up to `limit` characters. */
-export async function poll(response: Response, span: Span, limit: number): Promise<Step[]> {
+/** Reads the page that a poll is answered with. A page ends at about a mebibyte, or after one larger event. */
+export async function poll(response: Response, span: Span, { maxEventSize, parse }: Settings): Promise<Step[]> {
   span.patience = POLL_GRACE;
-  const { events, next, gap, closed, more } = await json(response, span, limit);
+  const text = await whole(response, span, maxEventSize * 2);
+  const { events, next, gap, closed, more } = parse(text);
+  // Near enough. To write each event again would take long, and fail for one that is nested deep.
+  const size = text.length / (events.length || 1);
   return [
     ...(gap ? [{ cursor: gap.resumed, gap, size: 1 }] : []),
-    ...events.map((event: any) => ({ cursor: event.id, event, size: JSON.stringify(event).length })),
+    ...events.map((event: any) => ({ cursor: event.id, event, size })),
     { cursor: next, end: closed, more },
   ];
 }

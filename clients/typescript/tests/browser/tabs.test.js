@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { publish } from "tidings";
-import { browser, page, seen, told } from "../support/browser.js";
+import { browser, bundle, page, seen, told } from "../support/browser.js";
 import { Hub } from "../support/hub.js";
 import { Keys } from "../support/keys.js";
 
@@ -135,6 +135,63 @@ test("a topic that ends ends in all tabs", async (t) => {
     await told(tab, { status: "ended" });
     assert.deepEqual(await seen(tab, 2), [1, 2]);
   }
+});
+
+test("what cannot be passed on, each tab reads for itself", async (t) => {
+  const hub = await Hub.start(t);
+  const context = await (await browser(t)).newContext();
+  const all = [];
+  for (const _ of numbers(3)) {
+    const tab = await page(context, hub.url);
+    await tab.evaluate(() => {
+      // Deep data is more than this test can take out of a page; how deep it is, is not.
+      const depth = (data) => {
+        let depth = 0;
+        for (; Array.isArray(data); depth++) [data] = data;
+        return depth;
+      };
+      const events = share("/topics/a", { share: true, heartbeat: 1_000 });
+      events.on("state", ({ status, transport }) => states.push({ status, transport }));
+      events.on("*", ({ data }) => seen.push(typeof data === "number" ? data : depth(data)));
+    });
+    await told(tab, { status: "open" });
+    all.push(tab);
+  }
+  const deep = `${"[".repeat(5_000)}${"]".repeat(5_000)}`;
+  await publish(hub.topic("a"), 1);
+  await publish(hub.topic("a"), deep, { json: true });
+  await publish(hub.topic("a"), 2);
+  for (const tab of all) assert.deepEqual(await seen(tab, 3), [1, 5_000, 2]);
+  const leader = await leaderOf(all);
+  await leader.close();
+  await publish(hub.topic("a"), deep, { json: true, close: true });
+  for (const tab of all.filter((tab) => tab !== leader)) {
+    assert.deepEqual(await seen(tab, 4), [1, 5_000, 2, 5_000]);
+    await told(tab, { status: "ended" });
+  }
+});
+
+test("a frame that is refused locks has a connection of its own", async (t) => {
+  const hub = await Hub.start(t, "--cors-origins", "*");
+  const tab = await page(await (await browser(t)).newContext(), hub.url);
+  await hub.publish("a", "1");
+  const script = await bundle();
+  await tab.evaluate(
+    ([url, script]) => {
+      const frame = document.createElement("iframe");
+      // Without `allow-same-origin`, its origin is none that could share anything.
+      frame.sandbox = "allow-scripts";
+      frame.srcdoc = `<script>${script.replaceAll("</script", "<\\/script")}
+        share(${JSON.stringify(url)}, { share: true, since: "earliest" }).on("*", ({ data }) => parent.postMessage(data, "*"));
+      </script>`;
+      addEventListener("message", ({ data }) => seen.push(data));
+      document.body.append(frame);
+    },
+    [hub.topic("a"), script],
+  );
+  await seen(tab, 1);
+  await publish(hub.topic("a"), 2);
+  assert.deepEqual(await seen(tab, 2), ["1", 2]);
 });
 
 test("tabs of different users share nothing, and the key shows no token", async (t) => {

@@ -42,17 +42,21 @@ const entry = `
 `;
 
 let bundled;
-/** A page of the hub's (or its proxy's) own origin, with the client in it. */
-export async function page(context, origin) {
+/** The script that the pages have. */
+export async function bundle() {
   const resolveDir = fileURLToPath(new URL("../..", import.meta.url));
   bundled ??= build({ stdin: { contents: entry, resolveDir }, bundle: true, format: "iife", write: false });
-  const [{ text }] = (await bundled).outputFiles;
+  return (await bundled).outputFiles[0].text;
+}
+
+/** A page of the hub's (or its proxy's) own origin, with the client in it. */
+export async function page(context, origin) {
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   page.on("pageerror", (error) => console.error(error));
   // Any page of the origin will do: the script only has to come from there.
   await page.goto(`${origin}/healthz`);
-  await page.evaluate(text);
+  await page.evaluate(await bundle());
   return page;
 }
 
