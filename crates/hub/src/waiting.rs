@@ -1,8 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidings_protocol::{Event, Selection, Topic};
+use tidings_protocol::{Event, Selection, SelectorTree, Topic};
 use tokio::sync::Notify;
 
 /// The subscriptions that wait in tasks of their own, found by what they wait for.
@@ -16,9 +17,11 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    by_topic: HashMap<Topic, Vec<Waiter>>,
+    by_topic: HashMap<Topic, HashSet<Waiter>>,
     /// Those whose selection has a pattern.
-    by_pattern: Vec<(Waiter, Arc<Selection>)>,
+    by_pattern: HashMap<Waiter, Arc<Selection>>,
+    /// The same, by each selector of theirs.
+    patterns: SelectorTree<Waiter>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,10 +48,13 @@ impl Waiting {
         let waiter = Waiter { number: state.next, notify: Arc::new(Notify::new()) };
         if selection.patterns().is_empty() {
             for topic in selection.topics() {
-                state.by_topic.entry(topic.clone()).or_default().push(waiter.clone());
+                state.by_topic.entry(topic.clone()).or_default().insert(waiter.clone());
             }
         } else {
-            state.by_pattern.push((waiter.clone(), Arc::clone(selection)));
+            for selector in selection.selectors() {
+                state.patterns.insert(&selector, waiter.clone());
+            }
+            state.by_pattern.insert(waiter.clone(), Arc::clone(selection));
         }
         drop(state);
         Place { waiting: Arc::clone(self), selection: Arc::clone(selection), waiter }
@@ -60,11 +66,8 @@ impl Waiting {
         for waiter in state.by_topic.get(event.topic.as_str()).into_iter().flatten() {
             waiter.notify.notify_one();
         }
-        for (waiter, selection) in &state.by_pattern {
-            if selection.matches_topic(&event.topic) {
-                waiter.notify.notify_one();
-            }
-        }
+        // Whoever is found twice is woken once.
+        state.patterns.matching(&event.topic, |waiter| waiter.notify.notify_one());
     }
 
     /// Whether nobody waits. Whoever joins after this was asked reads after it too, and so finds what was there.
@@ -75,20 +78,19 @@ impl Waiting {
     /// Wakes everyone.
     pub(crate) fn wake_all(&self) {
         let state = self.state();
-        let patterns = state.by_pattern.iter().map(|(waiter, _)| waiter);
-        for waiter in state.by_topic.values().flatten().chain(patterns) {
+        for waiter in state.by_topic.values().flatten().chain(state.by_pattern.keys()) {
             waiter.notify.notify_one();
         }
     }
 
     /// How many wait for topics that they name, this one among them.
     pub(crate) fn named(&self, topic: &Topic) -> usize {
-        self.state().by_topic.get(topic.as_str()).map_or(0, Vec::len)
+        self.state().by_topic.get(topic.as_str()).map_or(0, HashSet::len)
     }
 
     /// The selections with a pattern that somebody waits for.
     pub(crate) fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
-        self.state().by_pattern.iter().map(|(_, selection)| (Arc::clone(selection), 1)).collect()
+        self.state().by_pattern.values().map(|selection| (Arc::clone(selection), 1)).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -110,22 +112,37 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.waiting.places.fetch_sub(1, Ordering::Relaxed);
         let mut state = self.waiting.state();
-        let number = self.waiter.number;
         if self.selection.patterns().is_empty() {
             for topic in self.selection.topics() {
                 if let Some(waiters) = state.by_topic.get_mut(topic.as_str()) {
-                    // Streams come and go in about the order that they came in, so this is found early.
-                    if let Some(place) = waiters.iter().position(|waiter| waiter.number == number) {
-                        waiters.swap_remove(place);
-                    }
+                    waiters.remove(&self.waiter);
                     if waiters.is_empty() {
                         state.by_topic.remove(topic.as_str());
                     }
                 }
             }
-        } else if let Some(place) = state.by_pattern.iter().position(|(waiter, _)| waiter.number == number) {
-            state.by_pattern.swap_remove(place);
+        } else {
+            for selector in self.selection.selectors() {
+                state.patterns.remove(&selector, &self.waiter);
+            }
+            state.by_pattern.remove(&self.waiter);
         }
+    }
+}
+
+// === impl Waiter ===
+
+impl PartialEq for Waiter {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Waiter {}
+
+impl Hash for Waiter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
     }
 }
 
@@ -145,6 +162,7 @@ mod tests {
         assert_eq!(counts(), (2, 2, 1));
         drop(places);
         assert_eq!(counts(), (0, 0, 0));
-        assert!(waiting.state().by_topic.is_empty());
+        let state = waiting.state();
+        assert!(state.by_topic.is_empty() && state.patterns.is_empty());
     }
 }

@@ -1,8 +1,8 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use slab::Slab;
-use tidings_protocol::{Event, Selection, Topic};
+use tidings_protocol::{Event, Selection, SelectorTree, Topic};
 
 use crate::caching::Caching;
 use crate::frames::Frames;
@@ -45,6 +45,8 @@ pub(super) struct Group {
     pub(super) members: Vec<u32>,
     /// Which entries of the batch at hand belong to it.
     pub(super) matched: Vec<u32>,
+    /// The last question that it was found for.
+    asked: u64,
 }
 
 /// The groups of a shard, found by what is published.
@@ -52,9 +54,11 @@ pub(super) struct Group {
 pub(super) struct Groups {
     groups: Slab<Group>,
     by_interest: HashMap<Interest, u32>,
-    by_topic: HashMap<Topic, Vec<u32>>,
-    /// Those whose selection has a pattern.
-    by_pattern: Vec<u32>,
+    by_topic: HashMap<Topic, HashSet<u32>>,
+    /// Those whose selection has a pattern, by each of its selectors.
+    by_pattern: SelectorTree<u32>,
+    /// How many events it was asked for.
+    asked: u64,
 }
 
 // === impl Shape ===
@@ -101,28 +105,33 @@ impl Groups {
 
     /// Calls back with each group that has to know of an event, once.
     pub(super) fn matching(&mut self, event: &Event, mut found: impl FnMut(u32, &mut Group)) {
-        for number in self.by_topic.get(event.topic.as_str()).into_iter().flatten() {
-            found(*number, &mut self.groups[*number as usize]);
+        let Self { groups, by_topic, by_pattern, asked, .. } = self;
+        *asked += 1;
+        for number in by_topic.get(event.topic.as_str()).into_iter().flatten() {
+            found(*number, &mut groups[*number as usize]);
         }
-        for number in &self.by_pattern {
-            let group = &mut self.groups[*number as usize];
-            if group.interest.selection.matches_topic(&event.topic) {
+        by_pattern.matching(&event.topic, |number| {
+            let group = &mut groups[*number as usize];
+            // Several of its patterns may match.
+            if std::mem::replace(&mut group.asked, *asked) != *asked {
                 found(*number, group);
             }
-        }
+        });
     }
 
     fn add(&mut self, interest: Interest) -> u32 {
         let selection = Arc::clone(&interest.selection);
-        let group = Group { interest: interest.clone(), members: Vec::new(), matched: Vec::new() };
+        let group = Group { interest: interest.clone(), members: Vec::new(), matched: Vec::new(), asked: 0 };
         let number = narrow(self.groups.insert(group));
         self.by_interest.insert(interest, number);
         if selection.patterns().is_empty() {
             for topic in selection.topics() {
-                self.by_topic.entry(topic.clone()).or_default().push(number);
+                self.by_topic.entry(topic.clone()).or_default().insert(number);
             }
         } else {
-            self.by_pattern.push(number);
+            for selector in selection.selectors() {
+                self.by_pattern.insert(&selector, number);
+            }
         }
         number
     }
@@ -133,14 +142,16 @@ impl Groups {
         if selection.patterns().is_empty() {
             for topic in selection.topics() {
                 if let Some(numbers) = self.by_topic.get_mut(topic.as_str()) {
-                    numbers.retain(|own| *own != number);
+                    numbers.remove(&number);
                     if numbers.is_empty() {
                         self.by_topic.remove(topic.as_str());
                     }
                 }
             }
         } else {
-            self.by_pattern.retain(|own| *own != number);
+            for selector in selection.selectors() {
+                self.by_pattern.remove(&selector, &number);
+            }
         }
         self.by_interest.remove(&group.interest);
     }
@@ -178,5 +189,30 @@ mod tests {
         assert_eq!(groups.leave(1, 0), (None, true));
         assert_eq!(groups.leave(2, 0), (None, true));
         assert!(groups.by_topic.is_empty() && groups.by_interest.is_empty() && groups.by_pattern.is_empty());
+    }
+
+    #[test]
+    fn a_group_is_found_once_for_an_event_whatever_of_it_matches() {
+        let mut groups = Groups::default();
+        groups.join(interest(&["a/*", "*/b", "**", "a/b"], 1), 7);
+        groups.join(interest(&["x/*", "a/c"], 1), 8);
+        let event = |sequence, topic: &str| Event {
+            sequence,
+            time: tidings_protocol::Timestamp::default(),
+            topic: Topic::new(topic).unwrap(),
+            event_type: None,
+            format: tidings_protocol::Format::Text,
+            data: bytes::Bytes::new(),
+            closing: tidings_protocol::Closing::No,
+        };
+        for (sequence, topic, expected) in [(1, "a/b", &[0][..]), (1, "a/b", &[0]), (3, "a/c", &[0, 1])] {
+            let mut found = Vec::new();
+            groups.matching(&event(sequence, topic), |number, _| found.push(number));
+            found.sort_unstable();
+            assert_eq!(found, expected, "{topic}");
+        }
+        assert_eq!(groups.leave(0, 0), (None, true));
+        assert_eq!(groups.leave(1, 0), (None, true));
+        assert!(groups.by_pattern.is_empty());
     }
 }
