@@ -44,6 +44,19 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Whether a connection that writes or reads go over is known to be closed, as servers and proxies do with one that was
+    /// idle for long. Asked a few times a second, and before each write: nothing is sent then, and the engine is attached
+    /// to anew first.
+    fn is_severed(&self) -> bool {
+        false
+    }
+
+    /// Uses the connections, so that none of them is idle for long. Called a few times a second; what fails shows by
+    /// [`is_severed`](Self::is_severed).
+    fn touch(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// How many groups of batches are written at once.
     fn writes(&self) -> usize {
         1

@@ -6,7 +6,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
-use crate::limits::{HOUSEKEEPING, PATIENCE, RECHECK};
+use crate::limits::{HOUSEKEEPING, PATIENCE, RECHECK, SEVERED_CHECK};
 use crate::shared::Shared;
 use crate::{Attached, EngineError, Feed};
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
 async fn follow_all(shared: Arc<Shared>, feed: Option<Box<dyn Feed>>) {
     let ended = shared.ended.clone();
     let follow = async {
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut fruitless) = (Backoff::new(), 0);
         let mut feed = match feed {
             Some(feed) => feed,
             None => {
@@ -40,10 +40,13 @@ async fn follow_all(shared: Arc<Shared>, feed: Option<Box<dyn Feed>>) {
         loop {
             let (error, fed) = follow(&shared, &mut *feed).await;
             drop(feed);
-            if error != EngineError::Renewed {
-                shared.away(&error);
+            fruitless = if fed { 0 } else { fruitless + 1 };
+            match &error {
+                EngineError::Renewed => {}
+                // An engine that can be attached to and then gives nothing, again and again, is as good as away.
+                error if fruitless > 1 => shared.away(error),
+                error => shared.lost(error),
             }
-            // An engine that can be attached to and then gives nothing is as good as away.
             if fed {
                 backoff = Backoff::new();
             } else {
@@ -57,20 +60,36 @@ async fn follow_all(shared: Arc<Shared>, feed: Option<Box<dyn Feed>>) {
         () = follow => {}
         () = tidy(&shared) => {}
         () = prove_all(&shared) => {}
+        () = look_after(&shared) => {}
     }
 }
 
 /// Finds out whether the engine takes writes, and says so. Gives whether it does.
 pub(crate) async fn prove(shared: &Shared) -> bool {
+    let attachment = shared.attachment();
     let checked = timeout(PATIENCE, shared.engine.check()).await;
     match checked.unwrap_or_else(|_| Err(EngineError::away(format!("no answer within {PATIENCE:?}")))) {
-        Ok(()) => shared.takes_writes(),
+        Ok(()) => shared.may_take_writes(attachment),
         Err(error) => {
-            shared.refuses(&error.to_string());
-            return false;
+            shared.refuses(attachment, &error.to_string());
+            false
         }
     }
-    true
+}
+
+/// Notices connections that were closed while they were idle, before a publication does.
+async fn look_after(shared: &Shared) {
+    let mut ticks = interval(SEVERED_CHECK);
+    loop {
+        ticks.tick().await;
+        let attachment = shared.attachment();
+        if shared.present().is_ok() && shared.engine.is_severed() {
+            shared.doubt(attachment, EngineError::away("a connection was closed while it was idle"));
+            shared.attached_after(attachment).await;
+        } else {
+            shared.engine.touch().await;
+        }
+    }
 }
 
 /// Asks again and again where the engine takes no writes, as nobody may bring any: load balancers heed `ready`.
@@ -135,6 +154,8 @@ async fn tidy(shared: &Shared) {
         if shared.present().is_err() {
             continue;
         }
+        // Where writes are refused for a reason of the engine's own, that shows also while nobody publishes.
+        prove(shared).await;
         let attachment = shared.attachment();
         match timeout(PATIENCE, shared.engine.tidy()).await {
             Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => {

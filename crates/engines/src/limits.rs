@@ -22,6 +22,13 @@ pub(crate) const RECHECK: Duration = Duration::from_secs(1);
 pub(crate) const HOUSEKEEPING: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// How often topics are forgotten whose events are discarded, which takes a look at each.
 pub(crate) const SWEEP: Duration = Duration::from_secs(60);
+/// How often it is looked whether a connection was closed while it was idle.
+pub(crate) const SEVERED_CHECK: Duration = Duration::from_millis(250);
+/// How long a write waits for a connection that is made anew, of which nothing was sent yet. Less than clients wait for
+/// an answer.
+pub(crate) const RECONNECT: Duration = Duration::from_secs(3);
+/// How long an engine that had no room counts as full, where it cannot be asked and nobody tries again.
+pub(crate) const FULL: Duration = Duration::from_secs(10);
 /// How long closing waits for the appends that were accepted.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 

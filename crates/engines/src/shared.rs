@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,12 +8,12 @@ use tidings_log::{
     TopicTable,
 };
 use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Topic};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::awaiting::{Awaiting, Publisher};
-use crate::limits::{AHEAD, PATIENCE, SWEEP};
+use crate::limits::{AHEAD, FULL, PATIENCE, RECONNECT, SWEEP};
 use crate::replay::Replay;
 use crate::trouble::Trouble;
 use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
@@ -30,8 +29,8 @@ pub(crate) struct Shared {
     doubted: Notify,
     /// Asks whether the engine takes writes.
     unproven: Notify,
-    /// How often the engine was attached to.
-    attachments: AtomicU64,
+    /// How often the engine was attached to. Changes under the lock of the state.
+    attachments: watch::Sender<u64>,
     /// Rung whenever publishers have been told.
     pub(crate) told: Notify,
     state: Mutex<State>,
@@ -71,7 +70,7 @@ impl Shared {
             ended: CancellationToken::new(),
             doubted: Notify::new(),
             unproven: Notify::new(),
-            attachments: AtomicU64::new(0),
+            attachments: watch::Sender::new(0),
             told: Notify::new(),
             state: Mutex::new(state),
         }
@@ -147,10 +146,10 @@ impl Shared {
 
     /// The engine is there again. Where it keeps another log than before, everybody is told.
     pub(crate) fn attached(&self, attached: &Attached) {
-        self.attachments.fetch_add(1, Ordering::AcqRel);
+        let mut state = self.state();
+        self.attachments.send_modify(|attachments| *attachments += 1);
         // What was said of the one before.
         _ = self.doubted.notified().now_or_never();
-        let mut state = self.state();
         state.trouble.away = false;
         state.trouble.doubt = None;
         // As long as that is not known.
@@ -191,13 +190,37 @@ impl Shared {
 
     /// Which attachment there is now.
     pub(crate) fn attachment(&self) -> u64 {
-        self.attachments.load(Ordering::Acquire)
+        *self.attachments.borrow()
+    }
+
+    /// Waits until the engine is attached to anew, or known to be away. Says whether it is there.
+    pub(crate) async fn attached_after(&self, attachment: u64) -> bool {
+        let mut attachments = self.attachments.subscribe();
+        let newer = async {
+            loop {
+                let told = self.told.notified();
+                tokio::pin!(told);
+                told.as_mut().enable();
+                if *attachments.borrow_and_update() > attachment {
+                    return true;
+                }
+                if self.present().is_err() {
+                    return false;
+                }
+                tokio::select! {
+                    changed = attachments.changed() => if changed.is_err() { return false },
+                    () = told => {}
+                }
+            }
+        };
+        timeout(RECONNECT, newer).await.unwrap_or(false)
     }
 
     /// Something went wrong with an attachment. Where there is a newer one, that is no longer of interest.
     pub(crate) fn doubt(&self, attachment: u64, error: EngineError) {
+        let mut state = self.state();
         if attachment == self.attachment() {
-            self.state().trouble.doubt = Some(error);
+            state.trouble.doubt = Some(error);
             self.doubted.notify_one();
         }
     }
@@ -217,9 +240,40 @@ impl Shared {
         }
     }
 
-    /// The engine is there, and takes no writes.
-    pub(crate) fn refuses(&self, reason: &str) {
+    /// An attachment has ended, and the next is about to be made. Whether the engine is away, that shows.
+    pub(crate) fn lost(&self, error: &EngineError) {
+        if self.state().trouble.is_news(&error.to_string()) {
+            tracing::warn!(engine = self.engine.name(), %error, "lost the engine, connecting anew");
+        }
+    }
+
+    /// The engine has no room.
+    pub(crate) fn full(&self, attachment: u64, reason: &str) {
+        self.state().trouble.full = Some(Instant::now());
+        self.refuses(attachment, reason);
+    }
+
+    /// Whether it is not long ago that the engine had no room.
+    fn was_full(state: &State) -> bool {
+        state.trouble.full.is_some_and(|full| full.elapsed() < FULL)
+    }
+
+    /// Nothing speaks against writes, as far as could be found out. Says whether nothing does.
+    pub(crate) fn may_take_writes(&self, attachment: u64) -> bool {
+        if Self::was_full(&self.state()) {
+            self.unproven.notify_one();
+            return false;
+        }
+        self.takes_writes(attachment);
+        true
+    }
+
+    /// The engine is there, and takes no writes. What is said of an attachment that is over is of no interest.
+    pub(crate) fn refuses(&self, attachment: u64, reason: &str) {
         let mut state = self.state();
+        if attachment != self.attachment() {
+            return;
+        }
         state.trouble.refuses = true;
         self.unproven.notify_one();
         if state.trouble.is_news(reason) {
@@ -228,8 +282,12 @@ impl Shared {
     }
 
     /// The engine takes writes.
-    pub(crate) fn takes_writes(&self) {
+    pub(crate) fn takes_writes(&self, attachment: u64) {
         let mut state = self.state();
+        if attachment != self.attachment() {
+            return;
+        }
+        state.trouble.full = None;
         if std::mem::replace(&mut state.trouble.refuses, false) && state.trouble.is_over() {
             tracing::info!(engine = self.engine.name(), "the engine is back, and takes writes");
         }
@@ -247,12 +305,12 @@ impl Shared {
     }
 
     /// Adds a publisher whose batch is in the log.
-    pub(crate) fn written(&self, appended: Appended, publisher: Publisher) {
+    pub(crate) fn written(&self, attachment: u64, appended: Appended, publisher: Publisher) {
         let mut state = self.state();
         if appended.epoch != state.bounds.epoch {
             drop(state);
-            // The task that follows has not heard of it yet.
-            self.doubt(self.attachment(), EngineError::Renewed);
+            // The task that follows has not heard of it yet; or it has, and this is a late answer of the log before.
+            self.doubt(attachment, EngineError::Renewed);
             return self.fail([publisher]);
         }
         // There is nothing of an empty batch to wait for.

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use crate::EngineError;
 
 /// How many reasons are told before the engine is well again. It may give a new one each time it is tried.
@@ -10,6 +12,8 @@ pub(crate) struct Trouble {
     pub(crate) away: bool,
     /// It is there, and takes no writes.
     pub(crate) refuses: bool,
+    /// When it last had no room for a batch.
+    pub(crate) full: Option<Instant>,
     /// Why the present attachment is doubted.
     pub(crate) doubt: Option<EngineError>,
     /// The reasons that were told.

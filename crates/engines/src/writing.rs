@@ -49,7 +49,15 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
     if let Err(reason) = shared.present() {
         return fail(publishers, &reason);
     }
-    let attachment = shared.attachment();
+    let mut attachment = shared.attachment();
+    if shared.engine.is_severed() {
+        // Nothing is sent yet: the publisher need not know that the connection was closed while it was idle.
+        shared.doubt(attachment, EngineError::away("a connection was closed"));
+        if !shared.attached_after(attachment).await {
+            return fail(publishers, &shared.unavailable());
+        }
+        attachment = shared.attachment();
+    }
     let written = timeout(PATIENCE, shared.engine.write(batches))
         .await
         .unwrap_or_else(|_| Err(EngineError::away(format!("a write was not answered within {PATIENCE:?}"))));
@@ -58,12 +66,16 @@ async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publish
             for (publisher, answer) in publishers.into_iter().zip(answers) {
                 match answer {
                     Ok(appended) => {
-                        shared.takes_writes();
-                        shared.written(appended, publisher);
+                        shared.takes_writes(attachment);
+                        shared.written(attachment, appended, publisher);
                     }
                     Err(error) => {
-                        if let AppendError::Unavailable(LogUnavailable { reason }) = &error {
-                            shared.refuses(reason);
+                        match &error {
+                            AppendError::Unavailable(LogUnavailable { reason }) => {
+                                shared.refuses(attachment, reason);
+                            }
+                            AppendError::Full { reason } => shared.full(attachment, reason),
+                            _ => {}
                         }
                         shared.tell([(publisher, Err(error))]);
                     }

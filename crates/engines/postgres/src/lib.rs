@@ -189,6 +189,13 @@ impl Connection {
         if is_same { Ok(()) } else { Err(EngineError::Renewed) }
     }
 
+    /// Whether a connection is closed, as `idle_session_timeout` does. Where somebody writes just now, that will show.
+    fn is_closed(&self) -> bool {
+        let is_lost =
+            |writer: &Option<Writer>| writer.as_ref().is_none_or(|writer| writer.session.is_closed());
+        self.reader.session.is_closed() || self.writer.try_lock().is_ok_and(|writer| is_lost(&writer))
+    }
+
     async fn write(&self, batches: Vec<Batch>) -> Result<Vec<BatchResult>, EngineError> {
         let mut slot = self.writer.lock().await;
         // Where this is dropped, or fails, the connection is not used again: who knows what it is in the middle of.
@@ -220,6 +227,11 @@ impl Engine for Postgres {
 
     fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
         Box::pin(async move { self.connection()?.reader.block(after, limits).await })
+    }
+
+    fn is_severed(&self) -> bool {
+        // There is none while it is made anew.
+        self.connection().map_or(true, |connection| connection.is_closed())
     }
 
     fn back(&self, from: Sequence, entries: usize) -> Sequence {

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Value, cmd};
 use tidings_engine::EngineError;
@@ -31,6 +32,8 @@ pub(crate) struct Keys {
     pub(crate) log: String,
     pub(crate) meta: String,
     pub(crate) topics: String,
+    /// A key that is never there.
+    pub(crate) probe: String,
     prefix: String,
 }
 
@@ -41,7 +44,7 @@ impl Keys {
     pub(crate) fn new(name: &str) -> Self {
         let prefix = format!("{{{name}}}:");
         let key = |what: &str| format!("{prefix}{what}");
-        Self { log: key("log"), meta: key("meta"), topics: key("topics"), prefix }
+        Self { log: key("log"), meta: key("meta"), topics: key("topics"), probe: key("probe"), prefix }
     }
 
     /// The key of an idempotent batch.
@@ -81,6 +84,24 @@ impl Connection {
 
     pub(crate) fn note_size(&self, bytes: u64) {
         self.largest.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Asks something of the connections, so that a server with a `timeout` does not take them for idle.
+    pub(crate) async fn touch(&self) {
+        for connection in [&self.writes, &self.reads] {
+            drop(cmd("PING").query_async::<Value>(&mut connection.clone()).await);
+        }
+    }
+
+    /// Whether one of the connections is closed: that is said at once, before anything is sent. Nothing is sent where
+    /// nobody waits for the answer.
+    pub(crate) fn is_closed(&self) -> bool {
+        [&self.writes, &self.reads].into_iter().any(|connection| {
+            let mut connection = connection.clone();
+            let ping = cmd("PING");
+            let asked = ping.query_async::<Value>(&mut connection).now_or_never();
+            matches!(asked, Some(Err(_)))
+        })
     }
 
     /// How many entries may be asked for at once, so that what comes has a bound in bytes.

@@ -405,6 +405,19 @@ impl Engine for Redis {
         Box::pin(async move { write::check(&*self.connection()?, &self.keys, self.options.replicas).await })
     }
 
+    fn touch(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Ok(connection) = self.connection() {
+                connection.touch().await;
+            }
+        })
+    }
+
+    fn is_severed(&self) -> bool {
+        // There is none while it is made anew.
+        self.connection().map_or(true, |connection| connection.is_closed())
+    }
+
     /// Whoever waits for replicas holds up all others on that connection, each for its own time.
     fn writes(&self) -> usize {
         if self.options.replicas > 0 { 1 } else { limits::WRITES }

@@ -53,15 +53,19 @@ pub(crate) async fn write(
             return Err(EngineError::away("events that were acknowledged are missing"));
         }
         Ok(_) => return Err(EngineError::away("the script answered strangely")),
-        Err(error) if is_full(&error) => {
-            let full = AppendError::Full { reason: "Redis has no memory for it".into() };
-            return Ok(vec![Err(full); count]);
-        }
-        Err(error) if lacks_replicas(&error) => {
-            let reason = because("failed to append", &error).to_string();
-            return Ok(vec![Err(LogUnavailable { reason }.into()); count]);
-        }
-        Err(error) => return Err(because("failed to append", &error)),
+        Err(error) => match refusal(&error) {
+            Some(Refusal::Memory) => {
+                return Ok(vec![Err(AppendError::Full { reason: NO_MEMORY.into() }); count]);
+            }
+            Some(Refusal::Snapshot) => {
+                return Ok(vec![Err(LogUnavailable { reason: NO_SNAPSHOT.into() }.into()); count]);
+            }
+            Some(Refusal::Replicas) => {
+                let reason = because("failed to append", &error).to_string();
+                return Ok(vec![Err(LogUnavailable { reason }.into()); count]);
+            }
+            None => return Err(because("failed to append", &error)),
+        },
     };
     let had = wait(&mut writes, replicas, REPLICAS).await?;
     if had < replicas {
@@ -75,8 +79,13 @@ pub(crate) async fn write(
 /// Whether Redis takes writes, and its replicas are there. What is written changes nothing.
 pub(crate) async fn check(connection: &Connection, keys: &Keys, replicas: usize) -> Result<(), EngineError> {
     let mut writes = connection.writes.clone();
-    let written = cmd("PERSIST").arg(&keys.meta).query_async::<u8>(&mut writes).await;
-    written.map_err(|error| because("failed to write", &error))?;
+    // A key that is not there stays away; and Redis refuses it where it has no memory, as it does with an event.
+    let written = cmd("LPUSHX").arg(&keys.probe).arg("").query_async::<u8>(&mut writes).await;
+    written.map_err(|error| match refusal(&error) {
+        Some(Refusal::Memory) => EngineError::away(NO_MEMORY),
+        Some(Refusal::Snapshot) => EngineError::away(NO_SNAPSHOT),
+        Some(Refusal::Replicas) | None => because("failed to write", &error),
+    })?;
     let there = wait(&mut writes, replicas, REPLICAS_THERE).await?;
     if there < replicas {
         return Err(EngineError::away(format!("{there} of {replicas} replicas are there")));
@@ -125,13 +134,26 @@ fn result(connection: &Connection, answer: &Value, key: Option<String>) -> Resul
     }
 }
 
-/// Whether Redis refuses for want of replicas (`min-replicas-to-write`), before it has changed anything.
-fn lacks_replicas(error: &RedisError) -> bool {
-    error.code() == Some("NOREPLICAS") || error.to_string().contains("NOREPLICAS")
+/// Why Redis refuses a write, before it has changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// Its memory is full (`maxmemory`).
+    Memory,
+    /// It failed to save its data to its disk, and takes no writes until it can (`stop-writes-on-bgsave-error`).
+    Snapshot,
+    /// It has too few replicas (`min-replicas-to-write`).
+    Replicas,
 }
 
-/// Whether Redis refuses for want of memory or disk, before it has changed anything.
-fn is_full(error: &RedisError) -> bool {
+const NO_MEMORY: &str = "Redis has no memory left for it (OOM): raise maxmemory, or keep less";
+const NO_SNAPSHOT: &str =
+    "Redis takes no writes because it failed to save its data to its disk (MISCONF): its own log says why";
+
+/// An error of a script that Redis ran may name the reason in its text alone.
+fn refusal(error: &RedisError) -> Option<Refusal> {
     let text = error.to_string();
-    error.code() == Some("OOM") || text.contains("OOM command not allowed") || error.code() == Some("MISCONF")
+    let has = |code: &str| error.code() == Some(code) || text.contains(code);
+    [("OOM", Refusal::Memory), ("MISCONF", Refusal::Snapshot), ("NOREPLICAS", Refusal::Replicas)]
+        .into_iter()
+        .find_map(|(code, refusal)| has(code).then_some(refusal))
 }

@@ -65,6 +65,51 @@ async fn a_log_that_takes_no_writes_is_not_ready_and_is_again_though_nobody_trie
     assert!(open(&shelf).await.ready().is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_answer_says_nothing_of_the_attachment_after_it() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    shelf.set_holding(true);
+    let late = tokio::spawn({
+        let log = Arc::clone(&log);
+        async move { log.append(event("late")).await }
+    });
+    while shelf.log_is_empty().await {
+        tokio::task::yield_now().await;
+    }
+    // Another log is there now, and followed, when the answer comes that speaks of the one before.
+    shelf.lose_all_but(0).await;
+    shelf.set_away(true);
+    until_ready(&*log, false).await;
+    shelf.set_away(false);
+    until_ready(&*log, true).await;
+    let attached = shelf.attached();
+    shelf.set_holding(false);
+    assert!(matches!(late.await.unwrap(), Err(AppendError::Unavailable(_))));
+    // Whoever is doubted is attached to anew, at once.
+    for number in 1..=20 {
+        assert_eq!(log.append(event("x")).await.unwrap().first, number);
+    }
+    assert_eq!(shelf.attached(), attached);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_that_finds_the_connection_closed_waits_for_the_next_one() {
+    let shelf = Shelf::new();
+    let log = open(&shelf).await;
+    for number in 1..=20 {
+        shelf.sever();
+        assert_eq!(log.append(event("x")).await.unwrap().first, number);
+    }
+    // And where nobody publishes, it is made anew all the same.
+    let attached = shelf.attached();
+    shelf.sever();
+    while shelf.attached() == attached {
+        tokio::task::yield_now().await;
+    }
+    until_ready(&*log, true).await;
+}
+
 /// A hub that follows nothing would look well, and keep its readers waiting for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_panics_begins_anew() {

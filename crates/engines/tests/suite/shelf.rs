@@ -27,6 +27,12 @@ struct State {
     panicking: AtomicBool,
     /// Whether reads are left without an answer.
     silent: AtomicBool,
+    /// Whether answers to writes are held back, as on a slow way.
+    holding: watch::Sender<bool>,
+    /// Whether the connection was closed.
+    severed: AtomicBool,
+    /// How often it was attached to.
+    attached: AtomicUsize,
     /// How many reads come to a node that is behind.
     behind: AtomicUsize,
     reads: AtomicUsize,
@@ -58,6 +64,9 @@ impl Shelf {
             refusing: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            holding: watch::Sender::new(false),
+            severed: AtomicBool::new(false),
+            attached: AtomicUsize::new(0),
             behind: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
         }))
@@ -66,6 +75,21 @@ impl Shelf {
     pub(crate) fn set_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
         self.0.written.send_replace(());
+    }
+
+    /// Holds answers to writes back, or lets them go.
+    pub(crate) fn set_holding(&self, holding: bool) {
+        self.0.holding.send_replace(holding);
+    }
+
+    /// Closes the connection that writes go over.
+    pub(crate) fn sever(&self) {
+        self.0.severed.store(true, Ordering::SeqCst);
+    }
+
+    /// How often it was attached to.
+    pub(crate) fn attached(&self) -> usize {
+        self.0.attached.load(Ordering::SeqCst)
     }
 
     /// Takes no writes, and goes on to be read and followed.
@@ -104,6 +128,11 @@ impl Shelf {
             new.append(Batch::of(event)).await.unwrap();
         }
         *self.0.log.lock().unwrap() = new;
+    }
+
+    /// Whether nothing was written yet.
+    pub(crate) async fn log_is_empty(&self) -> bool {
+        self.log().bounds().latest == 0
     }
 
     /// How many reads there have been.
@@ -145,13 +174,22 @@ impl Engine for Shelf {
                 epoch: bounds.epoch,
                 after: same.map_or(bounds.latest, |seen| seen.cursor.sequence),
             };
+            self.0.severed.store(false, Ordering::SeqCst);
+            self.0.attached.fetch_add(1, Ordering::SeqCst);
             Ok(Attached { bounds, topics, feed: Box::new(feed) })
         })
+    }
+
+    fn is_severed(&self) -> bool {
+        self.0.severed.load(Ordering::SeqCst)
     }
 
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
         Box::pin(async move {
             self.present()?;
+            if self.is_severed() {
+                return Err(EngineError::away("the connection is closed"));
+            }
             if let Err(error) = self.check().await {
                 let reason = LogUnavailable { reason: error.to_string() };
                 return Ok(vec![Err(reason.into()); batches.len()]);
@@ -162,6 +200,7 @@ impl Engine for Shelf {
                 results.push(log.append(batch).await);
             }
             self.0.written.send_replace(());
+            self.0.holding.subscribe().wait_for(|holding| !holding).await.unwrap();
             Ok(results)
         })
     }

@@ -101,3 +101,53 @@ async fn a_hub_that_stops_in_the_middle_of_a_transaction_holds_nobody_up_for_lon
     assert_eq!(Reader::of(&other).await.until("after").await.len(), 1);
     assert!(is_ended(), "{}", server.said());
 }
+
+/// The processes that serve a hub.
+async fn sessions(application: &tokio_postgres::Client) -> std::collections::BTreeSet<i32> {
+    let asked =
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    application.query(asked, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// As `idle_session_timeout`, a proxy that restarts, or an operator does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_closed_while_it_is_idle_costs_no_publication() {
+    let Some(server) = PostgresServer::start() else { return };
+    let hub = hub(&url(&server)).await;
+    let application = client(&url(&server)).await;
+    for round in 0..5 {
+        let before = sessions(&application).await;
+        assert!(before.len() >= 3, "{before:?}");
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        application.query(end, &[]).await.unwrap();
+        // Nobody publishes meanwhile, and the hub connects anew all the same.
+        while sessions(&application).await.difference(&before).count() < 3 {
+            tokio::task::yield_now().await;
+        }
+        hub.publish(batch("a", &round.to_string())).await.unwrap();
+    }
+    let mut reader = Reader::of(&hub).await;
+    let events = reader.until("4").await;
+    assert_eq!(events.iter().map(text).collect::<Vec<_>>(), ["0", "1", "2", "3", "4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closes_idle_sessions_costs_no_publication() {
+    let Some(server) = PostgresServer::start() else { return };
+    let application = client(&url(&server)).await;
+    let version = application.query_one("SHOW server_version_num", &[]).await.unwrap().get::<_, String>(0);
+    if version.parse::<u32>().unwrap() < 140_000 {
+        return;
+    }
+    application.batch_execute("ALTER ROLE postgres SET idle_session_timeout = '700ms'").await.unwrap();
+    let hub = hub(&url(&server)).await;
+    let before = sessions(&application).await;
+    for round in 0..5 {
+        // Whoever was idle is gone.
+        while sessions(&application).await.intersection(&before).count() > 1 {
+            tokio::task::yield_now().await;
+        }
+        hub.publish(batch("a", &round.to_string())).await.unwrap();
+    }
+}

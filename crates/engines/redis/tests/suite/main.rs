@@ -8,6 +8,7 @@
 
 mod conformance;
 mod failover;
+mod idle;
 mod keys;
 mod login;
 mod lost;
