@@ -72,12 +72,8 @@ export function comparison(): View {
   async function start(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     if (run?.running) return run.stop();
-    let url: URL;
-    try {
-      url = topicUrl(topic.value);
-    } catch (error) {
-      return write(says, `Not begun: ${wordsOf(error)}.`);
-    }
+    const url = topicUrl(topic.value);
+    if (!url) return write(says, "Not begun: a URL cannot name a topic with an empty segment, or one of dots.");
     const own = (run = new Run(url, { ...settings }, COLUMNS.map(([transport]) => transport)));
     write(button, "Stop");
     write(says, "Subscribing three times.");

@@ -3,6 +3,7 @@ import { field, h, perFrame, segments, select, write } from "./dom.ts";
 import { bytes, clock, count } from "./format.ts";
 import { frames } from "./frames.ts";
 import { ask, at, demand, forgetDeclined, readUrl } from "./hub.ts";
+import { type Data, Json, parse, textOf } from "./published.ts";
 import { askForToken } from "./token.ts";
 import { tapped, withToken } from "./wire.ts";
 
@@ -83,6 +84,7 @@ export function follow(): Follow {
       transports: transport === "auto" ? ["sse", "long-poll", "poll"] : [transport],
       interval: 2_000,
       fetch: tapped(wire.tap),
+      parse,
     }));
     own.on("state", (entered) => own === subscription && tellState(entered));
     own.on("gap", (gap) => own === subscription && add(gapRow(gap)));
@@ -219,9 +221,9 @@ function stateWords(state: State): string {
 
 const SUMMARY = 300;
 
-function eventRow(event: TidingsEvent, selector: string): Entry {
+function eventRow(event: TidingsEvent<Data>, selector: string): Entry {
   const type = event.event ?? "message";
-  const data = typeof event.data === "string" ? event.data : JSON.stringify(event.data);
+  const data = textOf(event.data);
   const topic = event.topic === selector ? "" : event.topic;
   const row = h(
     "details",
@@ -240,14 +242,13 @@ function eventRow(event: TidingsEvent, selector: string): Entry {
   return { row, text: `${type}\n${event.topic}\n${data}`.toLowerCase(), size: 2 * data.length + 200 };
 }
 
-function detail(event: TidingsEvent): HTMLElement {
-  const data = typeof event.data === "string" ? event.data : JSON.stringify(event.data, null, 2);
-  const form = event.encoding ? "bytes, as base64" : typeof event.data === "string" ? "text" : "JSON";
+function detail(event: TidingsEvent<Data>): HTMLElement {
+  const form = event.encoding ? "bytes, as base64" : event.data instanceof Json ? "JSON" : "text";
   return h(
     "div",
     { class: "detail" },
     h("dl", {}, ...[["id", event.id], ["topic", event.topic], ["time", event.time], ["form", form]].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    h("pre", { tabindex: 0, "aria-label": "Data" }, data),
+    h("pre", { tabindex: 0, "aria-label": "Data" }, textOf(event.data)),
   );
 }
 

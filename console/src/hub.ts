@@ -5,21 +5,16 @@ const root = new URL(".", document.baseURI);
 
 export const at = (path: string): URL => new URL(path, root);
 
-/** What a topic is published to. A browser takes a segment of dots for a step up, however it is written. */
-export function topicUrl(topic: string): URL {
+/** What a topic is published to, or nothing where no URL can name it safely: browsers take a segment of dots for a step up,
+ * however it is written, and some proxies leave out empty ones. */
+export function topicUrl(topic: string): URL | undefined {
   const segments = topic.split("/");
-  if (segments.some((segment) => segment === "." || segment === "..")) throw new TypeError("a browser cannot name a topic with a segment of dots");
+  if (segments.some((segment) => ["", ".", ".."].includes(segment))) return undefined;
   return at(`topics/${segments.map(encodeURIComponent).join("/").replaceAll("%2A", "*")}`);
 }
 
 /** What a selector is read from. */
-export function readUrl(selector: string): URL {
-  try {
-    return topicUrl(selector);
-  } catch {
-    return at(`events?topic=${encodeURIComponent(selector)}`);
-  }
-}
+export const readUrl = (selector: string): URL => topicUrl(selector) ?? at(`events?topic=${encodeURIComponent(selector)}`);
 
 /** What a hub says of an error. */
 export interface Problem {

@@ -1,6 +1,6 @@
 import { field, h, segments, write } from "./dom.ts";
 import { duration } from "./format.ts";
-import { ask, demand, Refused, topicUrl, wordsOf } from "./hub.ts";
+import { ask, at, demand, Refused, topicUrl, wordsOf } from "./hub.ts";
 
 export interface Publisher {
   element: HTMLElement;
@@ -40,18 +40,27 @@ export function publisher(published: () => void): Publisher {
     button.disabled = true;
     const began = performance.now();
     try {
-      const url = topicUrl(topic.value);
       if (topic.value.split("/").some((segment) => segment === "*" || segment === "**")) throw new TypeError("a topic has no segment that is * or **: those are for reading");
-      if (type.value) url.searchParams.set("event", type.value);
-      if (close.checked) url.searchParams.set("close", "true");
       if (form === "json") JSON.parse(data.value);
       const headers: Record<string, string> = { "Content-Type": form === "json" ? "application/json" : "text/plain; charset=utf-8" };
       if (key.value) headers["Idempotency-Key"] = key.value;
-      const response = await demand(await ask(url, { method: "POST", headers, body: data.value }));
+      let body = data.value;
+      let url = topicUrl(topic.value);
+      if (url) {
+        if (type.value) url.searchParams.set("event", type.value);
+        if (close.checked) url.searchParams.set("close", "true");
+      } else {
+        if (close.checked) throw new TypeError("a topic with an empty segment, or one of dots, cannot be closed from a browser");
+        url = at("events");
+        headers["Content-Type"] = "application/json";
+        const item = JSON.stringify({ topic: topic.value, event: type.value || undefined }).slice(0, -1);
+        body = `[${item},"data":${form === "json" ? body : JSON.stringify(body)}}]`;
+      }
+      const response = await demand(await ask(url, { method: "POST", headers, body }));
       const took = performance.now() - began;
       const receipt = await response.json();
       tell(true, `${response.status} ${response.status === 200 ? "known already: nothing was appended" : "published"}`, [
-        ["id", receipt.id ?? "none: the topic was only closed"],
+        ["id", receipt.id ?? receipt.ids?.[0] ?? "none: the topic was only closed"],
         ["time", receipt.time],
         ["took", duration(took)],
       ]);

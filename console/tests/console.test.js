@@ -88,6 +88,49 @@ test("follows a topic: live, filtered, paused, as frames, to its end", async () 
   assert.deepEqual(page.wrong, []);
 });
 
+test("shows data as it was published, by every transport", async () => {
+  const texts = [
+    '{"n":12345678901234567890,"price":1.10,"e":1E2}',
+    '{"b":1,"a":1,"a":2,"10":0,"2":0}',
+    '{ "spaced" : [ 1 ,\t2.00 ] ,"\\u0061":"\\u00fc\\/" , "data": {"events":[{"data":-0.0}]} }',
+    "-0",
+    "null",
+    "[".repeat(5_000) + "]".repeat(5_000),
+  ];
+  for (const body of texts) assert.equal((await fetch(hub.topic("as/published"), { ...json, body })).status, 201);
+  await hub.publish("as/published", '{"n":1.10} as text');
+  const expected = [...texts, '{"n":1.10} as text'];
+  const page = await visit("topics/as%2Fpublished");
+  for (const transport of ["sse", "long-poll", "poll"]) {
+    await page.getByLabel("Transport", { exact: true }).selectOption(transport);
+    await page.waitForFunction((count) => document.querySelectorAll(".event").length === count, expected.length);
+    await page.$$eval(".event summary", (rows) => rows.forEach((row) => row.click()));
+    await page.waitForFunction((count) => document.querySelectorAll(".detail pre").length === count, expected.length);
+    assert.deepEqual((await page.$$eval(".detail pre", (all) => all.map((one) => one.textContent))).reverse(), expected, transport);
+    const rows = await page.$$eval(".event .data", (all) => all.map((one) => one.textContent));
+    assert.deepEqual(rows.reverse(), expected.map((text) => (text.length > 300 ? `${text.slice(0, 300)}…` : text)), transport);
+  }
+  await page.getByLabel("Filter").fill("12345678901234567890");
+  assert.equal(await page.locator(".event:visible").count(), 1);
+  assert.deepEqual(page.wrong, []);
+});
+
+test("publishes what is typed as it is, also to topics that no URL can name", async () => {
+  for (const topic of ["exact/one", "exact/../two", "exact//three"]) {
+    const page = await visit(`topics/${encodeURIComponent(topic)}`);
+    await page.click("summary:has-text('Publish')");
+    const typed = '{"n":12345678901234567890, "m":1.10}';
+    await page.getByLabel("Data", { exact: true }).fill(typed);
+    await page.getByText("JSON", { exact: true }).click();
+    await page.getByRole("button", { name: "Publish", exact: true }).click();
+    await says(page, ".answer strong", /^201 published$/);
+    await says(page, ".event .data", /^\{"n":12345678901234567890, "m":1\.10\}$/);
+    const answer = await fetch(`${hub.url}/events?topic=${encodeURIComponent(topic)}`);
+    assert.ok((await answer.text()).includes(`"data":${typed}`));
+    assert.deepEqual(page.wrong, []);
+  }
+});
+
 test("shows that a reader was told of a gap", async (t) => {
   const hub = await Hub.start(t);
   const page = await open(browser, `${hub.url}/#topics/gaps`);
