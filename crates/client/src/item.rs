@@ -8,7 +8,7 @@ use crate::{Event, Interruption};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Item {
-    /// The hub answers, by this transport. Comes again after each reconnect and each change of transport.
+    /// The hub answers, by this transport, and has told where in its log this is. Comes again after each reconnect and each change of transport.
     /// Where the subscription began at "latest", everything published after the first one of these is
     /// delivered.
     Open {

@@ -73,7 +73,11 @@ impl Message {
         Self { event_type: None, format, data }
     }
 
-    pub(crate) fn check(&self) -> Result<(), PublishError> {
+    /// Whether a hub may take it, as far as that can be told here. It is asked before anything is sent.
+    ///
+    /// # Errors
+    /// [`PublishError::EventType`] and [`PublishError::Data`].
+    pub fn check(&self) -> Result<(), PublishError> {
         if let Some(event_type) = &self.event_type {
             EventType::new(event_type)?;
         }

@@ -315,7 +315,7 @@ mod tests {
                 None => {}
                 Some("ended") => assert!(matches!(stream.end(), Interruption::Ended), "{}", case.name),
                 Some("postponed") => {
-                    assert!(matches!(stream.end(), Interruption::Postponed), "{}", case.name)
+                    assert!(matches!(stream.end(), Interruption::Postponed), "{}", case.name);
                 }
                 Some(other) => unreachable!("`{other}` is no outcome"),
             }

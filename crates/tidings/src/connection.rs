@@ -1,11 +1,15 @@
 //! How the commands that talk to a hub find it.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
 use tidings_client::{BuildError, Client, defaults};
+
+use crate::failure::WrongArguments;
 
 /// Which hub to talk to, and with what right.
 #[derive(Debug, Args)]
@@ -17,7 +21,15 @@ pub(crate) struct Connection {
     /// The token to show it; better set as a variable, for everyone on this machine can read a command line
     #[arg(long, env = "TIDINGS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<Token>,
+
+    /// A PEM file with certificates to trust instead of those that the system trusts: an authority's, or the hub's own
+    #[arg(long, env = "TIDINGS_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
+
+/// What answers at the URL is no hub.
+#[derive(Debug)]
+pub(crate) struct NotAHub(String);
 
 /// A secret.
 #[derive(Clone)]
@@ -26,12 +38,25 @@ struct Token(String);
 // === impl Connection ===
 
 impl Connection {
-    pub(crate) fn client(&self) -> Result<Client, BuildError> {
-        let builder = Client::builder(&self.url);
-        match self.token() {
-            Some(token) => builder.token(token).build(),
-            None => builder.build(),
+    pub(crate) fn client(&self) -> Result<Client, WrongArguments> {
+        let mut builder = Client::builder(&self.url);
+        if let Some(token) = self.token() {
+            builder = builder.token(token);
         }
+        if let Some(path) = self.ca_file() {
+            builder = builder.ca_file(path);
+        }
+        builder.build().map_err(|error| match error {
+            BuildError::InvalidUrl { .. } => WrongArguments::at("--url", &error),
+            BuildError::InvalidToken => WrongArguments::at("--token", &error),
+            BuildError::Certificates { .. } => WrongArguments::at("--ca-file", &error),
+            error => WrongArguments::new(error.to_string()),
+        })
+    }
+
+    /// Where none is named, as by an empty variable, the system's count.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref().filter(|path| !path.as_os_str().is_empty())
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -42,6 +67,25 @@ impl Connection {
         self.token.as_ref().map(|token| &*token.0).filter(|token| !token.is_empty())
     }
 }
+
+// === impl NotAHub ===
+
+impl NotAHub {
+    pub(crate) fn new(url: &str, what: &str) -> Self {
+        Self(format!(
+            "{url} does not answer as a hub does: {what}; `--url` is the address of a hub, like `{}`",
+            defaults::URL
+        ))
+    }
+}
+
+impl fmt::Display for NotAHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NotAHub {}
 
 // === impl Token ===
 
@@ -64,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let connection = Connection { url: "http://hub".into(), token: Some(Token("s3cret".into())) };
+        let connection =
+            Connection { url: "http://hub".into(), token: Some(Token("s3cret".into())), ca_file: None };
         assert!(!format!("{connection:?}").contains("s3cret"));
     }
 }

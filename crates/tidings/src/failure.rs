@@ -8,6 +8,31 @@ pub(crate) struct Failure {
     source: Box<dyn Error>,
 }
 
+/// What was asked for cannot be: the one who asked has to say it in another way.
+#[derive(Debug)]
+pub(crate) struct WrongArguments(String);
+
+// === impl WrongArguments ===
+
+impl WrongArguments {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Something is wrong with one argument.
+    pub(crate) fn at(argument: &str, problem: &dyn fmt::Display) -> Self {
+        Self(format!("{argument}: {problem}"))
+    }
+}
+
+impl fmt::Display for WrongArguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for WrongArguments {}
+
 // === impl Failure ===
 
 impl Failure {

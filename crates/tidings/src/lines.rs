@@ -2,8 +2,14 @@ use std::error::Error;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-/// One line, without its end.
-pub(crate) type Line = Vec<u8>;
+/// One line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Without its end.
+    Whole(Vec<u8>),
+    /// It was passed over.
+    TooLong,
+}
 
 /// The longest line.
 const LINE_BYTES: usize = 32 << 20;
@@ -39,7 +45,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             None => self.read().await?,
         };
         let Some(first) = first else { return Ok(Vec::new()) };
-        let mut bytes = first.len();
+        let mut bytes = first.bytes();
         let only = alone(&first);
         let mut lines = vec![first];
         while !only && lines.len() < most.min(TOGETHER) && bytes < TOGETHER_BYTES {
@@ -52,7 +58,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.held = Some(line);
                 break;
             }
-            bytes += line.len();
+            bytes += line.bytes();
             lines.push(line);
         }
         Ok(lines)
@@ -62,7 +68,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         let mut line = Vec::new();
         let limit = LINE_BYTES as u64 + 1;
         let read = (&mut self.reader).take(limit).read_until(b'\n', &mut line).await;
-        if read.map_err(|error| format!("failed to read standard input: {error}"))? == 0 {
+        if read.map_err(unreadable)? == 0 {
             return Ok(None);
         }
         if line.last() == Some(&b'\n') {
@@ -71,9 +77,37 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 line.pop();
             }
         } else if line.len() > LINE_BYTES {
-            return Err(format!("a line is longer than {LINE_BYTES} bytes").into());
+            drop(line);
+            self.pass_over().await?;
+            return Ok(Some(Line::TooLong));
         }
-        Ok(Some(line))
+        Ok(Some(Line::Whole(line)))
+    }
+
+    /// Reads on to the end of a line, and keeps nothing of it.
+    async fn pass_over(&mut self) -> Result<(), Box<dyn Error>> {
+        loop {
+            let buffer = self.reader.fill_buf().await.map_err(unreadable)?;
+            let end = memchr::memchr(b'\n', buffer);
+            let count = end.map_or(buffer.len(), |at| at + 1);
+            self.reader.consume(count);
+            if end.is_some() || count == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what becomes of an error")]
+fn unreadable(error: std::io::Error) -> String {
+    format!("failed to read standard input: {error}")
+}
+
+// === impl Line ===
+
+impl Line {
+    fn bytes(&self) -> usize {
+        if let Self::Whole(line) = self { line.len() } else { 0 }
     }
 }
 
@@ -82,16 +116,21 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt as _;
 
+    fn whole(lines: Vec<Line>) -> Vec<Vec<u8>> {
+        let bytes = |line| if let Line::Whole(line) = line { line } else { b"too long".to_vec() };
+        lines.into_iter().map(bytes).collect()
+    }
+
     #[tokio::test]
     async fn lines_that_are_there_come_together_and_half_a_line_does_not_hold_them() {
         let (mut writer, reader) = tokio::io::duplex(1 << 10);
         let mut lines = Lines::of(reader);
         writer.write_all(b"a\r\n\nb\nc").await.unwrap();
-        assert_eq!(lines.next(9, |_| false).await.unwrap(), [&b"a"[..], b"", b"b"]);
+        assert_eq!(whole(lines.next(9, |_| false).await.unwrap()), [&b"a"[..], b"", b"b"]);
         writer.write_all(b"d\ne").await.unwrap();
-        assert_eq!(lines.next(9, |_| false).await.unwrap(), [b"cd"]);
+        assert_eq!(whole(lines.next(9, |_| false).await.unwrap()), [b"cd"]);
         drop(writer);
-        assert_eq!(lines.next(9, |_| false).await.unwrap(), [b"e"]);
+        assert_eq!(whole(lines.next(9, |_| false).await.unwrap()), [b"e"]);
         assert!(lines.next(9, |_| false).await.unwrap().is_empty());
     }
 
@@ -100,7 +139,8 @@ mod tests {
         let mut lines = Lines::of(&b"1\n2\n!3\n!4\n5\n"[..]);
         let mut taken = Vec::new();
         loop {
-            let next = lines.next(9, |line| line.starts_with(b"!")).await.unwrap();
+            let alone = |line: &Line| matches!(line, Line::Whole(line) if line.starts_with(b"!"));
+            let next = whole(lines.next(9, alone).await.unwrap());
             if next.is_empty() {
                 break;
             }
@@ -110,9 +150,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_line_that_is_too_long_is_passed_over() {
+        let input = [vec![b'x'; LINE_BYTES + 1], b"yy\nnext\n".to_vec(), vec![b'x'; LINE_BYTES + 2]].concat();
+        let mut lines = Lines::of(&*input);
+        assert_eq!(lines.next(1, |_| false).await.unwrap(), [Line::TooLong]);
+        assert_eq!(lines.next(1, |_| false).await.unwrap(), [Line::Whole(b"next".to_vec())]);
+        assert_eq!(lines.next(1, |_| false).await.unwrap(), [Line::TooLong]);
+        assert!(lines.next(1, |_| false).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
     async fn no_more_are_taken_than_asked_for() {
         let mut lines = Lines::of(&b"1\n2\n3\n"[..]);
-        assert_eq!(lines.next(1, |_| false).await.unwrap(), [b"1"]);
-        assert_eq!(lines.next(2, |_| false).await.unwrap(), [b"2", b"3"]);
+        assert_eq!(whole(lines.next(1, |_| false).await.unwrap()), [b"1"]);
+        assert_eq!(whole(lines.next(2, |_| false).await.unwrap()), [b"2", b"3"]);
     }
 }

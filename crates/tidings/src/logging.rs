@@ -43,7 +43,10 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("without a name");
-        let message = panic.payload_as_str().unwrap_or("no reason given");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no reason given");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {

@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tidings_client::{PublishError, SubscribeError};
 
+use crate::failure::WrongArguments;
+
 mod activation;
 mod bench;
 mod connection;
 mod engine;
+mod environment;
 mod failure;
 mod heap;
 mod lines;
+mod listening;
 mod logging;
 mod publish;
 mod serve;
@@ -49,7 +53,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    // A hub has a log for that.
+    if !matches!(command, Command::Serve(_)) {
+        for warning in environment::warnings() {
+            stderr::line(format_args!("tidings: {warning}"));
+        }
+    }
+    let result = match command {
         Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
@@ -60,7 +71,13 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             logging::complain(&*error);
-            if is_refusal(&*error) { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }
+            if is_refusal(&*error) {
+                ExitCode::from(REFUSED)
+            } else if is_usage(&*error) {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     };
     stderr::flush();
@@ -69,6 +86,18 @@ fn main() -> ExitCode {
 
 /// The exit code where the hub refused what it was asked, so that another attempt would be of no use.
 const REFUSED: u8 = 3;
+
+/// The exit code where the arguments or settings are wrong, which the parser of arguments has as well.
+const USAGE: u8 = 2;
+
+fn is_usage(error: &(dyn Error + 'static)) -> bool {
+    let here = error.is::<WrongArguments>() || settings::is_wrong_setting(error);
+    let of_publish = matches!(
+        error.downcast_ref(),
+        Some(PublishError::IdempotencyKey | PublishError::Unaddressable | PublishError::Topic(_))
+    );
+    here || of_publish || error.source().is_some_and(is_usage)
+}
 
 fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     let here = matches!(error.downcast_ref(), Some(PublishError::Refused(_)))

@@ -1,18 +1,23 @@
 //! `tidings publish`: publishes events.
 
+mod lines;
+
 use std::error::Error;
-use std::io::{IsTerminal as _, Write as _, stdin, stdout};
+use std::io::{IsTerminal as _, stdin};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use clap::Args;
-use tidings_client::{Client, Message, Publish, PublishError};
-use tokio::io::AsyncReadExt as _;
+use tidings_client::{Client, Interruption, Message, Publish, PublishError};
+use tidings_protocol::{EventType, Topic};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
 
-use crate::connection::Connection;
-use crate::failure::Failure;
-use crate::lines::{Line, Lines};
-use crate::terminal::{Terminal, seconds};
+use self::lines::LinePublisher;
+use crate::connection::{Connection, NotAHub};
+use crate::failure::{Failure, WrongArguments};
+use crate::terminal::{Terminal, Troubles, seconds};
 use crate::value::Span;
 
 /// What `tidings publish` is told.
@@ -20,6 +25,9 @@ use crate::value::Span;
 #[command(after_help = "\
 Prints the id of each event, once it is as durable as the hub promises. Where the hub is away, it is tried again, \
 and no event is lost or doubled by that.
+
+With --lines, a line that is not UTF-8 has U+FFFD in place of what is none, and one that is not JSON, or too large, is \
+passed over; each is told on standard error, and how many there were at the end. --strict ends there instead.
 
 Exit codes: 0 published; 1 failed, or the hub was away for too long; 2 wrong arguments; 3 the hub refused it; \
 130 interrupted.")]
@@ -38,6 +46,10 @@ pub(crate) struct Arguments {
     /// Publish each line of standard input as an event, as it comes
     #[arg(long)]
     lines: bool,
+
+    /// End at the first line that cannot be published as it is
+    #[arg(long, requires = "lines", conflicts_with = "data")]
+    strict: bool,
 
     /// End the topic after this; with no data at all, only end it
     #[arg(long)]
@@ -64,17 +76,28 @@ pub(crate) struct Arguments {
     connection: Connection,
 }
 
+/// Sends what is published to one topic, and tells how that goes.
+struct Sender<'a> {
+    arguments: &'a Arguments,
+    client: Client,
+    terminal: Terminal,
+    troubles: Troubles,
+    /// Whether a hub has answered: until then, what is not one is a wrong address.
+    is_answered: AtomicBool,
+}
+
 const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let client = arguments.connection.client()?;
+    arguments.check()?;
+    let sender = Sender::new(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
-            result = arguments.publish(&client) => result.map(|()| ExitCode::SUCCESS),
+            result = arguments.publish(&sender) => result.map(|()| ExitCode::SUCCESS),
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
-                Terminal::find().warn("interrupted; what has no id here may be published or not");
+                sender.terminal.warn("interrupted; what has no id here may be published or not");
                 Ok(ExitCode::from(INTERRUPTED))
             }
         }
@@ -87,119 +110,63 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 // === impl Arguments ===
 
 impl Arguments {
-    async fn publish(&self, client: &Client) -> Result<(), Box<dyn Error>> {
+    /// Refuses what no hub would take, before anything is read.
+    fn check(&self) -> Result<(), WrongArguments> {
+        Topic::new(&self.topic).map_err(|error| WrongArguments::at("TOPIC", &error))?;
+        if let Some(event_type) = &self.event {
+            EventType::new(event_type).map_err(|error| WrongArguments::at("--event", &error))?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, sender: &Sender<'_>) -> Result<(), Box<dyn Error>> {
         if self.lines {
-            return self.publish_lines(client).await;
+            return LinePublisher::new(self, sender).publish(tokio::io::stdin()).await;
         }
         let data = match &self.data {
             Some(data) => data.clone().into_bytes(),
-            None => self.read_all().await?,
+            None => self.read_all(sender.terminal).await?,
         };
         // An explicit empty DATA is an empty event, also a last one.
         let only_end = self.close && self.data.is_none() && data.is_empty();
         let mut publish = if only_end {
-            client.close(&*self.topic)
+            sender.client.close(&*self.topic)
         } else {
-            client.publish(&*self.topic, self.message(data)?)
+            sender.client.publish(&*self.topic, self.message(data)?)
         };
         if self.close {
             publish = publish.close();
         }
-        Ok(self.send(publish, self.idempotency_key.clone()).await.map_err(Failure::to("publish"))?)
-    }
-
-    async fn publish_lines(&self, client: &Client) -> Result<(), Box<dyn Error>> {
-        let mut lines = Lines::of(tokio::io::stdin());
-        let mut number = 0_u64;
-        loop {
-            // With a key of the caller's, each line is known by its number, however the lines come in.
-            let together = if self.idempotency_key.is_some() { 1 } else { usize::MAX };
-            let ready = lines.next(together, |line| self.goes_alone(line)).await?;
-            if ready.is_empty() {
-                break;
-            }
-            self.publish_group(client, &ready, number + 1).await?;
-            number += ready.len() as u64;
-        }
-        if self.close {
-            let key = self.idempotency_key.as_ref().map(|key| format!("{key}-end"));
-            self.send(client.close(&*self.topic), key).await.map_err(Failure::to("end the topic"))?;
-        }
-        Ok(())
-    }
-
-    /// Publishes lines of which the first has the number `first`: at once, or where they are refused, one by one up to
-    /// the one that is to blame.
-    async fn publish_group(&self, client: &Client, lines: &[Line], first: u64) -> Result<(), Box<dyn Error>> {
-        if lines.len() > 1 {
-            let last = first + lines.len() as u64 - 1;
-            match self.publish_together(client, lines).await {
-                Ok(()) => return Ok(()),
-                Err(error) if is_unknown(&*error) => {
-                    return Err(Failure::to(format!("publish lines {first} to {last}"))(error).into());
-                }
-                Err(_) => {}
-            }
-        }
-        for (number, line) in (first..).zip(lines) {
-            let key = self.idempotency_key.as_ref().map(|key| format!("{key}-{number}"));
-            let sent = match self.message(line.clone()) {
-                Ok(message) => self.send(client.publish(&*self.topic, message), key).await,
-                Err(error) => Err(error),
-            };
-            sent.map_err(Failure::to(format!("publish line {number}")))?;
-        }
-        Ok(())
-    }
-
-    async fn publish_together(&self, client: &Client, lines: &[Line]) -> Result<(), Box<dyn Error>> {
-        let messages: Result<Vec<_>, _> = lines.iter().map(|line| self.message(line.clone())).collect();
-        self.send(client.publish_batch(&*self.topic, messages?), None).await
-    }
-
-    /// Whether a line cannot be one of several: in a batch, a JSON string would be a text.
-    fn goes_alone(&self, line: &Line) -> bool {
-        self.json && line.trim_ascii_start().starts_with(b"\"")
+        Ok(sender.send(publish, self.idempotency_key.clone()).await.map_err(Failure::to("publish"))?)
     }
 
     fn message(&self, data: Vec<u8>) -> Result<Message, Box<dyn Error>> {
-        let message = if self.json {
-            Message::json_text(data)
-        } else if self.binary {
-            Message::bytes(data)
-        } else {
-            Message::text(String::from_utf8(data).map_err(|error| {
-                let at = error.utf8_error().valid_up_to();
-                format!("the data is not UTF-8: byte {at} begins no character; `--binary` sends any bytes")
-            })?)
-        };
-        Ok(match &self.event {
+        if self.json {
+            return Ok(self.typed(Message::json_text(data)));
+        }
+        if self.binary {
+            return Ok(self.typed(Message::bytes(data)));
+        }
+        let text = String::from_utf8(data).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            format!("the data is not UTF-8: byte {at} begins no character; `--binary` sends any bytes")
+        })?;
+        Ok(self.typed(Message::text(text)))
+    }
+
+    fn typed(&self, message: Message) -> Message {
+        match &self.event {
             Some(event_type) => message.event_type(event_type),
             None => message,
-        })
-    }
-
-    async fn send(&self, mut publish: Publish, key: Option<String>) -> Result<(), Box<dyn Error>> {
-        if let Some(key) = key {
-            publish = publish.idempotency_key(key);
         }
-        let terminal = Terminal::find();
-        let published = publish
-            .retry_for(self.retry_for.0)
-            .on_retry(move |reason, delay: Duration| {
-                terminal.trouble(format_args!("{reason}; trying again {}", seconds(delay)));
-            })
-            .await?;
-        tell(published.ids());
-        Ok(())
     }
 
-    async fn read_all(&self) -> Result<Vec<u8>, Box<dyn Error>> {
+    async fn read_all(&self, terminal: Terminal) -> Result<Vec<u8>, Box<dyn Error>> {
         if stdin().is_terminal() {
             if self.close {
                 return Ok(Vec::new());
             }
-            Terminal::find().note("reading the data from the terminal; Ctrl-D ends it");
+            terminal.note("reading the data from the terminal; Ctrl-D ends it");
         }
         let mut data = Vec::new();
         let read = tokio::io::stdin().read_to_end(&mut data).await;
@@ -208,14 +175,60 @@ impl Arguments {
     }
 }
 
-/// Whether what was sent may have been published all the same.
-fn is_unknown(error: &(dyn Error + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(PublishError::GaveUp { .. }))
+// === impl Sender ===
+
+impl<'a> Sender<'a> {
+    fn new(arguments: &'a Arguments) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            arguments,
+            client: arguments.connection.client()?,
+            terminal: Terminal::find(),
+            troubles: Troubles::default(),
+            is_answered: AtomicBool::new(false),
+        })
+    }
+
+    async fn send(&self, mut publish: Publish, key: Option<String>) -> Result<(), Box<dyn Error>> {
+        if let Some(key) = key {
+            publish = publish.idempotency_key(key);
+        }
+        let (terminal, troubles) = (self.terminal, self.troubles.clone());
+        let is_first = !self.is_answered.load(Relaxed);
+        let (give_up, mut given_up) = mpsc::channel(1);
+        let tell = move |reason: &Interruption, delay: Duration| {
+            if let (true, Interruption::Unexpected { what }) = (is_first, reason) {
+                // Where it is told already, that is enough.
+                drop(give_up.try_send(what.clone()));
+            } else {
+                troubles.tell(terminal, reason, format_args!("trying again {}", seconds(delay)));
+            }
+        };
+        let publish = publish.retry_for(self.arguments.retry_for.0).on_retry(tell).send();
+        let published = tokio::select! {
+            published = publish => match published {
+                Err(PublishError::GaveUp { last: Interruption::Unexpected { what }, .. }) if is_first => {
+                    return Err(self.not_a_hub(&what));
+                }
+                published => published?,
+            },
+            Some(what) = given_up.recv() => return Err(self.not_a_hub(&what)),
+        };
+        self.is_answered.store(true, Relaxed);
+        self.troubles.are_over(self.terminal);
+        print(published.ids()).await;
+        Ok(())
+    }
+
+    fn not_a_hub(&self, what: &str) -> Box<dyn Error> {
+        NotAHub::new(self.arguments.connection.url(), what).into()
+    }
 }
 
 /// Prints the ids. Whether somebody still reads them is no reason to publish or not to.
-fn tell(ids: &[String]) {
-    let mut out = stdout().lock();
-    let mut print = || ids.iter().try_for_each(|id| writeln!(out, "{id}")).and_then(|()| out.flush());
-    drop(print());
+async fn print(ids: &[String]) {
+    let text: String = ids.iter().flat_map(|id| [id, "\n"]).collect();
+    let mut out = tokio::io::stdout();
+    if out.write_all(text.as_bytes()).await.is_ok() {
+        drop(out.flush().await);
+    }
 }

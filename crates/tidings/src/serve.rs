@@ -17,7 +17,9 @@ use tokio::time::sleep;
 
 use crate::activation;
 use crate::engine;
+use crate::environment;
 use crate::heap;
+use crate::listening;
 use crate::logging;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -28,7 +30,8 @@ use crate::value::LogPlace;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Every setting is also an environment variable (`--retain-age` is TIDINGS_RETAIN_AGE) and a key of \
-    the file (`retain-age = \"7d\"`). A flag wins over the environment, and that over the file."
+    the file (`retain-age = \"7d\"`). A flag wins over the environment, and that over the file.\n\n\
+    Exit codes: 0 shut down by SIGTERM or SIGINT; 1 failed; 2 wrong arguments or settings."
 )]
 pub(crate) struct Arguments {
     /// A TOML file with settings
@@ -52,6 +55,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let endpoint = settings.otlp_endpoint.as_deref();
     // Held until the end: what is left of traces is sent then.
     let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
+    for warning in environment::warnings() {
+        tracing::warn!("{warning}");
+    }
     allow_open_files();
     let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -139,11 +145,7 @@ async fn listen(
     sockets: Vec<std::net::TcpListener>,
 ) -> Result<Vec<TcpListener>, Box<dyn Error + Send + Sync>> {
     if sockets.is_empty() {
-        let listen = settings.listen();
-        let listener = tidings_http::listen(listen).await.map_err(|error| {
-            format!("failed to listen on {listen}: {error}; an address is like `127.0.0.1:8080`")
-        })?;
-        return Ok(vec![listener]);
+        return Ok(vec![listening::listen(settings.listen()).await?]);
     }
     tracing::info!(sockets = sockets.len(), "listening on what the service manager handed over");
     let listeners = sockets.into_iter().map(|socket| {

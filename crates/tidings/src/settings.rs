@@ -20,7 +20,7 @@ use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 
-pub(crate) use self::auth::AuthSettings;
+pub(crate) use self::auth::{AuthSettings, SECRET_VARIABLES};
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
 use self::tls::TlsSettings;
@@ -220,6 +220,11 @@ fn problem(text: &str, error: &toml::de::Error) -> String {
     let is_key = |key: &&str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let key = key.filter(is_key).map(|key| format!(", at `{key}`")).unwrap_or_default();
     format!("line {line}, column {column}{key}: {}", error.message())
+}
+
+/// Whether an error says that a setting is wrong.
+pub(crate) fn is_wrong_setting(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<ConfigError>() || error.is::<auth::AuthSetupError>() || error.is::<tls::TlsSetupError>()
 }
 
 // === impl Settings ===

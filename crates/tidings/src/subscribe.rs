@@ -1,5 +1,6 @@
 //! `tidings subscribe`: prints events as they come.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -8,12 +9,12 @@ use clap::{Args, ValueEnum};
 use futures_util::{FutureExt as _, StreamExt as _};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use tidings_client::{Event, Item, Since, Subscription, Transport};
+use tidings_client::{Event, Interruption, Item, Since, Subscription, Transport};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use crate::connection::Connection;
-use crate::failure::Failure;
-use crate::terminal::{Terminal, harmless, seconds};
+use crate::connection::{Connection, NotAHub};
+use crate::failure::{Failure, WrongArguments};
+use crate::terminal::{Terminal, Troubles, harmless, seconds};
 
 /// What `tidings subscribe` is told.
 #[derive(Debug, Args)]
@@ -65,9 +66,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         .since(arguments.since)
         .event_types(arguments.event)
         .transport(arguments.transport.into())
-        .open()?;
-    let terminal = Terminal::find();
-    let printer = Printer { terminal, json: arguments.json, url: arguments.connection.url().to_owned() };
+        .open()
+        .map_err(|error| WrongArguments::at("SELECTOR", &error))?;
+    let printer = Printer {
+        terminal: Terminal::find(),
+        troubles: Troubles::default(),
+        is_answered: Cell::new(false),
+        json: arguments.json,
+        url: arguments.connection.url().to_owned(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
@@ -110,6 +117,9 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 
 struct Printer {
     terminal: Terminal,
+    troubles: Troubles,
+    /// Whether a hub has answered: until then, what is not one is a wrong address.
+    is_answered: Cell<bool>,
     json: bool,
     url: String,
 }
@@ -128,6 +138,11 @@ impl Printer {
             // What has come together is written together.
             let end = loop {
                 match next {
+                    Some(Ok(Item::Reconnecting { reason: Interruption::Unexpected { what }, .. }))
+                        if !self.is_answered.get() =>
+                    {
+                        return Err(NotAHub::new(&self.url, &what).into());
+                    }
                     Some(Ok(item)) => self.print(item, subscription.cursor(), &mut text),
                     Some(Err(error)) => break Some(Err(error)),
                     None => break Some(Ok(())),
@@ -165,10 +180,13 @@ impl Printer {
                 }
             }
             Item::Open { transport } => {
+                self.is_answered.set(true);
+                self.troubles.are_over(self.terminal);
                 self.terminal.note(format_args!("listening to {} by {transport}", self.url));
             }
             Item::Reconnecting { after, reason, .. } => {
-                self.terminal.trouble(format_args!("{reason}; connecting again {}", seconds(after)));
+                let next = format_args!("connecting again {}", seconds(after));
+                self.troubles.tell(self.terminal, &reason, next);
             }
             Item::Closed => {
                 self.terminal.note("the topic has ended");

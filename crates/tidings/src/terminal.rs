@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, stderr, stdout};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Who is looking.
@@ -43,13 +44,6 @@ impl Terminal {
         }
     }
 
-    /// Something that is being dealt with.
-    pub(crate) fn trouble(self, text: impl Display) {
-        if self.status {
-            self.tell(YELLOW, text);
-        }
-    }
-
     /// Something that must not go unsaid, whoever is looking.
     pub(crate) fn warn(self, text: impl Display) {
         self.tell(YELLOW, format_args!("tidings: {text}"));
@@ -58,6 +52,43 @@ impl Terminal {
     fn tell(self, colour: &str, text: impl Display) {
         let (colour, reset) = if self.status_colours { (colour, RESET) } else { ("", "") };
         crate::stderr::line(format_args!("{colour}{text}{reset}"));
+    }
+}
+
+/// What goes wrong and is being dealt with. A person sees each attempt; a log gets the first, and each that fails for
+/// another reason. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Troubles(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    reason: Option<String>,
+    attempts: u32,
+}
+
+// === impl Troubles ===
+
+impl Troubles {
+    /// Something went wrong, and this comes next.
+    pub(crate) fn tell(&self, terminal: Terminal, reason: &dyn Display, next: impl Display) {
+        let reason = reason.to_string();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.attempts += 1;
+        if terminal.status {
+            terminal.tell(YELLOW, format_args!("{reason}; {next}"));
+        } else if told.reason.as_ref() != Some(&reason) {
+            terminal.warn(format_args!("{reason}; {next}"));
+        }
+        told.reason = Some(reason);
+    }
+
+    /// It goes well again.
+    pub(crate) fn are_over(&self, terminal: Terminal) {
+        let told = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // What went well at the next attempt is not worth a line.
+        if !terminal.status && told.attempts > 1 {
+            terminal.warn(format_args!("the hub answers again, after {} attempts", told.attempts));
+        }
     }
 }
 

@@ -38,6 +38,48 @@ async fn text_json_and_bytes_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn json_is_the_same_by_every_transport() {
+    let hub = TestHub::start().await;
+    let client = client(&hub.url());
+    let published = [
+        " \t{\"a\":\r\n1,\n \"b\":\r[1, 2 ]\r\n}\r\n ",
+        "\n\n7 \n",
+        "[\"line\\nbreak\",\n\"x\"]",
+        "\r\"text\"\n",
+    ];
+    let expected = ["{\"a\":  1,  \"b\": [1, 2 ]  }", "7", "[\"line\\nbreak\", \"x\"]", "text"];
+    for json in published {
+        client.publish("a", Message::json_text(json)).await.unwrap();
+    }
+    for transport in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
+        for selectors in [&["a"][..], &["a", "b"], &["*"]] {
+            let subscribe = client.subscribe(selectors.iter().copied()).since(Since::Earliest);
+            let mut subscription = subscribe.transport(transport).open().unwrap();
+            for expected in expected {
+                let event = next_event(&mut subscription).await;
+                assert_eq!(event.text(), expected, "{transport}");
+                assert!(!event.object().data.get().contains(['\n', '\r']), "{transport}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_topic_with_dots_and_empty_segments_is_that_topic() {
+    let hub = TestHub::start().await;
+    let client = client(&hub.url());
+    for topic in ["a/../b", "a/./b", "a//b", ".", ".."] {
+        let published = client.publish(topic, topic).await.unwrap();
+        assert!(published.id().is_some());
+        let again = client.publish(topic, topic).idempotency_key(format!("key-{}", topic.len()));
+        assert_eq!(again.await.unwrap().ids().len(), 1);
+        let mut subscription = client.subscribe([topic]).since(Since::Earliest).open().unwrap();
+        let event = next_event(&mut subscription).await;
+        assert_eq!((event.topic(), event.text().as_str()), (topic, topic));
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_may_ask_for_some_types_only() {
     let hub = TestHub::start().await;
     let client = client(&hub.url());

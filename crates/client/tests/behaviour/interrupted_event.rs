@@ -1,9 +1,9 @@
 //! A connection that dies in the middle of an event neither loses nor doubles it.
 
-use tidings_client::{Interruption, Since, Transport};
+use tidings_client::{Interruption, Item, Since, Transport};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Script, begin_stream, block, client, hold, next_interruption, next_texts};
+use crate::support::{Script, begin_stream, block, client, hold, next, next_interruption, next_texts};
 
 #[tokio::test]
 async fn the_event_comes_once_after_the_reconnect() {
@@ -52,4 +52,30 @@ async fn the_first_block_is_enough_to_resume_from() {
     next_interruption(&mut subscription).await;
     assert_eq!(server.request().await.parameter("since"), Some("latest"));
     assert_eq!(server.request().await.parameter("lastEventId"), Some("q7m2x9-9"));
+}
+
+#[tokio::test]
+async fn it_is_not_open_before_it_has_a_place_to_go_on_from() {
+    let mut server = Script::start(|request, mut socket| async move {
+        match request.number {
+            // Something on the way cuts it off: whoever relied on this being open would lose what comes now.
+            0 => begin_stream(&mut socket, "retry: 100\n").await,
+            // So a hub says that it cannot serve the stream now.
+            1 => begin_stream(&mut socket, "retry: 100\n\n").await,
+            _ => {
+                begin_stream(&mut socket, "retry: 100\nid: q7m2x9-7\n\n").await;
+                hold(socket).await;
+            }
+        }
+    })
+    .await;
+    let mut subscription = client(&server.url).subscribe(["a"]).transport(Transport::Sse).open().unwrap();
+    for _ in 0..2 {
+        let item = next(&mut subscription).await;
+        let Item::Reconnecting { reason: Interruption::Postponed, .. } = item else { panic!("{item:?}") };
+        assert_eq!(server.request().await.parameter("since"), Some("latest"));
+    }
+    let item = next(&mut subscription).await;
+    assert!(matches!(item, Item::Open { transport: Transport::Sse }), "{item:?}");
+    assert_eq!(subscription.cursor(), Some("q7m2x9-7"), "the place comes with it");
 }

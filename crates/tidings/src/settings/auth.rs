@@ -13,6 +13,9 @@ const SECRET_VARIABLE: &str = "TIDINGS_AUTH_HS256_SECRET";
 /// The variable that may hold the public keys themselves.
 const PUBLIC_KEY_VARIABLE: &str = "TIDINGS_AUTH_PUBLIC_KEY";
 
+/// The variables that are no flags.
+pub(crate) const SECRET_VARIABLES: [&str; 2] = [SECRET_VARIABLE, PUBLIC_KEY_VARIABLE];
+
 /// `[auth]`: the keys that tokens are signed with, and what needs no token.
 ///
 /// The secret and the public keys may also be in TIDINGS_AUTH_HS256_SECRET and TIDINGS_AUTH_PUBLIC_KEY.

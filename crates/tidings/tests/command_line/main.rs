@@ -4,6 +4,7 @@
 mod support;
 
 mod broken_pipe;
+mod certificates;
 mod exit_codes;
 mod hub_restart;
 mod interrupt;
@@ -11,3 +12,4 @@ mod lines_as_they_come;
 mod repeated_input;
 mod secrets;
 mod topic_end;
+mod trouble;

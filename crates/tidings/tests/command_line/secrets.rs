@@ -21,7 +21,9 @@ fn a_password_that_is_written_wrong_is_not_told() {
     let file = folder.path().join("tidings.toml");
     let serve = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        let output = command.arg("serve").args(arguments).output().unwrap();
+        // The folder and the port are nobody's, should it begin to serve.
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
+        let output = command.args(arguments).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap()
     };

@@ -32,7 +32,14 @@ pub(crate) struct Program {
 impl Hub {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (address, program) = serve(&folder, "127.0.0.1:0");
+        let (address, program) = serve(&folder, "127.0.0.1:0", &[]);
+        Self { folder, address, program }
+    }
+
+    /// A hub on an address that is free, with more settings.
+    pub(crate) fn start_at(address: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, program) = serve(&folder, address, arguments);
         Self { folder, address, program }
     }
 
@@ -40,7 +47,7 @@ impl Hub {
     pub(crate) fn restart(&mut self, signal: Signal) {
         self.program.signal(signal);
         self.program.wait();
-        self.program = serve(&self.folder, &self.address).1;
+        self.program = serve(&self.folder, &self.address, &[]).1;
     }
 
     pub(crate) fn stop(&mut self) {
@@ -58,12 +65,12 @@ impl Hub {
     }
 }
 
-fn serve(folder: &TempDir, listen: &str) -> (String, Program) {
+fn serve(folder: &TempDir, listen: &str, more: &[&str]) -> (String, Program) {
     let log = format!("disk:{}", folder.path().display());
-    let program = Program::start(&["serve", "--listen", listen, "--log", &log], "");
+    let program = Program::start(&[&["serve", "--listen", listen, "--log", &log], more].concat(), "");
     let line = program.line();
-    let address = line.strip_prefix("tidings listening on http://").unwrap_or_else(|| panic!("{line}"));
-    (address.to_owned(), program)
+    let url = line.strip_prefix("tidings listening on ").unwrap_or_else(|| panic!("{line}"));
+    (url.split_once("://").unwrap().1.to_owned(), program)
 }
 
 // === impl Program ===
@@ -91,6 +98,11 @@ impl Program {
         })
     }
 
+    /// The next line of standard error, which must come.
+    pub(crate) fn told(&self) -> String {
+        self.stderr.recv_timeout(PATIENCE).unwrap()
+    }
+
     pub(crate) fn lines(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.line()).collect()
     }
@@ -100,9 +112,9 @@ impl Program {
         self.stdout.try_iter().collect()
     }
 
-    pub(crate) fn write(&mut self, text: &str) {
+    pub(crate) fn write(&mut self, text: impl AsRef<[u8]>) {
         let stdin = self.stdin.as_mut().unwrap();
-        stdin.write_all(text.as_bytes()).unwrap();
+        stdin.write_all(text.as_ref()).unwrap();
         stdin.flush().unwrap();
     }
 
@@ -162,4 +174,9 @@ fn rest(lines: &Receiver<String>) -> Vec<String> {
             Err(RecvTimeoutError::Timeout) => panic!("the pipe stays open"),
         }
     }
+}
+
+/// The URL of a port of this machine where nobody listens.
+pub(crate) fn nobody() -> String {
+    format!("http://127.0.0.1:{}", tidings_engine_servers::quiet_port())
 }
