@@ -1,4 +1,4 @@
-import { RETRY_FLOOR, TIMER_CEILING } from "./defaults.ts";
+import { EVENT_SIZE, RETRY_FLOOR, TIMER_CEILING } from "./defaults.ts";
 import { Parser } from "./parser.ts";
 
 /** What the standard leaves to the client: how long it waits before it connects again, unless told with `retry:`. */
@@ -160,12 +160,14 @@ export class EventSource extends EventTarget {
   }
 
   async #read(response: Response): Promise<void> {
+    let unread = 0;
     try {
       const origin = new URL(response.url || this.#url).origin;
       const parser = new Parser(
         (time) => (this.#reconnectionTime = time),
         ({ id, event, data }) => {
           if (this.#readyState === 2) return;
+          unread = 0;
           this.#lastEventId = id ?? this.#lastEventId;
           if (data === undefined) return;
           this.dispatchEvent(new MessageEvent(event || "message", { data, origin, lastEventId: this.#lastEventId }));
@@ -176,7 +178,10 @@ export class EventSource extends EventTarget {
       for (;;) {
         const { done, value } = await reader.read();
         if (done || this.#readyState === 2) return;
-        parser.feed(decoder.decode(value, { stream: true }));
+        const piece = decoder.decode(value, { stream: true });
+        parser.feed(piece);
+        // An event without an end would take all memory, and again after each attempt.
+        if ((unread += piece.length) > EVENT_SIZE) return this.#fail();
       }
     } catch {
       // Whether it was cut off or came to its end, it is established again.
@@ -195,7 +200,7 @@ export class EventSource extends EventTarget {
 
   #fail(): void {
     if (this.#readyState === 2) return;
-    this.#readyState = 2;
+    this.close();
     this.dispatchEvent(new Event("error"));
   }
 }

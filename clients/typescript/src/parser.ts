@@ -3,6 +3,8 @@ export interface Block {
   id?: string;
   event?: string;
   data?: string;
+  /** The last one. */
+  comment?: string;
 }
 
 /** Parses a stream of events as the HTML standard says, which has come piece by piece and decoded. What is incomplete in the end is
@@ -44,6 +46,7 @@ export class Parser {
     if (field === "data") block.data = block.data === undefined ? value : `${block.data}\n${value}`;
     else if (field === "event") block.event = value;
     else if (field === "id" && !value.includes("\0")) block.id = value;
+    else if (!field) block.comment = value;
     else if (field === "retry" && /^\d+$/.test(value)) this.#onRetry(+value);
   }
 }

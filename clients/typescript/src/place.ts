@@ -12,7 +12,7 @@ export interface Place {
  * URLs and proxies take the segments `.` and `..` for steps, and some proxies leave out empty ones: then another topic would be
  * read, or published to. Such a topic is named apart, and goes to `/events`. */
 export function locate(given: string | URL, options: RequestOptions): Place {
-  const base = globalThis.location?.href;
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
   const url = new URL(given, base);
   check(url, options);
   const [, before, path] = /^((?:[^?#]*?\/)?)topics\/([^?#]+)/.exec(`${given}`.trim()) ?? [];

@@ -248,3 +248,26 @@ test("an answer that a `fetch` of one's own makes up is no end", async (t) => {
   await heard(source, "message");
   assert.equal(asked, 2);
 });
+
+test("an event without an end ends it for good, before it takes all memory", async (t) => {
+  let sent = 0;
+  let left = false;
+  const body = new ReadableStream(
+    {
+      pull(controller) {
+        controller.enqueue(Buffer.alloc(1 << 20, sent++ ? "x" : "data: x"));
+      },
+      cancel: () => (left = true),
+    },
+    { highWaterMark: 0 },
+  );
+  const source = open(t, "http://hub/", {
+    fetch: async (_, { signal }) => {
+      signal.addEventListener("abort", () => (left = true));
+      return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    },
+  });
+  await heard(source, "error");
+  assert.deepEqual([source.readyState, left], [2, true]);
+  assert.ok(sent <= 34, `${sent} MiB`);
+});

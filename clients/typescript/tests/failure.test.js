@@ -67,14 +67,14 @@ test("the 404 of a proxy while the hub is deployed is got past, by every transpo
 });
 
 test("a hub that ends every stream for now is asked for one again, and nothing else", async (t) => {
-  const later = ended("retry: 100\n\n");
+  const later = ended("retry: 100\n: the log is away\n\n");
   const server = await script(t, later, later, later, later, events(begin(), block(1)));
   const subscription = connect(server.url);
   t.after(subscription.close);
   const { until } = states(subscription);
   const seen = collect(subscription);
   const { error } = await until("waiting", "open");
-  assert.equal(error?.kind, "unavailable");
+  assert.deepEqual([error?.kind, error?.message], ["unavailable", "unavailable: the log is away"]);
   assert.deepEqual(datas(await seen.count(1)), [1]);
   assert.deepEqual(server.requests.map(({ headers }) => headers.accept), Array(5).fill("text/event-stream"));
 });

@@ -21,6 +21,7 @@ export async function typed(): Promise<void> {
   events.on("state", (state: State) => {
     if (state.status === "failed") throw state.error satisfies TidingsError;
     if (state.status === "waiting") state.retryIn.toFixed();
+    if (state.storeError) throw state.storeError satisfies TidingsError;
   });
   // @ts-expect-error no such type of events
   events.on("tock", () => {});
@@ -32,6 +33,10 @@ export async function typed(): Promise<void> {
   share<Prices>(new URL("https://hub.example/topics/a"), { share: true }).close();
   // @ts-expect-error no such transport
   connect("/topics/a", { transports: ["websocket"] });
+  connect("/topics/a", { parse: (text) => JSON.parse(text), headers: new Headers(), heartbeat: 1_000 });
+  await publish("/topics/a", '{"price":1.10}', { json: true });
   const { id, repeated } = await publish("https://hub.example/topics/a", { price: 1 }, { event: "tick", idempotencyKey: "k" });
-  if (id && !repeated) new EventSource("/topics/a", { withCredentials: true }).onmessage = (message) => message.data.length;
+  // @ts-expect-error an attribute that is not to be written
+  new EventSource("/topics/a").url = "/topics/b";
+  if (EventSource.OPEN === 1 && id && !repeated) new EventSource("/topics/a", { withCredentials: true }).onmessage = (message) => message.data.length;
 }

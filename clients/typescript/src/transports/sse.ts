@@ -17,13 +17,16 @@ export async function* stream(
   let unread = 0;
   /** Whether the hub named a time to come back, and nothing else so far. */
   let postponed: boolean | undefined;
+  /** The last comment, which says why. */
+  let why: string | undefined;
   // What throws here ends the attempt: nothing after what cannot be read counts, and the cursor does not move past it.
   const parser = new Parser(
     (base) => {
       postponed ??= true;
       onRetry(base);
     },
-    ({ id, event, data }) => {
+    ({ id, event, data, comment }) => {
+      why = comment || why;
       const gap = event === "tidings.gap";
       if (data === undefined || (event?.startsWith("tidings.") && !gap)) {
         // Of the hub's own, one that is not known is of a later version; no published one has such a type.
@@ -50,6 +53,6 @@ export async function* stream(
     }
   }
   // So a hub says that it cannot serve a stream now: an error would end an `EventSource` for good.
-  if (postponed) throw new TidingsError("unavailable", "the hub asks to come back later");
+  if (postponed) throw new TidingsError("unavailable", why ?? "the hub asks to come back later");
   throw new TidingsError("ended", "by the hub");
 }
