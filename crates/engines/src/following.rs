@@ -158,7 +158,7 @@ async fn tidy(shared: &Shared) {
         prove(shared).await;
         let attachment = shared.attachment();
         match timeout(PATIENCE, shared.engine.tidy()).await {
-            Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch => {
+            Ok(Ok((epoch, earliest))) if epoch == shared.bounds().epoch() => {
                 (failed, told) = (None, None);
                 shared.trimmed(epoch, earliest);
             }

@@ -24,7 +24,8 @@ pub(crate) async fn locate(
 /// What is read there says whether more was discarded than this hub has heard of, and is what a reader will read.
 /// Where nothing can be read for now, what is known has to do.
 async fn earliest(shared: &Shared) -> Sequence {
-    let Bounds { epoch, earliest, latest } = shared.bounds();
+    let Bounds { lineage, earliest, latest } = shared.bounds();
+    let epoch = lineage.present();
     let floor = earliest.saturating_sub(1);
     if floor < latest
         && shared.present().is_ok()
@@ -42,7 +43,7 @@ async fn first_at(shared: &Shared, time: Timestamp) -> Result<Sequence, EngineEr
     let mut found = high;
     while low < high {
         let middle = low + (high - low) / 2;
-        match shared.replay.entry(bounds.epoch, middle).await? {
+        match shared.replay.entry(bounds.epoch(), middle).await? {
             Some(entry) if entry.sequence <= bounds.latest && entry.time < time => low = entry.sequence,
             Some(entry) if entry.sequence <= bounds.latest => {
                 found = entry.sequence - 1;
@@ -70,8 +71,8 @@ async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Se
         let (mut entries, mut bytes) = (0, 0);
         while after < high {
             // Others have their turn between two blocks, and searches leave readers to those who know where to read.
-            let block = shared.replay.search(bounds.epoch, after).await?;
-            shared.trimmed(bounds.epoch, block.earliest);
+            let block = shared.replay.search(bounds.epoch(), after).await?;
+            shared.trimmed(bounds.epoch(), block.earliest);
             floor = floor.max(shared.bounds().earliest.saturating_sub(1));
             let here = block.entries.iter().filter(|entry| entry.sequence > after && entry.sequence <= high);
             for entry in here {

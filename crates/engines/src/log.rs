@@ -84,7 +84,9 @@ impl EngineLog {
         if !sent {
             return Err(LogUnavailable { reason: "it was closed".into() }.into());
         }
-        answered.await.unwrap_or_else(|_| Err(self.shared.unavailable().into()))
+        let appended = answered.await.unwrap_or_else(|_| Err(self.shared.unavailable().into()))?;
+        // What is repeated may have been written in an epoch before.
+        Ok(Appended { epoch: self.shared.bounds().lineage.epoch_of(appended.first), ..appended })
     }
 
     async fn read_now(
@@ -93,7 +95,8 @@ impl EngineLog {
         selection: &Selection,
         limits: ReadLimits,
     ) -> Result<Chunk, ReadError> {
-        let Bounds { epoch, earliest, latest } = self.shared.bounds();
+        let Bounds { lineage, earliest, latest } = self.shared.bounds();
+        let epoch = lineage.present();
         if after.saturating_add(1) < earliest {
             return Err(ReadError::Expired { after, earliest });
         }
@@ -215,7 +218,7 @@ impl Log for EngineLog {
         self.shared.bounds()
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         self.shared.follow(follower)
     }
 

@@ -54,7 +54,7 @@ struct State {
 impl Shared {
     pub(crate) fn new(engine: Arc<dyn Engine>, config: EngineConfig, attached: &Attached) -> Self {
         let state = State {
-            bounds: attached.bounds,
+            bounds: attached.bounds.clone(),
             last: None,
             topics: table(&attached.topics),
             follower: None,
@@ -81,18 +81,18 @@ impl Shared {
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
-        self.state().bounds
+        self.state().bounds.clone()
     }
 
     pub(crate) fn seen(&self) -> Seen {
         let state = self.state();
-        Seen { cursor: Cursor::new(state.bounds.epoch, state.bounds.latest), entry: state.last.clone() }
+        Seen { cursor: Cursor::new(state.bounds.epoch(), state.bounds.latest), entry: state.last.clone() }
     }
 
-    pub(crate) fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    pub(crate) fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         let mut state = self.state();
         state.follower = Some(follower);
-        Cursor::new(state.bounds.epoch, state.bounds.latest)
+        state.bounds.clone()
     }
 
     /// Takes new entries, gives them to the follower, and then tells the publishers who wait for them. The lock is
@@ -126,7 +126,7 @@ impl Shared {
     /// Takes what the engine holds, where it is still the log that is followed.
     pub(crate) fn trimmed(&self, epoch: Epoch, earliest: Sequence) {
         let mut state = self.state();
-        if epoch != state.bounds.epoch {
+        if epoch != state.bounds.epoch() {
             return;
         }
         // Where all is discarded, the first that is kept is still to come.
@@ -155,35 +155,35 @@ impl Shared {
         // As long as that is not known.
         state.trouble.refuses = true;
         self.unproven.notify_one();
-        if attached.bounds.epoch == state.bounds.epoch {
+        if attached.bounds.epoch() == state.bounds.epoch() {
             let earliest = attached.bounds.earliest;
             if earliest > state.bounds.latest + 1 {
                 // What was discarded meanwhile was never seen here: whoever had not seen it either is told of a gap.
-                state.bounds = Bounds { latest: earliest - 1, ..attached.bounds };
+                state.bounds = Bounds { latest: earliest - 1, ..attached.bounds.clone() };
                 state.last = None;
                 state.topics.forget_before(earliest);
                 if let Some(follower) = &state.follower {
-                    follower.renewed(state.bounds);
+                    follower.renewed(state.bounds.clone());
                 }
             }
             drop(state);
             self.told.notify_waiters();
-            return self.trimmed(attached.bounds.epoch, earliest);
+            return self.trimmed(attached.bounds.epoch(), earliest);
         }
         tracing::error!(
             engine = self.engine.name(),
-            lost = %state.bounds.epoch,
-            epoch = %attached.bounds.epoch,
+            lost = %state.bounds.epoch(),
+            epoch = %attached.bounds.epoch(),
             "the engine has lost events that it had acknowledged: the log has a new epoch, and readers are told of a gap"
         );
-        state.bounds = attached.bounds;
+        state.bounds = attached.bounds.clone();
         state.last = None;
         state.topics = table(&attached.topics);
         self.replay.clear();
         if let Some(follower) = &state.follower {
-            follower.renewed(attached.bounds);
+            follower.renewed(attached.bounds.clone());
         }
-        let lost = state.awaiting.lost(attached.bounds.epoch, PATIENCE);
+        let lost = state.awaiting.lost(attached.bounds.epoch(), PATIENCE);
         drop(state);
         self.fail(lost);
     }
@@ -307,7 +307,7 @@ impl Shared {
     /// Adds a publisher whose batch is in the log.
     pub(crate) fn written(&self, attachment: u64, appended: Appended, publisher: Publisher) {
         let mut state = self.state();
-        if appended.epoch != state.bounds.epoch {
+        if appended.epoch != state.bounds.epoch() {
             drop(state);
             // The task that follows has not heard of it yet; or it has, and this is a late answer of the log before.
             self.doubt(attachment, EngineError::Renewed);
@@ -324,7 +324,7 @@ impl Shared {
     /// Gives up the publishers whose entries do not come.
     pub(crate) fn give_up(&self) {
         let mut state = self.state();
-        let epoch = state.bounds.epoch;
+        let epoch = state.bounds.epoch();
         let lost = state.awaiting.lost(epoch, PATIENCE);
         drop(state);
         self.fail(lost);
@@ -397,8 +397,8 @@ impl Shared {
                 let told = self.told.notified();
                 tokio::pin!(told);
                 told.as_mut().enable();
-                let Bounds { epoch, latest, .. } = self.bounds();
-                if epoch != cursor.epoch || latest >= cursor.sequence {
+                let Bounds { lineage, latest, .. } = self.bounds();
+                if lineage.present() != cursor.epoch || latest >= cursor.sequence {
                     return;
                 }
                 told.await;

@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use serde::Serialize;
 use tidings_log::TopicQuery;
-use tidings_protocol::{Cursor, ProblemKind, Selector};
+use tidings_protocol::{ProblemKind, Selector};
 
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, selector};
@@ -43,12 +43,12 @@ pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
     let mut infos = face.hub.topics(wanted).await?;
     let more = infos.len() > limit;
     infos.truncate(limit);
-    let epoch = face.hub.epoch();
+    let lineage = face.hub.lineage();
     let hub = face.hub.clone();
     let write = move || {
         let mut census = hub.census();
         let rows = infos.into_iter().map(|info| Row {
-            latest: Cursor::new(epoch, info.latest).to_string(),
+            latest: lineage.id(info.latest).to_string(),
             time: info.time.to_string(),
             closed: info.closed,
             subscribers: census.subscribers(&info.topic),

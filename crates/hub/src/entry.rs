@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tidings_event_stream::Encoder;
-use tidings_protocol::{Cursor, Epoch, Event, Format, write_line, write_object};
+use tidings_protocol::{Cursor, Epoch, Event, Format, Lineage, write_line, write_object};
 
 /// How an event is written to a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ impl Framing {
 // === impl Entry ===
 
 impl Entry {
-    /// Takes an entry of the log `epoch`.
+    /// Takes an entry that was written in `epoch`.
     #[must_use]
     pub fn new(event: Arc<Event>, epoch: Epoch) -> Self {
         Self { event, epoch, frames: Default::default(), memory: None }
@@ -72,6 +72,13 @@ impl Entry {
     /// Takes an entry whose framings are counted; none is kept where there is no memory for it.
     pub(crate) fn counted(event: Arc<Event>, epoch: Epoch, memory: &Arc<FrameMemory>) -> Self {
         Self { event, epoch, frames: Default::default(), memory: Some(Arc::clone(memory)) }
+    }
+
+    /// Takes an entry of a log that has, or had, these epochs.
+    #[must_use]
+    pub fn of(event: Arc<Event>, lineage: &Lineage) -> Self {
+        let epoch = lineage.epoch_of(event.sequence);
+        Self::new(event, epoch)
     }
 
     /// What the log has.

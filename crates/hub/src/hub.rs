@@ -6,12 +6,12 @@ use tidings_log::{
     AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
     ReadLimits, TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Cursor, Epoch, Gap, GapReason, Selection, Sequence, Start, Topic};
+use tidings_protocol::{Cursor, Epoch, Gap, GapReason, Lineage, Selection, Sequence, Start, Topic};
 
 use crate::shared::Shared;
 use crate::tail::Tail;
 use crate::task_waker::TaskWaker;
-use crate::{Audience, Census, Entry, PullLimits, Recent, Subscription, Supervisor, ThreadFailure};
+use crate::{Audience, Census, End, Entry, PullLimits, Recent, Subscription, Supervisor, ThreadFailure};
 
 /// How a hub is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,12 +111,12 @@ impl Hub {
     /// Takes a log into service. The hub becomes its follower.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, config: HubConfig) -> Self {
-        let tail = Tail::new(log.bounds().epoch, 0, config.tail_bytes);
+        let tail = Tail::new(log.bounds().lineage, 0, config.tail_bytes);
         let shared = Arc::new(Shared::new(tail));
         // Entries may be pushed before the tail knows where it begins: they all come after that place.
         while {
-            let after = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
-            !shared.tail_mut().begin(after)
+            let bounds = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
+            !shared.tail_mut().begin(bounds)
         } {}
         let tasks = Arc::new(TaskWaker::start(&shared));
         let hub = Self { log, shared, tasks, supervisor: Supervisor::default() };
@@ -131,9 +131,9 @@ impl Hub {
     /// [`ReadError`] where the log cannot be read.
     pub async fn warm(&self) -> Result<(), ReadError> {
         let all = Selection::all();
-        let (epoch, upto, room, framed) = self
+        let (lineage, upto, room, framed) = self
             .shared
-            .with_tail(|tail| (tail.epoch(), tail.after(), tail.room(), Arc::clone(tail.framed())));
+            .with_tail(|tail| (tail.lineage().clone(), tail.after(), tail.room(), Arc::clone(tail.framed())));
         let count = room / Entry::LEAST.max(self.usual_bytes());
         let mut start = self.log.locate(Place::Last(count), &all).await?;
         let (mut after, mut entries, mut bytes) = (start, VecDeque::new(), 0);
@@ -144,7 +144,8 @@ impl Hub {
             }
             after = chunk.next;
             for event in chunk.entries.into_iter().filter(|event| event.sequence <= upto) {
-                let entry = Arc::new(Entry::counted(event, epoch, &framed));
+                let written_in = lineage.epoch_of(event.sequence);
+                let entry = Arc::new(Entry::counted(event, written_in, &framed));
                 bytes += entry.bytes();
                 entries.push_back(entry);
             }
@@ -157,7 +158,8 @@ impl Hub {
             }
         }
         // The log calls the hub with its own lock held, so it is never asked under the tail's.
-        if self.log.bounds().epoch != epoch {
+        let epoch = lineage.present();
+        if self.log.bounds().epoch() != epoch {
             return Ok(());
         }
         let mut tail = self.shared.tail_mut();
@@ -231,14 +233,14 @@ impl Hub {
     }
 
     /// Every entry after a place, of any topic, up to `limits`; `None` where memory does not reach back so far.
-    /// What is found is of [`Recent::epoch`], whichever the place was of.
+    /// What is found is of [`Recent::lineage`], whichever the place was of.
     #[must_use]
     pub fn recent(&self, after: Sequence, limits: PullLimits) -> Option<Recent> {
         self.shared.with_tail(|tail| tail.all(after, limits))
     }
 
     /// Entries after a place that [concern](Selection::concerns) a selection, from memory; `None` where memory
-    /// does not reach back so far. What is found is of [`Recent::epoch`], whichever the place was of.
+    /// does not reach back so far. What is found is of [`Recent::lineage`], whichever the place was of.
     #[must_use]
     pub fn recent_of(&self, after: Sequence, selection: &Selection, limits: PullLimits) -> Option<Recent> {
         let recent = self.shared.with_tail(|tail| tail.read(after, selection, limits));
@@ -249,59 +251,67 @@ impl Hub {
     }
 
     /// Entries after a place that [concern](Selection::concerns) a selection, from memory where it reaches back
-    /// so far, and else from the log. Where [`Recent::epoch`] is not the one that the place belongs to, there are
-    /// none.
+    /// so far, and else from the log. `epoch` is the present one as far as the reader knows: where [`Recent::epoch`] is
+    /// another, there are no entries, and the reader has to ask whether it can [`resume`](Bounds::resume).
     ///
     /// # Errors
     /// [`ReadError`] where the log cannot be read, or no longer has all that followed.
     pub async fn read(
         &self,
-        after: Cursor,
+        epoch: Epoch,
+        after: Sequence,
         selection: &Selection,
         limits: PullLimits,
     ) -> Result<Recent, ReadError> {
-        let (epoch, after) = (after.epoch, after.sequence);
-        let other = |epoch| Recent { epoch, entries: Vec::new(), next: after };
+        let other = |lineage| Recent { lineage, entries: Vec::new(), next: after };
         if let Some(recent) = self.recent_of(after, selection, limits) {
-            return Ok(if recent.epoch == epoch { recent } else { other(recent.epoch) });
+            return Ok(if recent.epoch() == epoch { recent } else { other(recent.lineage) });
         }
         self.shared.misses.fetch_add(1, Ordering::Relaxed);
         let limits = ReadLimits { entries: limits.events, bytes: limits.bytes };
         let chunk = self.log.read(after, selection, limits).await;
-        let now = self.epoch();
-        if now != epoch || self.log.bounds().epoch != epoch {
-            return Ok(other(now));
+        let lineage = self.lineage();
+        if lineage.present() != epoch || self.log.bounds().epoch() != epoch {
+            return Ok(other(lineage));
         }
         let Chunk { entries, next } = chunk?;
-        let entries = entries.into_iter().map(|event| Arc::new(Entry::new(event, epoch)));
-        Ok(Recent { epoch, entries: entries.collect(), next })
+        let entries = entries.into_iter().map(|event| Arc::new(Entry::of(event, &lineage))).collect();
+        Ok(Recent { lineage, entries, next })
     }
 
     /// The gap that a reader at `since` is told of, and the place that it goes on from: before the earliest
     /// entry that is kept (§3.4).
     #[must_use]
-    pub fn gap(&self, reason: GapReason, since: String) -> (Gap, Cursor) {
+    pub fn gap(&self, reason: GapReason, since: String) -> (Gap, End) {
         let bounds = self.bounds();
-        let resumed = Cursor::new(bounds.epoch, bounds.earliest.saturating_sub(1));
-        (Gap { reason, since, resumed: resumed.to_string() }, resumed)
+        let resumed = bounds.earliest.saturating_sub(1);
+        let gap = Gap { reason, since, resumed: bounds.lineage.id(resumed).to_string() };
+        (gap, End { lineage: bounds.lineage, latest: resumed })
     }
 
     /// The last entry that readers can see.
     #[must_use]
     pub fn latest(&self) -> Sequence {
-        self.end().sequence
+        self.shared.with_tail(Tail::latest)
     }
 
-    /// The place after the last entry that readers can see.
+    /// Which log this is, and the last entry that readers can see.
     #[must_use]
-    pub fn end(&self) -> Cursor {
+    pub fn end(&self) -> End {
         self.shared.with_tail(Tail::end)
     }
 
-    /// Which log this is. It may change while the hub runs, where others keep the log and have lost some of it.
+    /// The epoch that events are written in. It may change while the hub runs, where others keep the log and have lost some
+    /// of it.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.end().epoch
+        self.shared.with_tail(Tail::epoch)
+    }
+
+    /// The epochs of the log.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        self.shared.with_tail(|tail| tail.lineage().clone())
     }
 
     /// Which log this is, and what it holds.

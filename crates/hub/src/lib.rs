@@ -23,4 +23,4 @@ pub use entry::{Entry, Framing};
 pub use hub::{Hub, HubConfig, HubStats, NotReady, Published};
 pub use subscription::{Pull, PullLimits, Subscription};
 pub use supervisor::{Supervisor, ThreadFailure};
-pub use tail::Recent;
+pub use tail::{End, Recent};

@@ -68,9 +68,9 @@ impl Shared {
                 "failed to keep new events in memory, they are read from the log"
             );
             let mut tail = self.tail_mut();
-            let latest = latest.max(tail.end().sequence);
-            let epoch = tail.epoch();
-            tail.renew(epoch, latest);
+            let latest = latest.max(tail.latest());
+            let lineage = tail.lineage().clone();
+            tail.renew(lineage, latest);
         }
     }
 }
@@ -79,9 +79,12 @@ impl Follower for Shared {
     fn appended(&self, entries: &[Arc<Event>]) {
         let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
         self.follow(last, || {
-            let (epoch, framed) = self.with_tail(|tail| (tail.epoch(), Arc::clone(tail.framed())));
+            let (lineage, framed) =
+                self.with_tail(|tail| (tail.lineage().clone(), Arc::clone(tail.framed())));
             // What memory has to be asked for is asked for before the lock is taken.
-            let entry = |event| Arc::new(Entry::counted(Arc::clone(event), epoch, &framed));
+            let entry = |event: &Arc<Event>| {
+                Arc::new(Entry::counted(Arc::clone(event), lineage.epoch_of(event.sequence), &framed))
+            };
             let entries: Vec<_> = entries.iter().map(entry).collect();
             let mut tail = self.tail_mut();
             for entry in entries {
@@ -100,7 +103,7 @@ impl Follower for Shared {
     }
 
     fn renewed(&self, bounds: Bounds) {
-        self.tail_mut().renew(bounds.epoch, bounds.latest);
+        self.tail_mut().renew(bounds.lineage, bounds.latest);
         self.wake();
     }
 }
@@ -115,7 +118,7 @@ impl std::fmt::Debug for Shared {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use tidings_protocol::{Closing, Epoch, Format, Timestamp, Topic};
+    use tidings_protocol::{Closing, Epoch, Format, Lineage, Timestamp, Topic};
 
     use crate::PullLimits;
 
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_kept_in_memory_is_left_to_the_log() {
-        let shared = Shared::new(Tail::new(Epoch::from_random(0), 0, 1 << 20));
+        let shared = Shared::new(Tail::new(Lineage::of(Epoch::from_random(0)), 0, 1 << 20));
         shared.appended(&[event(1)]);
         shared.follow(3, || std::panic::resume_unwind(Box::new("no memory")));
         shared.appended(&[event(4)]);

@@ -2,11 +2,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidings_log::{Place as LogPlace, ReadError};
-use tidings_protocol::{Cursor, Event, Gap, GapReason, Selection, Sequence, Start, Timestamp, limits};
+use tidings_protocol::{
+    Cursor, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
+};
 use tokio::task::yield_now;
 
 use crate::waiting::Place;
-use crate::{Entry, Hub};
+use crate::{End, Entry, Hub};
 
 /// What a subscription has not seen: a selection, and a cursor into the log.
 ///
@@ -17,7 +19,10 @@ use crate::{Entry, Hub};
 pub struct Subscription {
     hub: Hub,
     selection: Arc<Selection>,
-    cursor: Cursor,
+    /// Which log it reads, as it knows it.
+    lineage: Lineage,
+    /// Everything up to and including this is seen.
+    after: Sequence,
     gap: Option<Gap>,
     /// The entry that ends the only topic of the selection, where that is known.
     end: Option<Sequence>,
@@ -82,46 +87,58 @@ impl Pull {
 impl Subscription {
     pub(crate) async fn open(hub: Hub, selection: Selection, start: Start) -> Result<Self, ReadError> {
         let mut gap = None;
-        let end = hub.end();
-        let at = |sequence| Cursor::new(end.epoch, sequence);
-        let cursor = match start {
-            Start::Earliest => at(hub.log().locate(LogPlace::Earliest, &selection).await?),
-            Start::Latest => end,
-            Start::Last(count) => at(hub.log().locate(LogPlace::Last(count), &selection).await?),
-            Start::Time(time) => at(hub.log().locate(LogPlace::Time(time), &selection).await?),
+        let mut end = hub.end();
+        let log = hub.log();
+        let lost = match start {
+            Start::Earliest => {
+                end.latest = log.locate(LogPlace::Earliest, &selection).await?;
+                None
+            }
+            Start::Latest => None,
+            Start::Last(count) => {
+                end.latest = log.locate(LogPlace::Last(count), &selection).await?;
+                None
+            }
+            Start::Time(time) => {
+                end.latest = log.locate(LogPlace::Time(time), &selection).await?;
+                None
+            }
             Start::Age(age) => {
                 let time = Timestamp::now().before(age);
-                at(hub.log().locate(LogPlace::Time(time), &selection).await?)
+                end.latest = log.locate(LogPlace::Time(time), &selection).await?;
+                None
             }
-            Start::Foreign(text) => {
-                let (found, cursor) = hub.gap(GapReason::Unknown, text);
-                gap = Some(found);
-                cursor
-            }
+            Start::Foreign(text) => Some((GapReason::Unknown, text)),
             Start::Cursor(cursor) => {
-                hub.log().reaches(cursor).await;
-                match why_not(&hub, cursor) {
-                    None => cursor,
-                    Some(reason) => {
-                        let (found, cursor) = hub.gap(reason, cursor.to_string());
-                        gap = Some(found);
-                        cursor
+                log.reaches(cursor).await;
+                let bounds = hub.bounds();
+                match bounds.resume(cursor) {
+                    Ok(place) => {
+                        end = End { lineage: bounds.lineage, latest: place };
+                        None
                     }
+                    Err(reason) => Some((reason, cursor.to_string())),
                 }
             }
         };
+        if let Some((reason, since)) = lost {
+            let (found, resumed) = hub.gap(reason, since);
+            gap = Some(found);
+            end = resumed;
+        }
+        let End { lineage, latest: place } = end;
         let mut end = None;
         if let Some(topic) = selection.single_topic() {
             let info = hub.log().topic(topic).await?;
             end = info.filter(|info| info.closed).map(|info| info.latest);
         }
-        Ok(Self { hub, selection: Arc::new(selection), cursor, gap, end, place: None })
+        Ok(Self { hub, selection: Arc::new(selection), lineage, after: place, gap, end, place: None })
     }
 
     /// Everything up to and including this is seen.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        self.cursor
+        self.lineage.id(self.after)
     }
 
     /// What it asks for.
@@ -133,7 +150,7 @@ impl Subscription {
     /// Whether the only topic of the subscription has ended and everything of it is seen, with no gap to tell.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.gap.is_none() && self.end.is_some_and(|end| self.cursor.sequence >= end)
+        self.gap.is_none() && self.end.is_some_and(|end| self.after >= end)
     }
 
     /// The gap that the next pull will carry.
@@ -186,15 +203,14 @@ impl Subscription {
         let limits = PullLimits { events: limits.events.max(1), bytes: limits.bytes.max(1) };
         let mut pull = Pull::default();
         // The subscription itself changes only after the last await, so that a dropped pull changes nothing.
-        let (mut cursor, mut end) = (self.cursor, self.end);
+        let (mut lineage, mut after, mut end) = (self.lineage.clone(), self.after, self.end);
         let mut gap = self.gap.clone();
         let (mut bytes, begun) = (0, Instant::now());
         for look in 0..LOOKS {
             let full = pull.entries.len() >= limits.events || bytes >= limits.bytes;
             let latest = self.hub.end();
-            let renewed = latest.epoch != cursor.epoch;
-            pull.more =
-                renewed || (end.is_none_or(|end| cursor.sequence < end) && cursor.sequence < latest.sequence);
+            let renewed = latest.epoch() != lineage.present();
+            pull.more = renewed || (end.is_none_or(|end| after < end) && after < latest.latest);
             if full || !pull.more {
                 break;
             }
@@ -205,26 +221,38 @@ impl Subscription {
                 yield_now().await;
             }
             let left = PullLimits { events: limits.events - pull.entries.len(), bytes: limits.bytes - bytes };
-            let recent = match self.hub.read(cursor, &self.selection, left).await {
-                Ok(recent) if recent.epoch == cursor.epoch => recent,
-                // The gap belongs after the entries, so it is for the next pull to find.
+            let recent = match self.hub.read(lineage.present(), after, &self.selection, left).await {
+                Ok(recent) if recent.epoch() == lineage.present() => recent,
+                // A gap belongs after the entries, so it is for the next pull to find.
                 Ok(_) | Err(ReadError::Expired { .. }) if !pull.entries.is_empty() => break,
-                lost @ (Ok(_) | Err(ReadError::Expired { .. })) => {
-                    let reason = if lost.is_ok() { GapReason::Unknown } else { GapReason::Expired };
+                read @ (Ok(_) | Err(ReadError::Expired { .. })) => {
+                    let bounds = self.hub.bounds();
+                    let reason = match bounds.resume(lineage.id(after)) {
+                        // What the log has lost is all behind this place.
+                        Ok(_) if read.is_ok() => {
+                            end = end.filter(|end| bounds.lineage.place(lineage.id(*end)).is_ok());
+                            lineage = bounds.lineage;
+                            continue;
+                        }
+                        Ok(_) => GapReason::Expired,
+                        Err(reason) => reason,
+                    };
                     // Where a gap is to be told already, its reason was the first.
-                    let (reason, since) =
-                        gap.map_or_else(|| (reason, cursor.to_string()), |gap| (gap.reason, gap.since));
+                    let (reason, since) = gap.map_or_else(
+                        || (reason, lineage.id(after).to_string()),
+                        |gap| (gap.reason, gap.since),
+                    );
                     let (found, resumed) = self.hub.gap(reason, since);
                     gap = Some(found);
-                    if resumed.epoch != cursor.epoch {
+                    if resumed.epoch() != lineage.present() {
                         end = None;
                     }
-                    cursor = resumed;
+                    (lineage, after) = (resumed.lineage, resumed.latest);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            cursor.sequence = recent.next;
+            after = recent.next;
             for entry in recent.entries {
                 if entry.event().closes() && self.selection.single_topic().is_some() {
                     end = Some(entry.event().sequence);
@@ -235,9 +263,9 @@ impl Subscription {
                 }
             }
         }
-        pull.ended = end.is_some_and(|end| cursor.sequence >= end);
+        pull.ended = end.is_some_and(|end| after >= end);
         pull.gap = gap;
-        (self.cursor, self.end, self.gap) = (cursor, end, None);
+        (self.lineage, self.after, self.end, self.gap) = (lineage, after, end, None);
         Ok(pull)
     }
 
@@ -255,19 +283,19 @@ impl Subscription {
                 yield_now().await;
             }
             let latest = self.hub.end();
-            if latest.epoch != self.cursor.epoch {
+            if latest.epoch() != self.lineage.present() {
                 return Ok(true);
             }
-            if self.cursor.sequence >= latest.sequence || self.has_ended() {
+            if self.after >= latest.latest || self.has_ended() {
                 return Ok(false);
             }
-            let recent =
-                match self.hub.read(self.cursor, &self.selection, PullLimits { events: 1, bytes: 1 }).await {
-                    Ok(recent) => recent,
-                    Err(ReadError::Expired { .. }) => return Ok(true),
-                    Err(error) => return Err(error),
-                };
-            if recent.epoch != self.cursor.epoch {
+            let (epoch, one) = (self.lineage.present(), PullLimits { events: 1, bytes: 1 });
+            let recent = match self.hub.read(epoch, self.after, &self.selection, one).await {
+                Ok(recent) => recent,
+                Err(ReadError::Expired { .. }) => return Ok(true),
+                Err(error) => return Err(error),
+            };
+            if recent.epoch() != epoch {
                 return Ok(true);
             }
             let ends = self.selection.single_topic().is_some();
@@ -275,22 +303,8 @@ impl Subscription {
             if recent.entries.iter().any(|entry| tells(entry.event())) {
                 return Ok(true);
             }
-            self.cursor.sequence = recent.next;
+            self.after = recent.next;
         }
         Ok(true)
-    }
-}
-
-/// Why a cursor cannot be continued, where it cannot (§3.4).
-fn why_not(hub: &Hub, cursor: Cursor) -> Option<GapReason> {
-    let bounds = hub.bounds();
-    if cursor.epoch != bounds.epoch {
-        Some(GapReason::Unknown)
-    } else if cursor.sequence > bounds.latest {
-        Some(GapReason::Ahead)
-    } else if cursor.sequence + 1 < bounds.earliest {
-        Some(GapReason::Expired)
-    } else {
-        None
     }
 }

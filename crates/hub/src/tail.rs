@@ -1,7 +1,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use tidings_protocol::{Cursor, Epoch, Selection, Sequence, Topic};
+use tidings_log::Bounds;
+use tidings_protocol::{Cursor, Epoch, Lineage, Selection, Sequence, Topic};
 
 use crate::entry::FrameMemory;
 use crate::{Entry, PullLimits};
@@ -10,7 +11,7 @@ use crate::{Entry, PullLimits};
 #[derive(Debug)]
 pub(crate) struct Tail {
     /// Which log the entries are of.
-    epoch: Epoch,
+    lineage: Lineage,
     entries: VecDeque<Arc<Entry>>,
     /// Everything after this is here.
     after: Sequence,
@@ -28,11 +29,20 @@ pub(crate) struct Tail {
 #[derive(Debug, Clone)]
 pub struct Recent {
     /// Which log the entries and the place are of.
-    pub epoch: Epoch,
+    pub lineage: Lineage,
     /// The entries that [concern](Selection::concerns) the reader.
     pub entries: Vec<Arc<Entry>>,
     /// Everything up to and including this is seen.
     pub next: Sequence,
+}
+
+/// Where a log ends, as far as readers can see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Which log it is.
+    pub lineage: Lineage,
+    /// The last entry.
+    pub latest: Sequence,
 }
 
 /// How many entries one look at the tail passes, so that no reader holds the lock for long,
@@ -44,35 +54,67 @@ const SPARE_PART: usize = 8;
 /// What the places of one topic take beside its name, about.
 const TOPIC_BYTES: usize = 160;
 
+// === impl Recent ===
+
+impl Recent {
+    /// The epoch of the log when it was read.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.lineage.present()
+    }
+
+    /// The cursor after what is seen.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.lineage.id(self.next)
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// The epoch of the log.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.lineage.present()
+    }
+
+    /// The cursor after the last entry.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.lineage.id(self.latest)
+    }
+}
+
 // === impl Tail ===
 
 impl Tail {
-    pub(crate) fn new(epoch: Epoch, after: Sequence, max_bytes: usize) -> Self {
+    pub(crate) fn new(lineage: Lineage, after: Sequence, max_bytes: usize) -> Self {
         let framed = Arc::new(FrameMemory::default());
         framed.limit(max_bytes);
-        Self::with(epoch, after, max_bytes, framed)
+        Self::with(lineage, after, max_bytes, framed)
     }
 
-    fn with(epoch: Epoch, after: Sequence, max_bytes: usize, framed: Arc<FrameMemory>) -> Self {
+    fn with(lineage: Lineage, after: Sequence, max_bytes: usize, framed: Arc<FrameMemory>) -> Self {
         let (entries, by_topic) = (VecDeque::new(), HashMap::new());
-        Self { epoch, entries, after, latest: after, bytes: 0, framed, max_bytes, by_topic }
+        Self { lineage, entries, after, latest: after, bytes: 0, framed, max_bytes, by_topic }
     }
 
     /// Sets the place that everything in the tail comes after, once it is known. `false` where that is a place in
     /// another log than the tail was of, so that it has to be asked for again.
-    pub(crate) fn begin(&mut self, after: Cursor) -> bool {
-        let same = after.epoch == self.epoch;
+    pub(crate) fn begin(&mut self, bounds: Bounds) -> bool {
+        let (after, same) = (bounds.latest, bounds.lineage == self.lineage);
         if !same {
-            self.renew(after.epoch, after.sequence);
+            self.renew(bounds.lineage, after);
         }
-        self.after = self.after.max(after.sequence);
-        self.latest = self.latest.max(after.sequence);
+        self.after = self.after.max(after);
+        self.latest = self.latest.max(after);
         same
     }
 
-    /// Forgets everything, and goes on in another log.
-    pub(crate) fn renew(&mut self, epoch: Epoch, after: Sequence) {
-        *self = Self::with(epoch, after, self.max_bytes, Arc::clone(&self.framed));
+    /// Forgets everything, and goes on after a place, perhaps in another epoch.
+    pub(crate) fn renew(&mut self, lineage: Lineage, after: Sequence) {
+        *self = Self::with(lineage, after, self.max_bytes, Arc::clone(&self.framed));
         self.framed.limit(self.max_bytes);
     }
 
@@ -81,12 +123,20 @@ impl Tail {
         &self.framed
     }
 
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epoch
+    pub(crate) fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
-    pub(crate) fn end(&self) -> Cursor {
-        Cursor::new(self.epoch, self.latest)
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.lineage.present()
+    }
+
+    pub(crate) fn latest(&self) -> Sequence {
+        self.latest
+    }
+
+    pub(crate) fn end(&self) -> End {
+        End { lineage: self.lineage.clone(), latest: self.latest }
     }
 
     /// Everything after this is in the tail.
@@ -188,7 +238,7 @@ impl Tail {
         if after < self.after {
             return None;
         }
-        let mut recent = Recent { epoch: self.epoch, entries: Vec::new(), next: after };
+        let mut recent = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next: after };
         let mut bytes = 0;
         for entry in self.entries.iter().skip(self.index_after(after)).take(limits.events) {
             bytes += entry.event().data.len();
@@ -210,7 +260,7 @@ impl Tail {
             return None;
         }
         if after >= self.latest {
-            return Some(Recent { epoch: self.epoch, entries: Vec::new(), next: after });
+            return Some(Recent { lineage: self.lineage.clone(), entries: Vec::new(), next: after });
         }
         if selection.patterns().is_empty() {
             Some(self.read_topics(after, selection, limits))
@@ -260,7 +310,7 @@ impl Tail {
         after: Sequence,
         end: Sequence,
     ) -> Recent {
-        let mut recent = Recent { epoch: self.epoch, entries: Vec::new(), next: after };
+        let mut recent = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next: after };
         let (mut bytes, mut steps) = (0, 0);
         for entry in entries {
             if steps >= SCAN_STEPS {
@@ -307,6 +357,10 @@ mod tests {
         Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
     }
 
+    fn lineage() -> Lineage {
+        Lineage::of(Epoch::from_random(0))
+    }
+
     fn sequences(recent: &Recent) -> Vec<Sequence> {
         recent.entries.iter().map(|entry| entry.event().sequence).collect()
     }
@@ -319,10 +373,10 @@ mod tests {
 
     #[test]
     fn numbers_that_are_left_out_are_passed() {
-        let mut tail = Tail::new(Epoch::from_random(0), 0, 1 << 20);
+        let mut tail = Tail::new(lineage(), 0, 1 << 20);
         tail.push(entry(5, "a"));
         tail.pass(9);
-        assert_eq!(tail.end().sequence, 9);
+        assert_eq!(tail.end().latest, 9);
         assert_eq!(tail.all(0, LIMITS).unwrap().next, 9);
         assert_eq!(tail.read(0, &select(&["b"]), LIMITS).unwrap().next, 9);
         let few = PullLimits { events: 1, bytes: 1_000 };
@@ -331,7 +385,7 @@ mod tests {
 
     #[test]
     fn older_entries_join_only_without_a_hole() {
-        let mut tail = Tail::new(Epoch::from_random(0), 10, 1 << 20);
+        let mut tail = Tail::new(lineage(), 10, 1 << 20);
         tail.push(entry(11, "a"));
         tail.extend_back(0, vec![entry(8, "a")], 9);
         assert_eq!(tail.after(), 10);
@@ -344,7 +398,7 @@ mod tests {
     #[test]
     fn the_tail_is_bounded_in_bytes() {
         let bytes = 10 * entry(1, "a").bytes() + topic_bytes(&Topic::new("a").unwrap());
-        let mut tail = Tail::new(Epoch::from_random(0), 0, bytes * SPARE_PART / (SPARE_PART - 1) + 1);
+        let mut tail = Tail::new(lineage(), 0, bytes * SPARE_PART / (SPARE_PART - 1) + 1);
         for sequence in 1..=100 {
             tail.push(entry(sequence, "a"));
         }
@@ -359,7 +413,7 @@ mod tests {
     #[test]
     fn framings_are_a_part_of_what_the_tail_may_take() {
         let (max, data) = (1 << 20, Bytes::from(vec![1; 20_000]));
-        let mut tail = Tail::new(Epoch::from_random(0), 0, max);
+        let mut tail = Tail::new(lineage(), 0, max);
         for sequence in 1..=100 {
             let event = Event { data: data.clone(), ..entry(sequence, "a").event().clone() };
             let entry = Arc::new(Entry::counted(Arc::new(event), tail.epoch(), tail.framed()));
@@ -383,7 +437,7 @@ mod tests {
     #[test]
     fn many_long_patterns_hold_the_lock_for_so_long_and_no_longer() {
         let deep = "s/".repeat(200);
-        let mut tail = Tail::new(Epoch::from_random(0), 0, 64 << 20);
+        let mut tail = Tail::new(lineage(), 0, 64 << 20);
         for sequence in 1..=2_000 {
             tail.push(entry(sequence, &format!("{deep}{sequence}")));
         }
@@ -402,7 +456,7 @@ mod tests {
             patterns: bool,
         ) {
             let names = ["a/x", "a/y", "b/x", "c"];
-            let mut tail = Tail::new(Epoch::from_random(0), 0, 1 << 20);
+            let mut tail = Tail::new(lineage(), 0, 1 << 20);
             let mut sequence = 0;
             let mut expected = Vec::new();
             let selection = if patterns { select(&["a/*", "c"]) } else { select(&["a/x", "a/y", "c"]) };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, Thread};
 
-use tidings_protocol::{Cursor, Selection, Topic};
+use tidings_protocol::{Selection, Topic};
 
 use crate::shared::Shared;
 use crate::supervisor::message;
 use crate::tail::Tail;
 use crate::waiting::Waiting;
-use crate::{Audience, PullLimits};
+use crate::{Audience, End, PullLimits};
 
 /// Wakes the tasks that wait, from a thread of its own: the log's writer has the next batch to write.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Drop for TaskWaker {
 impl TaskWakerState {
     /// Wakes until it is told to end. Whatever fails is begun anew: a hub whose readers nobody wakes seems well, and
     /// keeps them waiting for ever.
-    fn run(&self, shared: &Shared, mut after: Cursor) {
+    fn run(&self, shared: &Shared, mut after: End) {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_all_of(shared, &mut after))) {
             tracing::error!(panic = message(&*panic), "failed to wake waiting readers, all are woken");
             after = shared.with_tail(Tail::end);
@@ -82,16 +82,16 @@ impl TaskWakerState {
         }
     }
 
-    fn wake_all_of(&self, shared: &Shared, after: &mut Cursor) {
+    fn wake_all_of(&self, shared: &Shared, after: &mut End) {
         while !self.ended.load(Ordering::Acquire) {
-            let recent = shared.with_tail(|tail| tail.all(after.sequence, WAKE_LIMITS));
-            match recent.filter(|recent| recent.epoch == after.epoch) {
+            let recent = shared.with_tail(|tail| tail.all(after.latest, WAKE_LIMITS));
+            match recent.filter(|recent| recent.lineage == after.lineage) {
                 Some(recent) if recent.entries.is_empty() => std::thread::park(),
                 Some(recent) => {
                     for entry in &recent.entries {
                         self.waiting.wake(entry.event());
                     }
-                    after.sequence = recent.next;
+                    after.latest = recent.next;
                 }
                 // The tail ran ahead of this thread, or is of another log: everyone may have something to read.
                 None => {

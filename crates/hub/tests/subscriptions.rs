@@ -379,7 +379,7 @@ impl Log for Counting {
         self.log.bounds()
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         self.log.follow(follower)
     }
 

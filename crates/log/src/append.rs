@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tidings_protocol::{Closing, Epoch, Event, NewEvent, Sequence, Timestamp, Topic};
+use tidings_protocol::{Closing, Epoch, Event, Lineage, NewEvent, Sequence, Timestamp, Topic};
 
 use crate::AppendError;
 
@@ -29,7 +29,7 @@ pub struct Idempotency {
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
-    /// The log that it is in.
+    /// The epoch that it was written in, also where that was before the present one.
     pub epoch: Epoch,
     /// The sequence number of the first entry.
     pub first: Sequence,
@@ -89,8 +89,9 @@ impl Batch {
 // === impl Numbered ===
 
 impl Numbered {
-    pub(crate) fn of(self, epoch: Epoch) -> Appended {
+    pub(crate) fn of(self, lineage: &Lineage) -> Appended {
         let Self { first, count, time, duplicate } = self;
+        let epoch = lineage.epoch_of(first);
         Appended { epoch, first, count, time, duplicate }
     }
 }

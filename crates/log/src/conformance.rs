@@ -30,7 +30,7 @@ mod shared;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tidings_protocol::{Event, NewEvent, Selection, Selector, Sequence, Timestamp, Topic};
+use tidings_protocol::{Cursor, Event, GapReason, NewEvent, Selection, Selector, Sequence, Timestamp, Topic};
 
 use crate::{
     AppendError, Batch, Bounds, BoxFuture, Chunk, Follower, Idempotency, Log, Place, ReadError, ReadLimits,
@@ -207,7 +207,7 @@ async fn followers_get_everything_once(log: &Arc<dyn Log>) {
         std::thread::yield_now();
     }
     let recorder = Arc::new(Recorder::default());
-    let from = log.follow(Arc::clone(&recorder) as Arc<dyn Follower>).sequence;
+    let from = log.follow(Arc::clone(&recorder) as Arc<dyn Follower>).latest;
     let last = publish(&**log, "b", "after").await;
     let known = sequences(&recorder.0.lock().unwrap());
     assert!(known.contains(&last), "the follower hears of an entry before its publisher");
@@ -288,14 +288,25 @@ async fn everything_survives_a_restart(subject: &dyn Subject) {
     log.close().await.unwrap();
     let Some(log) = subject.reopen(log).await else { return };
     let now = log.bounds();
-    assert_eq!((now.epoch, now.earliest), (bounds.epoch, bounds.earliest));
+    assert_eq!(now.earliest, bounds.earliest);
+    // Whoever has read something before goes on from there, and the ids are the same.
+    for place in 0..=bounds.latest {
+        let id = bounds.lineage.id(place);
+        assert_eq!((now.lineage.id(place), now.resume(id)), (id, Ok(place)));
+    }
+    let beyond = Cursor::new(bounds.epoch(), now.latest + 1);
+    assert_eq!(now.resume(beyond), Err(GapReason::Ahead));
+    assert_eq!(now.resume(Cursor::new("other1".parse().unwrap(), 1)), Err(GapReason::Unknown));
     assert!(now.latest == bounds.latest || (subject.leaves_numbers_out() && now.latest > bounds.latest));
     assert_eq!(read_all(&*log, 0, &Selection::all()).await, before);
     assert_eq!(log.topic(&topic("b")).await.unwrap(), info);
     assert!(matches!(log.append(Batch::of(event("b", ""))).await, Err(AppendError::TopicClosed { .. })));
     let again = log.append(batch).await.unwrap();
     assert_eq!((again.first, again.count, again.time, again.duplicate), (first.first, 2, first.time, true));
-    assert!(publish(&*log, "a", "after").await > now.latest);
+    assert_eq!(again.epoch, first.epoch, "its id is what it was");
+    let after = log.append(Batch::of(event("a", "after"))).await.unwrap();
+    assert!(after.first > now.latest);
+    assert_eq!(log.bounds().lineage.id(after.first), Cursor::new(after.epoch, after.first));
     // Nothing has expired.
     read(&*log, 0, &Selection::all(), WIDE).await;
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{Cursor, Selection, Sequence, Timestamp, Topic};
+use tidings_protocol::{Selection, Sequence, Timestamp, Topic};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -99,8 +99,8 @@ pub enum Durability {
     /// When it is on the disk: it survives a power cut.
     #[default]
     Sync,
-    /// When the operating system has it: it survives the end of the process, and a power cut may lose it. After
-    /// an end without [`close`](Log::close) the log has a new epoch, as nobody can tell.
+    /// When the operating system has it: it survives the end of the process, and a power cut may lose it. Readers who had
+    /// seen what was lost are told of a gap, and nobody else is.
     Os,
 }
 
@@ -192,7 +192,7 @@ impl DiskLog {
             return Err(AppendError::TooLarge { bytes, limit: limits::BATCH_BYTES });
         }
         let batch = match self.writer.append(batch, bytes) {
-            Ok(numbered) => return Ok(numbered?.of(self.shared.epoch)),
+            Ok(numbered) => return Ok(numbered?.of(&self.shared.lineage)),
             Err(batch) => batch,
         };
         let fingerprint = Fingerprint::of(&batch, self.shared.secret);
@@ -204,7 +204,7 @@ impl DiskLog {
             return Err(reason.into());
         }
         let numbered = answered.await.unwrap_or_else(|_| Err(self.ended().into()))?;
-        Ok(numbered.of(self.shared.epoch))
+        Ok(numbered.of(&self.shared.lineage))
     }
 
     fn ended(&self) -> LogUnavailable {
@@ -332,14 +332,13 @@ impl Log for DiskLog {
     }
 
     fn bounds(&self) -> Bounds {
-        let (earliest, latest) = self.shared.range();
-        Bounds { epoch: self.shared.epoch, earliest, latest }
+        self.shared.bounds()
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         let mut slot = self.shared.follower();
         *slot = Some(follower);
-        Cursor::new(self.shared.epoch, self.shared.range().1)
+        self.shared.bounds()
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

@@ -20,7 +20,8 @@ pub trait Follower: Send + Sync + 'static {
     /// Retention has discarded everything before `earliest`.
     fn trimmed(&self, earliest: Sequence);
 
-    /// The log may have lost entries that it had acknowledged, so it goes on in another epoch, as another log.
-    /// What is appended from now on comes after `bounds.latest`.
+    /// The log may have lost entries that it had acknowledged, so it goes on in another epoch.
+    /// [`Lineage`](tidings_protocol::Lineage) says up to where it is the same log as before. What is given from now on
+    /// comes after `bounds.latest`.
     fn renewed(&self, bounds: Bounds);
 }

@@ -61,13 +61,14 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
 
     /// Which log this is, and what it holds now.
     ///
-    /// The epoch of a log that others keep may change while it is open ([`Follower::renewed`]). It changes here
-    /// before a read finds anything of the new one.
+    /// A log has a new epoch whenever what was acknowledged may be lost or continued elsewhere: a log of one hub, whenever
+    /// it is opened. The epoch of a log that others keep may change while it is open ([`Follower::renewed`]). It changes
+    /// here before a read finds anything of the new one.
     fn bounds(&self) -> Bounds;
 
-    /// Gives every entry after the returned place to `follower`, until the log is closed. A log has one
-    /// follower; a second one replaces the first.
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor;
+    /// Gives every entry after [`Bounds::latest`] to `follower`, until the log is closed. A log has one follower; a second
+    /// one replaces the first.
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds;
 
     /// Waits until the log has come to a place that another hub over the same log may have given out. It ends also where
     /// the log does not come so far in time: [`Log::bounds`] says whether it has.

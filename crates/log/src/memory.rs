@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Timestamp, Topic};
+use tidings_protocol::{Epoch, Event, Lineage, Selection, Sequence, Timestamp, Topic};
 
 use crate::append::{Numbered, number};
 use crate::idempotency::{Answers, Fingerprint};
@@ -15,7 +15,7 @@ use crate::{
 /// A log that lives as long as the process, for tests and for events that need no tomorrow. Its epoch is new
 /// each time, so that readers who come back after a restart are told of the gap.
 pub struct MemoryLog {
-    epoch: Epoch,
+    lineage: Lineage,
     secret: [u8; 16],
     retention: Retention,
     state: Mutex<State>,
@@ -52,7 +52,9 @@ impl MemoryLog {
         }
         let (secret, epoch) = random.split_at(16);
         Self {
-            epoch: Epoch::from_random(u64::from_le_bytes(epoch.try_into().unwrap_or_default())),
+            lineage: Lineage::of(Epoch::from_random(u64::from_le_bytes(
+                epoch.try_into().unwrap_or_default(),
+            ))),
             secret: secret.try_into().unwrap_or_default(),
             retention,
             state: Mutex::new(State {
@@ -189,6 +191,10 @@ impl State {
         self.earliest + self.entries.len() as u64
     }
 
+    fn bounds(&self, lineage: &Lineage) -> Bounds {
+        Bounds { lineage: lineage.clone(), earliest: self.earliest, latest: self.next() - 1 }
+    }
+
     fn trim(&mut self, retention: Retention, now: Timestamp) {
         let before = self.earliest;
         while let Some(front) = self.entries.front() {
@@ -237,7 +243,7 @@ impl fmt::Debug for MemoryLog {
 
 impl Log for MemoryLog {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        Box::pin(async move { self.append_now(batch).map(|numbered| numbered.of(self.epoch)) })
+        Box::pin(async move { self.append_now(batch).map(|numbered| numbered.of(&self.lineage)) })
     }
 
     fn read<'a>(
@@ -281,13 +287,13 @@ impl Log for MemoryLog {
         // Time passes also where nothing is appended.
         let now = Timestamp::now().max(state.time);
         state.trim(self.retention, now);
-        Bounds { epoch: self.epoch, earliest: state.earliest, latest: state.next() - 1 }
+        state.bounds(&self.lineage)
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         let mut state = self.state();
         state.follower = Some(follower);
-        Cursor::new(self.epoch, state.next() - 1)
+        state.bounds(&self.lineage)
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

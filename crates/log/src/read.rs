@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tidings_protocol::{Epoch, Event, Selector, Sequence, Timestamp};
+use tidings_protocol::{Cursor, Epoch, Event, GapReason, Lineage, Selector, Sequence, Timestamp};
 
 /// How much a read gives at most. It gives at least one entry where there is one, however large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,32 @@ pub enum Place {
 }
 
 /// Which log this is, and what it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
-    /// Which log.
-    pub epoch: Epoch,
+    /// Which log: the epochs that it has had.
+    pub lineage: Lineage,
     /// The first entry that is kept; one more than `latest` where there is none.
     pub earliest: Sequence,
     /// The last entry.
     pub latest: Sequence,
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    /// The epoch that events are written in now.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.lineage.present()
+    }
+
+    /// The place to go on from after a cursor without a gap.
+    ///
+    /// # Errors
+    /// Why the reader has to be told of a gap (§3.4).
+    pub fn resume(&self, cursor: Cursor) -> Result<Sequence, GapReason> {
+        self.lineage.resume(cursor, self.earliest, self.latest)
+    }
 }
 
 /// Which topics are asked for.

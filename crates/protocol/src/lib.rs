@@ -24,6 +24,7 @@ mod event_type;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod gap;
+mod lineage;
 mod object;
 mod page;
 mod problem;
@@ -39,6 +40,7 @@ pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use event::{Closing, Event, Format, InvalidData, NewEvent};
 pub use event_type::{EventType, InvalidEventType};
 pub use gap::{Gap, GapReason};
+pub use lineage::Lineage;
 pub use object::{write_end_line, write_gap_line, write_line, write_object};
 pub use page::{EventObject, Page};
 pub use problem::{Problem, ProblemKind};
@@ -57,6 +59,8 @@ pub mod limits {
     pub const EVENT_TYPE_BYTES: usize = 128;
     /// Longest idempotency key, in bytes of visible ASCII (§2).
     pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+    /// Most epochs that a log remembers, the present one among them (§1).
+    pub const EPOCHS: usize = 4_096;
     /// Most selectors in one subscription (§3).
     pub const SELECTORS: usize = 100;
     /// Most events on one page, and most for `since=-N` (§3).

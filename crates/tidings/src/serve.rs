@@ -105,7 +105,7 @@ async fn serve(
     let bounds = log.bounds();
     tracing::info!(
         log = %settings.log(),
-        epoch = %bounds.epoch,
+        epoch = %bounds.epoch(),
         earliest = bounds.earliest,
         latest = bounds.latest,
         "opened the log"

@@ -27,7 +27,7 @@ use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
 use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits};
-use tidings_protocol::{Epoch, Sequence};
+use tidings_protocol::{Epoch, Lineage, Sequence};
 
 use crate::connection::{Connection, lost};
 use crate::epoch::Begun;
@@ -104,7 +104,7 @@ impl Nats {
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;
-        let bounds = Bounds { epoch: begun.epoch, earliest, latest: message::last(number) };
+        let bounds = Bounds { lineage: Lineage::of(begun.epoch), earliest, latest: message::last(number) };
         Ok(Attached { bounds, topics, feed: Box::new(feed) })
     }
 

@@ -105,7 +105,7 @@ impl Postgres {
         in_time("listen for notifications", session.batch_execute(&listen)).await?;
         let same = seen.filter(|seen| seen.cursor.epoch == identity.epoch);
         let (bounds, topics) = load::load(&session, schema, same.map(|seen| seen.cursor.epoch)).await?;
-        let same = same.filter(|seen| seen.cursor.epoch == bounds.epoch);
+        let same = same.filter(|seen| seen.cursor.epoch == bounds.epoch());
         let after = same.map_or(bounds.latest, |seen| seen.cursor.sequence.max(bounds.earliest - 1));
         last.store(after, Ordering::Release);
         let feed_reader = Reader::new(session, schema, table).await?;
@@ -124,8 +124,14 @@ impl Postgres {
             last: Arc::clone(&last),
         });
         let moving = tokio::spawn(move_all(Arc::clone(&connection)));
-        let feed =
-            PostgresFeed::new(feed_reader, hints, bounds.epoch, after, last, AbortOnDropHandle::new(moving));
+        let feed = PostgresFeed::new(
+            feed_reader,
+            hints,
+            bounds.epoch(),
+            after,
+            last,
+            AbortOnDropHandle::new(moving),
+        );
         self.set(Some(connection));
         Ok(Attached { bounds, topics, feed: Box::new(feed) })
     }

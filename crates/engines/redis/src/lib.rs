@@ -28,7 +28,7 @@ use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
 use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits, TopicInfo};
-use tidings_protocol::{Epoch, Event, Sequence, Timestamp, Topic};
+use tidings_protocol::{Epoch, Event, Lineage, Sequence, Timestamp, Topic};
 
 use crate::connection::{Connection, Keys, because, is_master};
 use crate::entry::{Entry, entries};
@@ -126,7 +126,7 @@ impl Redis {
         }
         let connection = Arc::new(connection);
         self.set(Some(Arc::clone(&connection)));
-        let bounds = Bounds { epoch: found.epoch, earliest: found.earliest, latest: after };
+        let bounds = Bounds { lineage: Lineage::of(found.epoch), earliest: found.earliest, latest: after };
         let keys = self.keys.clone();
         Ok(Attached { bounds, topics, feed: Box::new(RedisFeed { held, connection, keys, after }) })
     }

@@ -178,17 +178,17 @@ async fn what_an_engine_lost_gives_the_log_a_new_epoch() {
     for number in 0..5 {
         log.append(event(&number.to_string())).await.unwrap();
     }
-    let epoch = log.bounds().epoch;
+    let epoch = log.bounds().epoch();
     shelf.set_away(true);
     until_ready(&*log, false).await;
     shelf.lose_all_but(3).await;
     shelf.set_away(false);
     until_ready(&*log, true).await;
     let bounds = log.bounds();
-    assert_ne!(bounds.epoch, epoch);
+    assert_ne!(bounds.epoch(), epoch);
     assert_eq!((bounds.earliest, bounds.latest), (1, 3));
     let appended = log.append(event("after")).await.unwrap();
-    assert_eq!((appended.epoch, appended.first), (bounds.epoch, 4));
+    assert_eq!((appended.epoch, appended.first), (bounds.epoch(), 4));
     let mut expected: Vec<_> = (0..5).map(|number| Told::Entry(number.to_string())).collect();
     expected.extend([Told::Renewed(bounds), Told::Entry("after".into())]);
     assert_eq!(*listener.0.lock().unwrap(), expected);

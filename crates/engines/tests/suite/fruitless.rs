@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings_engine::{Attached, BatchResult, Block, Engine, EngineError, EngineLog, Fed, Feed, Seen};
 use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits};
-use tidings_protocol::{Epoch, Sequence};
+use tidings_protocol::{Epoch, Lineage, Sequence};
 use tokio::time::sleep;
 
 use crate::shelf::config;
@@ -23,7 +23,7 @@ struct NoFeed(EngineError);
 const ENDLESS: usize = 1_000;
 
 fn bounds() -> Bounds {
-    Bounds { epoch: Epoch::from_random(1), earliest: 1, latest: 0 }
+    Bounds { lineage: Lineage::of(Epoch::from_random(1)), earliest: 1, latest: 0 }
 }
 
 impl fmt::Debug for Fruitless {
@@ -56,7 +56,7 @@ impl Engine for Fruitless {
     }
 
     fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {
-        Box::pin(async { Ok((bounds().epoch, 1)) })
+        Box::pin(async { Ok((bounds().epoch(), 1)) })
     }
 }
 

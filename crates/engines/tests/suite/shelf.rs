@@ -165,13 +165,13 @@ impl Engine for Shelf {
             self.present()?;
             let log = self.log();
             let bounds = log.bounds();
-            let same = seen.filter(|seen| seen.cursor.epoch == bounds.epoch);
+            let same = seen.filter(|seen| seen.cursor.epoch == bounds.epoch());
             let query = TopicQuery { selector: &Selector::all(), after: None, limit: usize::MAX };
             let topics = if same.is_some() { Vec::new() } else { log.topics(query).await.unwrap() };
             let feed = ShelfFeed {
                 shelf: self.clone(),
                 written: self.0.written.subscribe(),
-                epoch: bounds.epoch,
+                epoch: bounds.epoch(),
                 after: same.map_or(bounds.latest, |seen| seen.cursor.sequence),
             };
             self.0.severed.store(false, Ordering::SeqCst);
@@ -228,7 +228,7 @@ impl Engine for Shelf {
                 std::future::pending::<()>().await;
             }
             let log = self.log();
-            let epoch = log.bounds().epoch;
+            let epoch = log.bounds().epoch();
             match log.read(after, &Selection::all(), limits).await {
                 Ok(chunk) => Ok(Block { epoch, entries: chunk.entries, next: chunk.next, earliest: 0 }),
                 Err(ReadError::Expired { earliest, .. }) => {
@@ -243,7 +243,7 @@ impl Engine for Shelf {
         Box::pin(async move {
             self.present()?;
             let bounds = self.log().bounds();
-            Ok((bounds.epoch, bounds.earliest))
+            Ok((bounds.epoch(), bounds.earliest))
         })
     }
 }
@@ -259,7 +259,7 @@ impl Feed for ShelfFeed {
                 let all = Selection::all();
                 let limits = ReadLimits { entries: 100, bytes: 1 << 20 };
                 let chunk = log.read(self.after, &all, limits).await.map_err(EngineError::away)?;
-                if log.bounds().epoch != self.epoch {
+                if log.bounds().epoch() != self.epoch {
                     return Err(EngineError::Renewed);
                 }
                 let idle = chunk.entries.is_empty()

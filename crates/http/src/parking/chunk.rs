@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::accept::Form;
     use bytes::Bytes;
-    use tidings_protocol::{Closing, Epoch, Event, Format, Topic};
+    use tidings_protocol::{Closing, Epoch, Event, Format, Lineage, Topic};
 
     fn recent(count: u64, closing: Closing) -> Recent {
         let entries = (11..11 + count).map(|sequence| {
@@ -99,7 +99,7 @@ mod tests {
             };
             Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
         });
-        Recent { epoch: Epoch::from_random(0), entries: entries.collect(), next: 20 }
+        Recent { lineage: Lineage::of(Epoch::from_random(0)), entries: entries.collect(), next: 20 }
     }
 
     /// However few bytes a socket takes, what was sent and what the cut says is left make up the chunk.
@@ -126,7 +126,8 @@ mod tests {
                     }
                 };
                 let entries = recent.entries.iter().filter(|entry| entry.event().sequence > after);
-                let rest = Recent { epoch: recent.epoch, entries: entries.cloned().collect(), next: 20 };
+                let rest =
+                    Recent { lineage: recent.lineage.clone(), entries: entries.cloned().collect(), next: 20 };
                 let rest = Chunk::new(&rest, &selection, frames);
                 whole.extend_from_slice(&rest.bytes);
                 assert_eq!(whole, chunk.bytes, "cut after {sent}");

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, eventfd};
 use tidings_hub::{Audience, Recent};
 use tidings_log::ReadError;
-use tidings_protocol::{Cursor, Selection, Topic};
+use tidings_protocol::{Epoch, Selection, Sequence, Topic};
 
 use super::lot::Parcel;
 use super::parked::Key;
@@ -30,7 +30,7 @@ pub(super) enum Message {
     /// A connection to be parked.
     Park(Box<Parcel>),
     /// What an entry has asked the log for.
-    Read(Key, Cursor, Result<Recent, ReadError>),
+    Read(Key, (Epoch, Sequence), Result<Recent, ReadError>),
     /// The hub begins to shut down.
     Drain,
     /// Nothing more will come: the thread ends when its entries have, and no later than this.

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use tidings_hub::{Pull, Recent};
-use tidings_protocol::{Cursor, Epoch, Selection, Sequence};
+use tidings_protocol::{Lineage, Selection, Sequence};
 
 use crate::caching::Caching;
 use crate::poll::Page;
@@ -10,7 +10,7 @@ use crate::poll::Page;
 pub(super) struct PagePart {
     pub(super) pull: Pull,
     pub(super) next: Sequence,
-    epoch: Epoch,
+    lineage: Lineage,
 }
 
 // === impl PagePart ===
@@ -18,7 +18,7 @@ pub(super) struct PagePart {
 impl PagePart {
     /// Takes up to `limit` events of `recent`.
     pub(super) fn new(recent: &Recent, selection: &Selection, limit: usize) -> Self {
-        let mut part = Self { pull: Pull::default(), next: recent.next, epoch: recent.epoch };
+        let mut part = Self { pull: Pull::default(), next: recent.next, lineage: recent.lineage.clone() };
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
                 if part.pull.entries.len() == limit {
@@ -37,7 +37,7 @@ impl PagePart {
 
     /// The whole response: `head`, what depends on the page, and the page.
     pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool) -> Vec<u8> {
-        let next = Cursor::new(self.epoch, self.next);
+        let next = self.lineage.id(self.next);
         let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended, caching };
         let body = page.body();
         let mut response = head.to_vec();

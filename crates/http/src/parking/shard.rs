@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use slab::Slab;
 use tidings_hub::PullLimits;
-use tidings_protocol::{Epoch, GapReason, Sequence};
+use tidings_protocol::{Lineage, Sequence};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -52,7 +52,7 @@ pub(super) struct Shard {
     permits: Vec<Option<Permit>>,
     groups: Groups,
     /// Which log the entries' places are in.
-    epoch: Epoch,
+    lineage: Lineage,
     /// Everything up to and including this has been given to the entries that are live.
     position: Sequence,
     /// Whether there is more after `position`.
@@ -146,8 +146,8 @@ impl Shard {
         };
         let end = face.hub.end();
         Ok(Self {
-            epoch: end.epoch,
-            position: end.sequence,
+            lineage: end.lineage,
+            position: end.latest,
             write_timeout: ticks(face.config.write_timeout),
             face,
             mailbox,
@@ -258,8 +258,9 @@ impl Shard {
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
             let end = self.face.hub.end();
-            (self.epoch, self.position) = (end.epoch, end.sequence);
-        } else if order.cursor.epoch != self.epoch {
+            (self.lineage, self.position) = (end.lineage, end.latest);
+        } else if self.lineage.place(order.cursor).is_err() {
+            // The routes may have heard first that the log was renewed.
             self.renew();
         }
         let index = narrow(self.entries.vacant_key());
@@ -314,8 +315,8 @@ impl Shard {
             self.lines.insert(key, line);
         }
         self.schedule(index);
-        if order.cursor.epoch != self.epoch {
-            self.tell_gap(index, GapReason::Unknown, order.cursor);
+        if let Err(reason) = self.lineage.place(order.cursor) {
+            self.tell_gap(index, reason, order.cursor);
         } else if !self.draining {
             self.resume(index);
         }

@@ -46,7 +46,7 @@ async fn cursors_ends_and_keys_outlive_the_hub() {
     stop(hub).await;
 
     let hub = over(dir.path(), 1 << 20).await;
-    assert_eq!(hub.hub.epoch(), epoch);
+    assert_ne!(hub.hub.epoch(), epoch, "it may be a copy");
     assert_eq!(hub.get("/topics/**").await.text(), pages[0].text());
     assert_eq!(hub.get("/topics/a?since=-3").await.text(), pages[1].text());
     let mut stream = hub.open(Request::stream("/topics/a").last_event_id(&last)).await;
@@ -56,7 +56,7 @@ async fn cursors_ends_and_keys_outlive_the_hub() {
     assert_eq!((again.status(), again.body), (200, first.body));
     hub.ask(Request::post("/topics/over", "x")).await.problem(409, "topic-closed");
     assert_eq!(hub.ask(Request::stream("/topics/over").last_event_id(&end)).await.status(), 204);
-    assert_eq!(hub.publish("a", "goes on").await, hub.cursor(15));
+    assert_eq!(hub.publish("a", "goes on").await, format!("{}-15", hub.hub.epoch()));
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod http2;
 mod idempotency;
 mod json_lines;
 mod limits;
+mod lineage;
 mod listing;
 mod long_polling;
 mod metrics;

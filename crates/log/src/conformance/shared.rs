@@ -18,7 +18,7 @@ impl Watched {
     fn over(log: &dyn Log) -> Arc<Self> {
         let watched = Arc::new(Self { entries: Mutex::default(), latest: watch::Sender::new(0) });
         let from = log.follow(Arc::clone(&watched) as Arc<dyn Follower>);
-        watched.latest.send_modify(|latest| *latest = from.sequence.max(*latest));
+        watched.latest.send_modify(|latest| *latest = from.latest.max(*latest));
         watched
     }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidings_protocol::{Epoch, Sequence, Timestamp};
+use tidings_protocol::{Epoch, Lineage, Sequence, Timestamp};
 
 use super::files::{self, Files, Lock};
 use super::handles::{Handles, Kind};
@@ -86,7 +86,8 @@ pub(crate) fn open(
         let path = dir.join(name);
         files.remove(&path).map_err(OpenError::io("remove", &path))?;
     }
-    let mut state = match names.iter().any(|name| name == "state") {
+    let is_new = !names.iter().any(|name| name == "state");
+    let mut state = match !is_new {
         true => read_state(&**files, dir)?,
         false => begin(&**files, dir, &names, config)?,
     };
@@ -104,24 +105,27 @@ pub(crate) fn open(
         let path = recovery.handles.path(segment.base(), Kind::Index);
         infos.map_err(|error| unusable(&path, error))?.iter().for_each(|info| topics.note_info(info));
     }
-    if state.durability == Durability::Os && state.clean.is_none() {
-        let lost = state.epoch().unwrap_or_else(new_epoch);
-        state.set_epoch(new_epoch());
-        tracing::warn!(
-            before = %lost,
-            "the log was not closed and did not wait for the disk: events may be lost, so it has a new epoch"
-        );
+    let latest = segments.last().map_or(0, |segment| segment.index().summary().last);
+    let mut lineage = state.lineage().ok_or_else(unreadable)?;
+    if !is_new {
+        if state.durability == Durability::Os && state.clean.is_none() {
+            tracing::warn!(
+                epoch = %lineage.present(),
+                latest,
+                "the log was not closed and did not wait for the disk: readers who had seen later events are told of a gap"
+            );
+        }
+        lineage = next_lineage(&lineage, state.clean.is_some(), latest);
+        state.set_lineage(&lineage);
     }
     state.durability = config.durability;
     state.clean = None;
     state.write(&**files, dir).map_err(OpenError::io("write", &State::path(dir)))?;
 
-    let epoch = state.epoch().ok_or_else(unreadable)?;
     let earliest = segments.first().map_or(1, |segment| segment.base());
-    let latest = segments.last().map_or(0, |segment| segment.index().summary().last);
     let view = View { earliest, latest, segments: Arc::new(segments) };
     let handles = Arc::clone(&recovery.handles);
-    let identity = (epoch, log, secret);
+    let identity = (lineage, log, secret);
     let dir = dir.to_path_buf();
     let shared =
         Shared::new(dir, Arc::clone(files), clock, config, identity, handles, (view, topics), answers);
@@ -183,6 +187,19 @@ fn is_unfinished(files: &dyn Files, path: &Path) -> Result<bool, OpenError> {
     let mut bytes = [0; segment::HEADER as usize + 8];
     let read = file.read_at(&mut bytes, 0).map_err(OpenError::io("read", path))?;
     Ok(bytes[..read].iter().skip(segment::HEADER as usize).all(|&byte| byte == 0))
+}
+
+/// The log in a new epoch, as of `latest`. Whether this is the log that the present epoch was written to, or a copy of it,
+/// nobody can tell. So what was given out beyond `latest`, or is elsewhere, is told from what is written now.
+fn next_lineage(lineage: &Lineage, is_clean: bool, latest: Sequence) -> Lineage {
+    let mut epoch = new_epoch();
+    while lineage.has(epoch) {
+        epoch = new_epoch();
+    }
+    if is_clean && lineage.is_unused(latest) {
+        return lineage.replaced(epoch);
+    }
+    lineage.renewed(epoch, latest)
 }
 
 pub(crate) fn new_epoch() -> Epoch {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{Epoch, Sequence};
+use tidings_protocol::{Cursor, Epoch, Lineage, Sequence};
 
 use super::files::{self, Files};
 use super::{Durability, OpenError, limits};
@@ -15,6 +15,9 @@ pub(crate) struct State {
     /// Tells the segments of this log from those of another one.
     log: String,
     epoch: String,
+    /// The last places of the epochs before, oldest first, as cursors. Not in logs of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    past: Vec<String>,
     /// Keys the hashes of idempotency keys and topics.
     secret: String,
     /// What the run that wrote this promises.
@@ -45,6 +48,7 @@ impl State {
             format: limits::FORMAT,
             log: format!("{log:016x}"),
             epoch: epoch.to_string(),
+            past: Vec::new(),
             secret: format!("{:032x}", u128::from_le_bytes(secret)),
             durability,
             clean: None,
@@ -65,7 +69,7 @@ impl State {
             return Err(OpenError::UnknownFormat { file, found: format, supported: limits::FORMAT });
         }
         let state: Self = serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
-        if state.epoch().is_none() || state.log().is_none() || state.secret().is_none() {
+        if state.lineage().is_none() || state.log().is_none() || state.secret().is_none() {
             return Err(damaged(&"it has no valid epoch, log or secret"));
         }
         Ok(state)
@@ -77,12 +81,14 @@ impl State {
         files::replace(files, &Self::path(dir), &bytes)
     }
 
-    pub(crate) fn epoch(&self) -> Option<Epoch> {
-        self.epoch.parse().ok()
+    pub(crate) fn lineage(&self) -> Option<Lineage> {
+        let past: Result<Vec<Cursor>, _> = self.past.iter().map(|end| end.parse()).collect();
+        Some(Lineage::new(past.ok()?, self.epoch.parse().ok()?))
     }
 
-    pub(crate) fn set_epoch(&mut self, epoch: Epoch) {
-        self.epoch = epoch.to_string();
+    pub(crate) fn set_lineage(&mut self, lineage: &Lineage) {
+        self.epoch = lineage.present().to_string();
+        self.past = lineage.past().iter().map(Cursor::to_string).collect();
     }
 
     pub(crate) fn log(&self) -> Option<u64> {

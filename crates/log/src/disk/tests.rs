@@ -3,6 +3,7 @@
 mod damage;
 mod full;
 mod keys;
+mod lineage;
 mod place;
 mod power;
 mod searches;

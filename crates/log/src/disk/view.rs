@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tidings_protocol::{Epoch, Sequence, Timestamp};
+use tidings_protocol::{Lineage, Sequence, Timestamp};
 
 use super::DiskConfig;
 use super::files::Files;
@@ -12,7 +12,7 @@ use super::handles::Handles;
 use super::keys::Keys;
 use super::queue::Queue;
 use super::segment::Segment;
-use crate::{Follower, Histogram, LogUnavailable, TopicTable};
+use crate::{Bounds, Follower, Histogram, LogUnavailable, TopicTable};
 
 /// Tells the time; tests have their own.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) clock: Clock,
     pub(crate) config: DiskConfig,
-    pub(crate) epoch: Epoch,
+    pub(crate) lineage: Lineage,
     pub(crate) log: u64,
     pub(crate) secret: [u8; 16],
     pub(crate) handles: Arc<Handles>,
@@ -60,7 +60,7 @@ impl Shared {
         files: Arc<dyn Files>,
         clock: Clock,
         config: DiskConfig,
-        (epoch, log, secret): (Epoch, u64, [u8; 16]),
+        (lineage, log, secret): (Lineage, u64, [u8; 16]),
         handles: Arc<Handles>,
         (view, topics): (View, TopicTable),
         keys: Vec<Arc<Keys>>,
@@ -70,7 +70,7 @@ impl Shared {
             files,
             clock,
             config,
-            epoch,
+            lineage,
             log,
             secret,
             handles,
@@ -94,6 +94,11 @@ impl Shared {
     pub(crate) fn range(&self) -> (Sequence, Sequence) {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         (view.earliest, view.latest)
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        let (earliest, latest) = self.range();
+        Bounds { lineage: self.lineage.clone(), earliest, latest }
     }
 
     pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
@@ -162,7 +167,7 @@ impl std::fmt::Debug for Shared {
         let (earliest, latest) = self.range();
         f.debug_struct("Shared")
             .field("dir", &self.dir)
-            .field("epoch", &self.epoch)
+            .field("lineage", &self.lineage)
             .field("earliest", &earliest)
             .field("latest", &latest)
             .finish_non_exhaustive()

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod activation;
+mod backup;
 mod chaos;
 mod chromium;
 mod clients;

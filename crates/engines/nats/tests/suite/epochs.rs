@@ -28,7 +28,7 @@ async fn the_last_epoch_in_the_stream_stays_whatever_its_description_says() {
     let before = described(&server).await;
     put(&context, "LOG.epoch", "first1").await;
     let number = put(&context, "LOG.epoch", "second2").await;
-    eventually("it follows", || log.bounds().epoch.as_str() == "second2" && log.ready().is_ok()).await;
+    eventually("it follows", || log.bounds().epoch().as_str() == "second2" && log.ready().is_ok()).await;
     let after = format!("the log of Tidings, epoch second2 since message {number}");
     assert_eq!(described(&server).await, after);
     publish(&*log, "a", "after").await;
@@ -62,8 +62,8 @@ async fn an_epoch_whose_beginning_is_lost_is_followed_by_another() {
     describe(&server, "the log of Tidings, epoch lost77 since message 7").await;
     let started = open(&url(&server)).await;
     let bounds = started.bounds();
-    assert_ne!(bounds.epoch.as_str(), "lost77");
-    assert_ne!(bounds.epoch, log.bounds().epoch);
+    assert_ne!(bounds.epoch().as_str(), "lost77");
+    assert_ne!(bounds.epoch(), log.bounds().epoch());
     publish(&*started, "a", "y").await;
-    assert_eq!(open(&url(&server)).await.bounds().epoch, bounds.epoch);
+    assert_eq!(open(&url(&server)).await.bounds().epoch(), bounds.epoch());
 }

@@ -47,7 +47,7 @@ async fn a_stream_that_was_made_for_it_and_never_used_is_taken() {
     let context = context(server.port()).await;
     context.create_stream(stream("LOG", "LOG.>")).await.unwrap();
     let (one, other) = (open(&url(&server)).await, open(&url(&server)).await);
-    assert_eq!(one.bounds().epoch, other.bounds().epoch);
+    assert_eq!(one.bounds().epoch(), other.bounds().epoch());
     publish(&*one, "a", "x").await;
 }
 
@@ -64,7 +64,7 @@ async fn hubs_that_start_together_make_one_stream() {
         .collect();
     let mut epochs = Vec::new();
     for log in logs {
-        epochs.push(log.await.unwrap().bounds().epoch);
+        epochs.push(log.await.unwrap().bounds().epoch());
     }
     epochs.dedup();
     assert_eq!(epochs.len(), 1, "{epochs:?}");

@@ -41,7 +41,7 @@ fn of<'a>(events: &'a [Event], name: usize) -> impl Iterator<Item = String> + 'a
 async fn a_server_that_crashes_under_load_loses_nothing_that_was_acknowledged() {
     let Some(mut server) = PostgresServer::start() else { return };
     let hubs = [hub(&url(&server)).await, hub(&url(&server)).await];
-    let epoch = hubs[0].bounds().epoch;
+    let epoch = hubs[0].bounds().epoch();
     let mut readers = Vec::new();
     for hub in &hubs {
         readers.push(Reader::of(hub).await);
@@ -79,7 +79,7 @@ async fn a_server_that_crashes_under_load_loses_nothing_that_was_acknowledged() 
         assert_eq!(of(&events, name).collect::<Vec<_>>(), *acknowledged, "each once, and in order");
     }
     assert!(!events.iter().any(|event| text(event) == "refused"), "what was refused at once was written");
-    assert_eq!(hubs[0].bounds().epoch, epoch, "a crash is no reason for a new epoch");
+    assert_eq!(hubs[0].bounds().epoch(), epoch, "a crash is no reason for a new epoch");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

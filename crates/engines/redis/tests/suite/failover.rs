@@ -45,7 +45,7 @@ async fn a_replica_that_has_everything_takes_over_and_nobody_notices() {
     for number in 0..50 {
         publish(&*log, "a", &number.to_string()).await;
     }
-    let epoch = log.bounds().epoch;
+    let epoch = log.bounds().epoch();
     master.kill();
     eventually("it is away", || log.ready().is_err()).await;
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
@@ -65,7 +65,7 @@ async fn a_replica_that_has_everything_takes_over_and_nobody_notices() {
     ask(&third, &["REPLICAOF", "127.0.0.1", &replica.port().to_string()]).await;
     eventually("it is ready", || log.ready().is_ok()).await;
     publish(&*log, "a", "after").await;
-    assert_eq!(log.bounds().epoch, epoch);
+    assert_eq!(log.bounds().epoch(), epoch);
     assert!(listener.told().iter().all(|told| !matches!(told, Told::Renewed(_))));
 }
 
@@ -112,10 +112,10 @@ async fn a_replica_that_lacks_something_takes_over_and_readers_are_told() {
     for data in ["lost 1", "lost 2"] {
         publish(&*log, "a", data).await;
     }
-    let epoch = log.bounds().epoch;
+    let epoch = log.bounds().epoch();
     master.kill();
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
-    assert_ne!(listener.hears_of_loss().await.epoch, epoch);
+    assert_ne!(listener.hears_of_loss().await.epoch(), epoch);
     eventually("it is back", || log.ready().is_ok()).await;
     publish(&*log, "a", "new").await;
     assert_eq!(texts(&read(&*log, 0, &Selection::all()).await), ["kept", "new"]);
@@ -127,7 +127,7 @@ async fn a_master_that_becomes_a_replica_is_left() {
     let log = open(&both(&master, &replica, "")).await;
     publish(&*log, "a", "1").await;
     caught_up(&master, &replica).await;
-    let epoch = log.bounds().epoch;
+    let epoch = log.bounds().epoch();
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
     ask(&master, &["REPLICAOF", "127.0.0.1", &replica.port().to_string()]).await;
     // The first one may still meet the old master, and is refused there.
@@ -136,7 +136,7 @@ async fn a_master_that_becomes_a_replica_is_left() {
         done = log.append(Batch::of(event("a", "2"))).await;
         tokio::task::yield_now().await;
     }
-    assert_eq!(log.bounds().epoch, epoch);
+    assert_eq!(log.bounds().epoch(), epoch);
     assert_eq!(texts(&read(&*log, 0, &Selection::all()).await), ["1", "2"]);
 }
 
@@ -153,7 +153,7 @@ async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had()
     engine.write(["lost 1", "lost 2"].map(|data| Batch::of(event("a", data))).into()).await.unwrap();
     let fed = attached.feed.next().await.unwrap();
     let seen = Seen {
-        cursor: Cursor::new(attached.bounds.epoch, fed.next),
+        cursor: Cursor::new(attached.bounds.epoch(), fed.next),
         entry: fed.entries.last().map(Arc::clone),
     };
     assert_eq!(fed.next, 3);
@@ -164,7 +164,7 @@ async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had()
     for data in ["other 1", "other 2", "new"] {
         publish(&*other, "a", data).await;
     }
-    assert_eq!(other.bounds().epoch, attached.bounds.epoch);
+    assert_eq!(other.bounds().epoch(), attached.bounds.epoch());
     ask(&master, &["REPLICAOF", "127.0.0.1", &replica.port().to_string()]).await;
     until("it has what the other has", async || {
         format!("{:?}", ask(&master, &["ROLE"]).await).contains("connected")
@@ -180,7 +180,7 @@ async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had()
     ask(&master, &["REPLICAOF", "NO", "ONE"]).await;
     assert_eq!(engine.tidy().await, Err(EngineError::Renewed));
     let again = engine.attach(Some(&seen)).await.unwrap();
-    assert_ne!(again.bounds.epoch, attached.bounds.epoch);
+    assert_ne!(again.bounds.epoch(), attached.bounds.epoch());
 }
 
 /// A batch that replicas did not take in time is refused, and its repetition is as well, until they have it.
@@ -220,7 +220,7 @@ async fn a_replica_that_may_discard_the_log_does_not_take_over() {
     let reason = refusal(&url(&replica)).await;
     assert!(matches!(reason, EngineError::Refused { .. }), "{reason:?}");
     let engine = Redis::new(url(&replica).parse().unwrap(), config()).unwrap();
-    let seen = Seen { cursor: Cursor::new(log.bounds().epoch, 1), entry: None };
+    let seen = Seen { cursor: Cursor::new(log.bounds().epoch(), 1), entry: None };
     assert_eq!(engine.attach(Some(&seen)).await.err(), Some(reason));
     ask(&replica, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     eventually("it is back", || log.ready().is_ok()).await;

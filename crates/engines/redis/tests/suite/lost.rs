@@ -15,14 +15,14 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
         publish(&*one, "a", data).await;
     }
     listeners[1].hears(|told| *told == Told::Entry("lost 3".into())).await;
-    let epoch = one.bounds().epoch;
+    let epoch = one.bounds().epoch();
     server.kill();
     server.start_again();
     for (log, listener) in [&one, &other].into_iter().zip(&listeners) {
-        assert_ne!(listener.hears_of_loss().await.epoch, epoch);
+        assert_ne!(listener.hears_of_loss().await.epoch(), epoch);
         eventually("it is back", || log.ready().is_ok()).await;
     }
-    eventually("they agree", || one.bounds().epoch == other.bounds().epoch).await;
+    eventually("they agree", || one.bounds().epoch() == other.bounds().epoch()).await;
     publish(&*other, "a", "new").await;
     listeners[0].hears(|told| *told == Told::Entry("new".into())).await;
     for log in [&one, &other, &open(&url(&server)).await] {
@@ -36,7 +36,7 @@ async fn a_restart_that_loses_nothing_changes_nothing() {
     let Some(mut server) = RedisServer::start() else { return };
     let log = open(&url(&server)).await;
     let listener = Listener::of(&*log);
-    let epoch = log.bounds().epoch;
+    let epoch = log.bounds().epoch();
     for round in 0..3 {
         publish(&*log, "a", &round.to_string()).await;
         server.kill();
@@ -44,7 +44,7 @@ async fn a_restart_that_loses_nothing_changes_nothing() {
         server.start_again();
         eventually("it is back", || log.ready().is_ok()).await;
     }
-    assert_eq!(log.bounds().epoch, epoch);
+    assert_eq!(log.bounds().epoch(), epoch);
     assert_eq!(listener.told(), ["0", "1", "2"].map(|data| Told::Entry(data.into())));
 }
 
@@ -55,10 +55,10 @@ async fn a_log_that_is_deleted_under_its_hubs_is_a_new_one() {
         let log = open(&url(&server)).await;
         let listener = Listener::of(&*log);
         publish(&*log, "a", "gone").await;
-        let epoch = log.bounds().epoch;
+        let epoch = log.bounds().epoch();
         let words: Vec<_> = ["DEL"].iter().chain(keys).copied().collect();
         ask(&server, &words).await;
-        assert_ne!(listener.hears_of_loss().await.epoch, epoch);
+        assert_ne!(listener.hears_of_loss().await.epoch(), epoch);
         eventually("it is back", || log.ready().is_ok()).await;
         publish(&*log, "a", "new").await;
         assert_eq!(texts(&read(&*log, log.bounds().earliest - 1, &Selection::all()).await), ["new"]);

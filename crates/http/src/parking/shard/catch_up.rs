@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
-use tidings_protocol::{Cursor, GapReason, limits};
+use tidings_protocol::{Cursor, Epoch, GapReason, Sequence, limits};
 
 use super::{CATCH_UP, CHUNKS, READS, Sent, Shard, TURNS, offer};
 use crate::defaults;
@@ -107,7 +107,7 @@ impl Shard {
                         else {
                             return self.read_later(index);
                         };
-                        if recent.epoch != self.epoch {
+                        if recent.lineage != self.lineage {
                             self.behind = true;
                             return;
                         }
@@ -124,7 +124,7 @@ impl Shard {
             Shape::Poll { limit, .. } => {
                 let limits = PullLimits { events: limit.saturating_add(1), bytes: limits::PAGE_BYTES };
                 match self.face.hub.recent_of(after, &interest.selection, limits) {
-                    Some(recent) if recent.epoch != self.epoch => self.behind = true,
+                    Some(recent) if recent.lineage != self.lineage => self.behind = true,
                     Some(recent) => self.give_page(index, &recent),
                     None => self.read_later(index),
                 }
@@ -197,7 +197,7 @@ impl Shard {
                 continue;
             }
             let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
-            let after = Cursor::new(self.epoch, entry.cursor);
+            let (epoch, after) = (self.lineage.present(), entry.cursor);
             let selection = Arc::clone(&interest.selection);
             let limits = match interest.shape {
                 Shape::Stream { .. } => CATCH_UP,
@@ -205,21 +205,21 @@ impl Shard {
             };
             self.reading += 1;
             self.runtime.spawn(async move {
-                let result = hub.read(after, &selection, limits).await;
-                mailbox.post(Message::Read(key, after, result));
+                let result = hub.read(epoch, after, &selection, limits).await;
+                mailbox.post(Message::Read(key, (epoch, after), result));
             });
         }
     }
 
-    pub(super) fn on_read(&mut self, key: Key, after: Cursor, result: Result<Recent, ReadError>) {
+    pub(super) fn on_read(&mut self, key: Key, place: (Epoch, Sequence), result: Result<Recent, ReadError>) {
         self.reading -= 1;
         let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { return };
         let group = entry.group;
-        if after != Cursor::new(self.epoch, entry.cursor) {
+        if place != (self.lineage.present(), entry.cursor) {
             // It was asked for before the log was renewed, and what the entry waits for now is still to come.
             return;
         }
-        if result.as_ref().is_ok_and(|recent| recent.epoch != self.epoch) {
+        if result.as_ref().is_ok_and(|recent| recent.lineage != self.lineage) {
             // The shard has yet to hear that the log was renewed.
             self.behind = true;
             return;
@@ -241,7 +241,10 @@ impl Shard {
                     Shape::Poll { .. } => self.give_page(key.index, &recent),
                 }
             }
-            Err(ReadError::Expired { .. }) => self.tell_gap(key.index, GapReason::Expired, after),
+            Err(ReadError::Expired { .. }) => {
+                let since = self.lineage.id(place.1);
+                self.tell_gap(key.index, GapReason::Expired, since);
+            }
             Err(ReadError::Away { .. }) if self.groups.get(group).interest.shape.is_poll() => {
                 self.give_up(key.index);
             }
@@ -265,15 +268,15 @@ impl Shard {
         self.time_out(index);
     }
 
-    /// Goes over to the log that the hub is over now: what was acknowledged after an entry's place may be lost, so
-    /// all of them are told.
+    /// Goes over to the log that the hub is over now. Entries that have seen something that is lost are told, and the
+    /// others go on.
     pub(super) fn renew(&mut self) {
-        let (lost, position) = (self.epoch, self.position);
         let end = self.face.hub.end();
-        if end.epoch == lost {
+        if end.lineage == self.lineage {
             return;
         }
-        (self.epoch, self.position) = (end.epoch, end.sequence);
+        let before = std::mem::replace(&mut self.lineage, end.lineage);
+        let position = std::mem::replace(&mut self.position, end.latest);
         self.behind = true;
         self.chunks.clear();
         self.want_read.clear();
@@ -290,7 +293,20 @@ impl Shard {
                     continue;
                 }
             };
-            self.tell_gap(key.index, GapReason::Unknown, Cursor::new(lost, cursor));
+            let since = before.id(cursor);
+            match self.lineage.place(since) {
+                Ok(place) => self.go_on(key.index, place),
+                Err(reason) => self.tell_gap(key.index, reason, since),
+            }
+        }
+    }
+
+    /// Goes on from a place in the log that is new to the shard, where nothing is lost that the entry has seen.
+    fn go_on(&mut self, index: u32, place: Sequence) {
+        let entry = &mut self.entries[index as usize];
+        entry.cursor = place;
+        if entry.state != State::Lagging || entry.blocked.is_none() {
+            self.catch_up_later(index);
         }
     }
 
@@ -300,7 +316,7 @@ impl Shard {
         self.face.metrics.count_gap(gap.reason);
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        entry.cursor = resumed.sequence;
+        entry.cursor = resumed.latest;
         match interest.shape {
             Shape::Stream { frames, .. } => {
                 entry.told = entry.cursor;
@@ -312,10 +328,11 @@ impl Shard {
                 self.resume(index);
             }
             Shape::Poll { ref head, close, caching, .. } => {
-                let none = Recent { epoch: resumed.epoch, entries: Vec::new(), next: resumed.sequence };
+                let next = resumed.latest;
+                let none = Recent { lineage: resumed.lineage, entries: Vec::new(), next };
                 let mut page = PagePart::new(&none, &interest.selection, 1);
                 page.pull.gap = Some(gap);
-                page.pull.more = resumed.sequence < self.position;
+                page.pull.more = next < self.position;
                 let response = page.response(head, caching, close || self.draining);
                 self.answer(index, &page, &Bytes::from(response));
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tidings_hub::Recent;
-use tidings_protocol::{Cursor, Sequence};
+use tidings_protocol::Sequence;
 
 use super::{BATCH, Sent, Shard, TIMED, offer};
 use crate::parking::chunk::{Chunk, Cut};
@@ -20,12 +20,12 @@ impl Shard {
         let start = self.position;
         let recent = self.face.hub.recent(start, BATCH);
         let end = self.face.hub.end();
-        if recent.as_ref().map_or(end.epoch, |recent| recent.epoch) != self.epoch {
+        if recent.as_ref().map_or(&end.lineage, |recent| &recent.lineage) != &self.lineage {
             return self.renew();
         }
         let Some(recent) = recent else {
             // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
-            self.position = end.sequence;
+            self.position = end.latest;
             let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
             for (index, entry) in live {
                 entry.state = State::Lagging;
@@ -56,7 +56,8 @@ impl Shard {
             let matched = std::mem::take(&mut group.matched);
             let interest = group.interest.clone();
             let entries = matched.iter().map(|place| Arc::clone(&recent.entries[*place as usize]));
-            let part = Recent { epoch: recent.epoch, entries: entries.collect(), next: recent.next };
+            let part =
+                Recent { lineage: recent.lineage.clone(), entries: entries.collect(), next: recent.next };
             match interest.shape {
                 Shape::Stream { frames, .. } => {
                     let chunk = Chunk::new(&part, &interest.selection, frames);
@@ -167,7 +168,7 @@ impl Shard {
         let next = if entry.state == State::Live { entry.cursor.max(self.position) } else { entry.cursor };
         let interest = &self.groups.get(entry.group).interest;
         let Shape::Poll { head, close, caching, .. } = &interest.shape else { return };
-        let none = Recent { epoch: self.epoch, entries: Vec::new(), next };
+        let none = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next };
         let page = PagePart::new(&none, &interest.selection, 1);
         let response = Bytes::from(page.response(head, *caching, *close || self.draining));
         self.counts.long_poll.count(0, response.len());
@@ -179,7 +180,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
         entry.cursor = entry.cursor.max(self.position);
-        let cursor = Cursor::new(self.epoch, entry.cursor);
+        let cursor = self.lineage.id(entry.cursor);
         let mut bytes = Vec::new();
         frames.heartbeat((entry.cursor != entry.told).then_some(cursor), &mut bytes);
         entry.told = entry.cursor;

@@ -65,8 +65,12 @@ impl Shard {
         let Some(template) = &entry.template else { return self.give_back(index, request) };
         let cursor = match template.know(request) {
             // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
-            // topic, or of the log. The routes know.
-            Known::Again(cursor) if cursor.epoch == self.epoch && cursor.sequence <= entry.told => cursor,
+            // topic, or of the log. So may one by another name than the shard gives it. The routes know.
+            Known::Again(cursor)
+                if cursor.sequence <= entry.told && cursor == self.lineage.id(cursor.sequence) =>
+            {
+                cursor
+            }
             Known::Begun => {
                 if before == 0 {
                     let head_timeout = ticks(self.face.config.head_timeout);

@@ -4,7 +4,7 @@ use tidings_log::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
     ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Cursor, Selection, Sequence, Topic};
+use tidings_protocol::{Selection, Sequence, Topic};
 use tokio::sync::watch;
 
 /// A log that fails when it is told to.
@@ -89,7 +89,7 @@ impl Log for FaultyLog {
         self.log.bounds()
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         self.log.follow(follower)
     }
 

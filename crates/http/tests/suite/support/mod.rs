@@ -19,7 +19,7 @@ pub(crate) use answer::{Answer, Head};
 pub(crate) use block::Block;
 pub(crate) use certificates::{Authority, Pair};
 pub(crate) use faulty::FaultyLog;
-pub(crate) use h2::H2;
+pub(crate) use h2::{H2, H2Stream};
 pub(crate) use renewable::RenewableLog;
 pub(crate) use request::Request;
 pub(crate) use running::{Running, Setup, texts};

@@ -4,7 +4,7 @@ use tidings_log::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
     ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Cursor, Selection, Sequence, Topic};
+use tidings_protocol::{Lineage, Selection, Sequence, Topic};
 
 /// A log that becomes another one while its hub runs, as one does whose engine has lost some of it.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(crate) struct RenewableLog(Mutex<State>);
 
 struct State {
     log: Arc<MemoryLog>,
+    lineage: Lineage,
     follower: Option<Arc<dyn Follower>>,
 }
 
@@ -19,20 +20,33 @@ struct State {
 
 impl RenewableLog {
     pub(crate) fn new(log: MemoryLog) -> Self {
-        Self(Mutex::new(State { log: Arc::new(log), follower: None }))
+        let lineage = log.bounds().lineage;
+        Self(Mutex::new(State { log: Arc::new(log), lineage, follower: None }))
     }
 
-    pub(crate) fn renew(&self, log: MemoryLog) {
+    /// Goes on as another log, of which everything up to `common` is as before: nothing, where that is not known.
+    pub(crate) fn renew(&self, log: MemoryLog, common: Option<Sequence>) {
         let mut state = self.0.lock().unwrap();
+        let present = log.bounds().epoch();
+        state.lineage = match common {
+            Some(common) => state.lineage.renewed(present, common),
+            None => Lineage::of(present),
+        };
         state.log = Arc::new(log);
         if let Some(follower) = state.follower.clone() {
-            follower.renewed(state.log.bounds());
+            follower.renewed(state.bounds());
             state.log.follow(follower);
         }
     }
 
     fn log(&self) -> Arc<MemoryLog> {
         Arc::clone(&self.0.lock().unwrap().log)
+    }
+}
+
+impl State {
+    fn bounds(&self) -> Bounds {
+        Bounds { lineage: self.lineage.clone(), ..self.log.bounds() }
     }
 }
 
@@ -78,13 +92,14 @@ impl Log for RenewableLog {
     }
 
     fn bounds(&self) -> Bounds {
-        self.log().bounds()
+        self.0.lock().unwrap().bounds()
     }
 
-    fn follow(&self, follower: Arc<dyn Follower>) -> Cursor {
+    fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
         let mut state = self.0.lock().unwrap();
         state.follower = Some(Arc::clone(&follower));
-        state.log.follow(follower)
+        state.log.follow(follower);
+        state.bounds()
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

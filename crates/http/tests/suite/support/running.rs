@@ -174,7 +174,7 @@ impl Running {
 
     /// The cursor after so many entries.
     pub(crate) fn cursor(&self, sequence: u64) -> String {
-        format!("{}-{sequence}", self.hub.epoch())
+        self.hub.lineage().id(sequence).to_string()
     }
 
     /// The number on a line of `GET /metrics`; 0 where there is no such line.
