@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use reqwest::header::ACCEPT;
 use reqwest::{Method, Url};
-use tidings_protocol::{Page, format_duration};
+use tidings_protocol::{Object, Page, format_duration};
 
 use crate::answer::{self, Failure};
 use crate::client::send;
@@ -24,6 +24,7 @@ pub(crate) async fn poll(
     let patience = wait.saturating_add(defaults::POLL_GRACE);
     let Some(response) = send(client, request, JSON, patience).await? else { return Ok(None) };
     let body = answer::body(response, limit, defaults::POLL_GRACE).await?;
-    let page = serde_json::from_slice(&body).map_err(|error| Interruption::Malformed(error.to_string()))?;
+    let Object(page) =
+        serde_json::from_slice(&body).map_err(|error| Interruption::Malformed(error.to_string()))?;
     Ok(Some(page))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use tidings_protocol::{Topic, limits};
+use tidings_protocol::{Object, Topic, limits};
 use tokio::time::{Instant, sleep};
 
 use crate::answer::{self, Failure};
@@ -228,7 +228,7 @@ async fn attempt(client: &Client, letter: &Letter) -> Result<Published, Failure>
     };
     let status = response.status();
     let body = answer::body(response, defaults::ANSWER_BYTES, defaults::POLL_GRACE).await?;
-    let receipt: Receipt =
+    let Object::<Receipt>(receipt) =
         serde_json::from_slice(&body).map_err(|error| Interruption::Malformed(error.to_string()))?;
     let ids = receipt.ids.unwrap_or_else(|| receipt.id.into_iter().collect());
     Ok(Published { ids, repeated: status == StatusCode::OK })

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tidings_event_stream as sse;
-use tidings_protocol::{EventObject, Gap, Page};
+use tidings_protocol::{EventObject, Gap, Object, Page};
 
 use crate::{Event, Interruption};
 
@@ -59,7 +59,9 @@ fn cursor(id: String) -> Option<String> {
 }
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Interruption> {
-    serde_json::from_str(json).map_err(|error| Interruption::Malformed(error.to_string()))
+    let Object(value) =
+        serde_json::from_str(json).map_err(|error| Interruption::Malformed(error.to_string()))?;
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use http::header::ORIGIN;
 use http::request::Parts;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
-use tidings_protocol::{ProblemKind, Selector, Topic};
+use tidings_protocol::{Object, ProblemKind, Selector, Topic};
 
 use self::claims::Claims;
 use self::jwks::Jwks;
@@ -177,7 +177,7 @@ impl Inner {
             return Err(bad(format!("it is longer than {} bytes", defaults::TOKEN_BYTES)));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| malformed(&error))?;
-        if has_critical(token) {
+        if has_critical(token).ok_or_else(no_token)? {
             return Err(bad(
                 "its header has a `crit` that this hub does not understand (RFC 7515, section 4.1.11)",
             ));
@@ -209,8 +209,8 @@ impl Inner {
                 required.push("iss");
             }
             validation.set_required_spec_claims(&required);
-            match jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation) {
-                Ok(data) => return data.claims.bearer().map(Some),
+            match jsonwebtoken::decode::<Object<Claims>>(token, key.decoding(), &validation) {
+                Ok(data) => return data.claims.0.bearer().map(Some),
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
                 Err(error) => return Err(self.complaint(&error)),
             }
@@ -245,15 +245,17 @@ fn is_from_another_site(parts: &Parts, cors: &Cors) -> bool {
         && !parts.headers.get(ORIGIN).is_some_and(|origin| cors.allows(origin))
 }
 
-/// Whether a token is only to be accepted by who understands more than the hub does.
-fn has_critical(token: &str) -> bool {
+/// Whether a token is only to be accepted by who understands more than the hub does. `None` where it has no header that
+/// says so plainly.
+fn has_critical(token: &str) -> Option<bool> {
     #[derive(serde::Deserialize)]
     struct Critical {
         crit: Option<serde::de::IgnoredAny>,
     }
     let header = token.split('.').next().unwrap_or_default();
     let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
-    serde_json::from_slice::<Critical>(&header).is_ok_and(|header| header.crit.is_some())
+    let Object(Critical { crit }) = serde_json::from_slice(&header).ok()?;
+    Some(crit.is_some())
 }
 
 fn malformed(error: &jsonwebtoken::errors::Error) -> Refusal {
@@ -261,8 +263,12 @@ fn malformed(error: &jsonwebtoken::errors::Error) -> Refusal {
         ErrorKind::Json(_) | ErrorKind::InvalidAlgorithmName => {
             bad("its header names no algorithm that this hub takes: HS256, RS256, ES256 or EdDSA")
         }
-        _ => bad("it is no JSON Web Token: three parts in base64url, with dots between them"),
+        _ => no_token(),
     }
+}
+
+fn no_token() -> Refusal {
+    bad("it is no JSON Web Token: three parts in base64url, with dots between them")
 }
 
 fn bad(reason: impl std::fmt::Display) -> Refusal {

@@ -8,6 +8,7 @@ use http_body_util::BodyExt as _;
 use tidings_protocol::ProblemKind;
 use tokio::time::{Instant, timeout_at};
 
+use crate::coding::Coding;
 use crate::limit::Limit;
 use crate::memory::{Client, Portion};
 use crate::problem::Refusal;
@@ -35,6 +36,7 @@ pub(crate) async fn read(
     {
         return Err(too_large(limit));
     }
+    let coding = Coding::of(headers)?;
     // What arrives are pieces of the connection's buffer, which would live as long as the event does.
     let mut whole = Vec::new();
     let mut memory = face.bodies.portion(client);
@@ -71,7 +73,27 @@ pub(crate) async fn read(
         whole.extend_from_slice(&data);
     }
     whole.shrink_to_fit();
-    Ok(Whole { bytes: Bytes::from(whole), memory })
+    match coding {
+        Some(coding) if !whole.is_empty() => unpack(coding, whole, limit, memory).await,
+        _ => Ok(Whole { bytes: Bytes::from(whole), memory }),
+    }
+}
+
+/// Unpacks a body where it keeps nobody waiting: a small one may unpack to much.
+async fn unpack(
+    coding: Coding,
+    packed: Vec<u8>,
+    limit: usize,
+    mut memory: Portion,
+) -> Result<Whole, Refusal> {
+    let unpacking = tokio::task::spawn_blocking(move || {
+        let mut bytes = coding.decode(&packed, limit, &mut memory)?;
+        bytes.shrink_to_fit();
+        drop(packed);
+        memory.shrink(bytes.len());
+        Ok(Whole { bytes: Bytes::from(bytes), memory })
+    });
+    unpacking.await.map_err(|_| Refusal::new(ProblemKind::Unavailable, "the body cannot be read now"))?
 }
 
 pub(crate) fn too_large(limit: usize) -> Refusal {

@@ -6,6 +6,8 @@ use http::HeaderMap;
 use http::header::FORWARDED;
 use ipnet::IpNet;
 
+use crate::forwarded;
+
 /// Where a request comes from. [`Server`](crate::Server) leaves it in the extensions of every request.
 ///
 /// It is the other end of the connection, or, where that is a proxy that is trusted, what the proxy says.
@@ -91,14 +93,16 @@ impl TrustedProxies {
         if !self.contains(peer.0) {
             return peer;
         }
-        let lists =
-            |name: &str| headers.get_all(name).into_iter().rev().map(|value| value.to_str().unwrap_or(""));
         if headers.contains_key(X_FORWARDED_FOR) {
-            let hops = lists(X_FORWARDED_FOR).flat_map(|list| list.rsplit(','));
-            return self.first_untrusted(peer, hops.map(address));
+            return self
+                .first_untrusted(peer, forwarded::hops(headers, X_FORWARDED_FOR, forwarded::addresses));
         }
-        let hops = lists(FORWARDED.as_str()).flat_map(|list| list.rsplit(','));
-        self.first_untrusted(peer, hops.map(forwarded_for))
+        self.first_untrusted(peer, forwarded::hops(headers, FORWARDED.as_str(), forwarded::forwarded))
+    }
+
+    /// Whether a request says where it comes from, whatever that is worth.
+    pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+        headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED)
     }
 
     /// Goes from hop to hop, beginning at the nearest, for as long as they are trusted. A trusted proxy that does not
@@ -146,27 +150,6 @@ impl fmt::Display for TrustedProxies {
 fn network(text: &str) -> Result<IpNet, InvalidNetwork> {
     let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
     text.parse().or_else(|_| address()).map_err(|_| InvalidNetwork(text.chars().take(64).collect()))
-}
-
-/// An address as proxies write it: some of them with a port.
-fn address(text: &str) -> Option<ClientAddress> {
-    let text = text.trim();
-    let bare = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        // An IPv6 address has more than one colon.
-        None => {
-            text.split_once(':').filter(|(_, port)| !port.contains(':')).map_or(text, |(address, _)| address)
-        }
-    };
-    bare.parse().ok().map(ClientAddress::new)
-}
-
-/// The address in an element of `Forwarded` (RFC 7239), as in `for="[2001:db8::1]:4711";proto=https`.
-fn forwarded_for(element: &str) -> Option<ClientAddress> {
-    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    let value = value.trim();
-    address(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -230,6 +213,10 @@ mod tests {
             ("x-forwarded-for", "2001:db8::7, 2001:db8:1::5", "2001:db8::7"),
             ("forwarded", "for=\"[2001:db8::7]:4711\";proto=https", "2001:db8::7"),
             ("forwarded", "proto=https; FOR=192.0.2.1:80;by=10.0.0.1", "192.0.2.1"),
+            ("forwarded", "for=\"192.0.2.1\";by=\"a, for=8.8.8.8\"", "192.0.2.1"),
+            ("forwarded", "for=192.0.2.1;host=\"x;for=8.8.8.8\", for=10.0.0.2", "192.0.2.1"),
+            ("forwarded", "by=\"\\\", for=8.8.8.8\";for=192.0.2.1", "192.0.2.1"),
+            ("forwarded", "for=\"192.0.2.\\1\"", "192.0.2.1"),
         ] {
             assert_eq!(client("10.1.1.1", name, &[value]), expected, "{name}: {value}");
         }
@@ -243,8 +230,41 @@ mod tests {
             assert_eq!(client("10.1.1.1", "x-forwarded-for", &[value]), "10.1.1.1", "{value}");
         }
         assert_eq!(client("10.1.1.1", "x-forwarded-for", &["unknown, 10.0.0.2"]), "10.0.0.2");
-        for value in ["", "for=unknown", "proto=https", "192.0.2.1", "for=\"192.0.2.1"] {
+        for value in [
+            "",
+            "for=unknown",
+            "for=_hidden",
+            "for=\"_x:80\"",
+            "for=192.0.2.1, for=unknown",
+            "proto=https",
+            "192.0.2.1",
+            "for=\"192.0.2.1",
+            "for=192.0.2.1;for=192.0.2.2",
+            "for=\"192.0.2.1\\\"",
+            "for=\"x, for=192.0.2.1",
+            "for=192.0.2.1\"",
+            "for=192.0.2.1, \u{fc}",
+        ] {
             assert_eq!(client("10.1.1.1", "forwarded", &[value]), "10.1.1.1", "{value}");
+            // What was said before a line of no use is not believed in its place.
+            let expected = if value.is_empty() { "192.0.2.9" } else { "10.1.1.1" };
+            assert_eq!(client("10.1.1.1", "forwarded", &["for=192.0.2.9", value]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn all_lines_are_one_list_and_empty_elements_say_nothing() {
+        for (name, written) in [("x-forwarded-for", "{}"), ("forwarded", "for={}")] {
+            let hop = |address: &str| written.replace("{}", address);
+            let (client_hop, proxy) = (hop("192.0.2.1"), hop("10.0.0.2"));
+            for values in [
+                vec![format!("{client_hop}, ,, {proxy} , ")],
+                vec![format!(",{client_hop},"), String::new(), ", ,".into(), format!(",{proxy}")],
+                vec![hop("8.8.8.8"), client_hop.clone(), ",".into()],
+            ] {
+                let values: Vec<_> = values.iter().map(String::as_str).collect();
+                assert_eq!(client("10.1.1.1", name, &values), "192.0.2.1", "{name}: {values:?}");
+            }
         }
     }
 

@@ -164,6 +164,8 @@ pub mod defaults {
     pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
     /// See [`LINGER_TIMEOUT`].
     pub const LINGER_BYTES: usize = 64 << 20;
+    /// What is unpacked at once of a body with a content coding.
+    pub const CODING_PIECE_BYTES: usize = 16 << 10;
     /// How many event types a reader may name.
     pub const EVENT_TYPES: usize = 100;
     /// Bytes of frames that a stream takes from the hub at once.

@@ -29,7 +29,7 @@ use crate::permits::{Permit, Permits, Share};
 use crate::problem::Refusal;
 use crate::socket::{Progress, Watched};
 use crate::tls::Tls;
-use crate::{ClientAddress, Face, access, defaults, read};
+use crate::{ClientAddress, Face, TrustedProxies, access, defaults, read};
 
 /// What every connection of a server works with.
 #[derive(Debug)]
@@ -267,7 +267,9 @@ impl Host {
     fn client(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(ClientAddress, Option<Share>), Refusal> {
         let proxies = &self.face.config.trusted_proxies;
         let client = proxies.client(peer, headers);
-        if proxies.contains(client.address()) || client == ClientAddress::new(peer) {
+        let is_told = !proxies.contains(client.address()) && client != ClientAddress::new(peer);
+        // Those of whom a proxy says that it does not know them, or whose own words hide it, count for the proxy together.
+        if !is_told && !(proxies.contains(peer) && TrustedProxies::is_forwarded(headers)) {
             return Ok((client, None));
         }
         match self.permits.share(client) {

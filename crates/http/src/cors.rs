@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Method, Request, Uri};
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -74,6 +74,7 @@ impl Cors {
             .allow_headers([
                 AUTHORIZATION,
                 CONTENT_TYPE,
+                CONTENT_ENCODING,
                 HeaderName::from_static("last-event-id"),
                 HeaderName::from_static("idempotency-key"),
                 CACHE_CONTROL,

@@ -25,11 +25,13 @@ mod authority;
 mod body;
 mod caching;
 mod client;
+mod coding;
 mod config;
 mod connection;
 mod cors;
 mod detect;
 mod face;
+mod forwarded;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tidings_log::{AppendError, ReadError};
 use tidings_protocol::{InvalidData, InvalidSelector, InvalidTopic, ProblemKind};
@@ -14,6 +14,7 @@ pub(crate) struct Refusal {
     detail: String,
     allow: Option<&'static str>,
     challenge: Option<&'static str>,
+    accept_encoding: Option<&'static str>,
     retry_after: Option<u64>,
 }
 
@@ -23,7 +24,14 @@ pub(crate) type Answer = Result<Response, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), allow: None, challenge: None, retry_after: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            allow: None,
+            challenge: None,
+            accept_encoding: None,
+            retry_after: None,
+        }
     }
 
     pub(crate) fn query(detail: impl Into<String>) -> Self {
@@ -73,6 +81,12 @@ impl Refusal {
         self
     }
 
+    /// Says which codings of a body are taken (RFC 9110 §15.5.16).
+    pub(crate) fn accept_encoding(mut self, codings: &'static str) -> Self {
+        self.accept_encoding = Some(codings);
+        self
+    }
+
     /// Says after how many seconds another attempt may do better.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
@@ -97,6 +111,9 @@ impl IntoResponse for Refusal {
         }
         if passes {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(codings) = self.accept_encoding {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
         }
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_hub::Published;
 use tidings_log::{Batch, Idempotency};
-use tidings_protocol::{EventType, Format, NewEvent, ProblemKind, Topic, limits};
+use tidings_protocol::{EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
 use tracing::Instrument as _;
 
 use crate::memory::{Client, Portion};
@@ -275,7 +275,7 @@ impl Item<'_> {
 fn lines(bytes: &[u8], mut take: impl FnMut(Item<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
     let numbered = bytes.split(|&byte| byte == b'\n').zip(1..);
     for (line, number) in numbered.filter(|(line, _)| !line.trim_ascii().is_empty()) {
-        let item = serde_json::from_slice(line)
+        let Object(item) = serde_json::from_slice(line)
             .map_err(|error| Refusal::data(format!("line {number} is not an event: {error}")))?;
         take(item)?;
     }
@@ -304,7 +304,7 @@ impl<'de, T: FnMut(Item<'de>) -> Result<(), Refusal>> Visitor<'de> for Items<'_,
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element()? {
+        while let Some(Object(item)) = items.next_element()? {
             if let Err(refusal) = (self.take)(item) {
                 *self.refused = Some(refusal);
                 return Err(A::Error::custom("refused"));

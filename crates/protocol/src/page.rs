@@ -5,12 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::Gap;
+use crate::{Gap, object_or_null, objects};
 
 /// The answer to a poll (§3.1), as a client reads it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Page {
     /// The events, in order.
+    #[serde(deserialize_with = "objects")]
     pub events: Vec<EventObject>,
     /// The cursor to ask with next.
     pub next: String,
@@ -18,7 +19,7 @@ pub struct Page {
     #[serde(default)]
     pub more: bool,
     /// Where something may be missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     pub gap: Option<Gap>,
     /// Whether the topic has ended and this page reaches its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tidings_http::{HttpConfig, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
+use tidings_protocol::object;
 
 pub(crate) use self::auth::{AuthSettings, SECRET_VARIABLES};
 use self::cors::CorsSettings;
@@ -181,19 +182,19 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Option<Vec<String>>,
 
     #[command(flatten)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(crate) limits: LimitSettings,
 
     #[command(flatten)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(crate) cors: CorsSettings,
 
     #[command(flatten)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(crate) tls: TlsSettings,
 
     #[command(flatten)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(crate) auth: AuthSettings,
 }
 
@@ -463,6 +464,20 @@ mod tests {
             let error = problem(text, &toml::from_str::<Settings>(text).unwrap_err());
             assert!(error.contains(expected), "{text}: {error}");
             assert!(error.contains("line "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_section_is_a_table() {
+        for text in [
+            "limits = []",
+            "cors = [[\"*\"]]",
+            "tls = [\"a\", \"b\"]",
+            "auth = []",
+            "auth.anonymous = [[\"**\"]]",
+        ] {
+            let error = problem(text, &toml::from_str::<Settings>(text).unwrap_err());
+            assert!(error.contains("invalid type: sequence"), "{text}: {error}");
         }
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tidings_protocol::Selector;
+use tidings_protocol::{Selector, object};
 
 use super::{Bearer, Rights, bad, moment};
 use crate::problem::Refusal;
@@ -12,7 +12,7 @@ use crate::query::shown;
 pub(super) struct Claims {
     exp: f64,
     sub: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     tidings: Scope,
 }
 

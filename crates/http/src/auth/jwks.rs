@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::Header;
-use jsonwebtoken::jwk::JwkSet;
 use reqwest::{Client, Url};
 use rustls_platform_verifier::BuilderVerifierExt;
-use tidings_protocol::ProblemKind;
+use serde::Deserialize;
+use serde_json::Value;
+use tidings_protocol::{Object, ProblemKind};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use url::Host;
@@ -52,6 +53,14 @@ struct State {
     fetched: Option<Instant>,
     tried: Option<Instant>,
     is_fetching: bool,
+    /// Which entries of the set were no keys.
+    skipped: Vec<String>,
+}
+
+/// A set as it is published.
+#[derive(Deserialize)]
+struct Published {
+    keys: Vec<Value>,
 }
 
 /// The URL is of no use.
@@ -229,7 +238,19 @@ impl Shared {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let keys = KeySet::from_jwks(&serde_json::from_slice::<JwkSet>(&bytes)?);
+        let Object(Published { keys }) = serde_json::from_slice(&bytes)?;
+        let (keys, skipped) = KeySet::from_jwks(&keys);
+        self.tell_of(skipped);
         if keys.len() == 0 { Err(FetchError::Empty) } else { Ok(keys) }
+    }
+
+    /// Tells which entries of the set are no keys, when there are others than before.
+    fn tell_of(&self, skipped: Vec<String>) {
+        let mut state = self.state();
+        if state.skipped != skipped && !skipped.is_empty() {
+            let entries = skipped.join("; ");
+            tracing::warn!(entries, "passed over entries of the set of keys that could not be understood");
+        }
+        state.skipped = skipped;
     }
 }

@@ -1,9 +1,13 @@
 use std::fmt;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use serde::Deserialize as _;
+use serde_json::Value;
+use tidings_protocol::Object;
 
 use crate::defaults;
+use crate::query::shown;
 
 /// A key that tokens may be signed with. It goes with one algorithm, whatever a token says, so that a public key can never
 /// be taken for a secret.
@@ -146,9 +150,22 @@ impl KeySet {
         Self(keys)
     }
 
-    /// The keys of a published set that are of use here; others may be for others.
-    pub(super) fn from_jwks(set: &JwkSet) -> Self {
-        Self(set.keys.iter().filter_map(Key::from_jwk).collect())
+    /// The keys of a published set that are of use here, and which of its entries are no keys that could be understood.
+    /// Such are passed over (RFC 7517 §5), as others are that may be for others.
+    pub(super) fn from_jwks(entries: &[Value]) -> (Self, Vec<String>) {
+        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        for (place, entry) in entries.iter().enumerate() {
+            match Object::<Jwk>::deserialize(entry) {
+                Ok(Object(jwk)) => keys.extend(Key::from_jwk(&jwk)),
+                Err(error) => {
+                    let name = entry.get("kid").and_then(Value::as_str);
+                    let name = name
+                        .map_or_else(|| format!("number {}", place + 1), |name| format!("`{}`", shown(name)));
+                    skipped.push(format!("{name}: {error}"));
+                }
+            }
+        }
+        (Self(keys), skipped)
     }
 
     pub(super) fn len(&self) -> usize {

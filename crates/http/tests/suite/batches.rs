@@ -198,3 +198,21 @@ async fn the_events_of_a_batch_follow_one_another_whoever_else_publishes() {
         rest = &rest[20..];
     }
 }
+
+#[tokio::test]
+async fn an_item_is_an_object() {
+    let hub = Running::start().await;
+    for item in ["[1,\"x\",null,null]", "[1]", "[]", "[[1,\"x\",null,null]]", "\"x\"", "1", "null", "true"] {
+        let good = "{\"data\":1,\"topic\":\"x\"}";
+        for target in ["/topics/x", "/events"] {
+            let lines = Request::post(target, format!("{good}\n{item}\n")).ndjson();
+            assert!(hub.ask(lines).await.problem(400, "invalid-data").contains("line 2"), "{item}");
+        }
+        let array = Request::post("/events", format!("[{good},{item}]")).json();
+        hub.ask(array).await.problem(400, "invalid-data");
+    }
+    assert_eq!(hub.hub.latest(), 0);
+    // Data may be whatever it likes.
+    let lines = Request::post("/topics/x", "{\"data\":[1,null]}\n{\"data\":null}\n").ndjson();
+    assert_eq!(hub.ask(lines).await.ids().len(), 2);
+}

@@ -8,6 +8,7 @@ mod away;
 mod batches;
 mod caching;
 mod closing;
+mod codings;
 mod connections;
 mod cors;
 mod crowds;

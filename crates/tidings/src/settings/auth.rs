@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 use tidings_http::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
-use tidings_protocol::Selector;
+use tidings_protocol::{Selector, object};
 
 use super::ConfigError;
 
@@ -62,7 +62,7 @@ pub(crate) struct AuthSettings {
     cookie: Option<String>,
 
     #[command(flatten)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     anonymous: AnonymousSettings,
 }
 

@@ -118,6 +118,46 @@ async fn a_key_is_fetched_when_it_is_first_named_and_kept() {
     assert_eq!(refusal(&hub, &signer.token()).await, None);
 }
 
+/// RFC 7517, section 5: what cannot be understood is passed over.
+#[tokio::test]
+async fn an_odd_entry_costs_no_other_its_place() {
+    let signer = Signer::new("one");
+    let with = |name: &str, value: Value| {
+        let mut entry = Signer::new("odd").jwk();
+        entry[name] = value;
+        entry
+    };
+    let entries = [
+        with("kty", json!("lattice")),
+        with("kty", json!(7)),
+        with("kty", Value::Null),
+        with("crv", json!("Ed1")),
+        with("x", json!(["AA"])),
+        with("x", json!("not base64!")),
+        with("use", json!(7)),
+        with("use", json!("other")),
+        with("key_ops", json!("verify")),
+        with("alg", json!("XX1")),
+        with("alg", json!({})),
+        with("kid", json!(7)),
+        with("x5c", json!("text")),
+        with("x5t", json!(1)),
+        json!({}),
+        json!([]),
+        json!(["sig", null, "EdDSA", "odd"]),
+        json!("text"),
+        json!(1),
+        Value::Null,
+    ];
+    for entry in entries {
+        for keys in [json!([entry, signer.jwk()]), json!([signer.jwk(), entry])] {
+            let issuer = Issuer::publish(json!({"keys": keys, "more": 1})).await;
+            let hub = hub(&issuer.url).await;
+            assert_eq!(refusal(&hub, &signer.token()).await, None, "{entry}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn many_who_come_at_once_share_one_fetch() {
     let signer = Signer::new("one");

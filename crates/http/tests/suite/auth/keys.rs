@@ -1,5 +1,7 @@
 //! Which signatures count.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize};
 use serde_json::{Value, json};
@@ -72,7 +74,7 @@ async fn a_token_without_a_signature_is_refused() {
     let hub = hub().await;
     let part = |value: &Value| {
         use base64::Engine as _;
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
+        URL_SAFE_NO_PAD.encode(value.to_string())
     };
     let claims = claims(&["**"], &["**"]);
     for name in ["none", "None", "NONE", "nOnE", "", "HS256 "] {
@@ -180,4 +182,29 @@ fn keys_of_no_use_are_refused() {
     assert_eq!(Key::from_pem(&ec.public_key_pem()).unwrap_err(), InvalidKey::Pem);
     let shown = format!("{:?}", Key::hs256(SECRET).unwrap());
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+/// What serde derives would take the fields of a struct as an array too.
+#[tokio::test]
+async fn a_token_and_its_parts_are_objects() {
+    let hub = hub().await;
+    let sign_raw = |header: &str, claims: &str| {
+        let [header, claims] = [header, claims].map(|text| URL_SAFE_NO_PAD.encode(text));
+        let signed = format!("{header}.{claims}");
+        let key = EncodingKey::from_secret(SECRET);
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{signed}.{signature}")
+    };
+    let (header, exp) = ("{\"typ\":\"JWT\",\"alg\":\"HS256\"}", moment(3_600));
+    let good = format!("{{\"exp\":{exp},\"tidings\":{{\"subscribe\":[\"**\"]}}}}");
+    assert_eq!(refusal(&hub, &sign_raw(header, &good)).await, None);
+    for (header, claims) in [
+        (header, format!("{{\"exp\":{exp},\"tidings\":[[],[\"**\"],false]}}")),
+        (header, format!("[{exp},null,{{\"subscribe\":[\"**\"]}}]")),
+        ("[\"JWT\",\"HS256\"]", good.clone()),
+        ("{\"typ\":\"JWT\",\"alg\":\"HS256\",\"crit\":[\"x\"]}", good.clone()),
+        ("{\"typ\":\"JWT\",\"alg\":\"HS256\",\"crit\":[\"x\"],\"crit\":null}", good.clone()),
+    ] {
+        assert!(refusal(&hub, &sign_raw(header, &claims)).await.is_some(), "{header} {claims}");
+    }
 }
