@@ -35,7 +35,7 @@ impl DamagedEntry {
 /// Appends an entry to `out`.
 pub fn encode(event: &NewEvent, closing: Closing, out: &mut Vec<u8>) {
     let event_type = event.event_type.as_ref().map_or("", EventType::as_str);
-    let format = match event.format {
+    let format = match event.format() {
         Format::Text => 0,
         Format::Json => 1,
         Format::Binary => 2,
@@ -45,15 +45,15 @@ pub fn encode(event: &NewEvent, closing: Closing, out: &mut Vec<u8>) {
         Closing::After => AFTER,
         Closing::Only => ONLY,
     };
-    out.reserve(HEAD + event.topic.as_str().len() + event_type.len() + event.data.len());
+    out.reserve(HEAD + event.topic.as_str().len() + event_type.len() + event.data().len());
     out.push(format | end);
     // The limits of the protocol keep each of these far below what its bytes can say.
     out.extend_from_slice(&u16::try_from(event.topic.as_str().len()).unwrap_or(u16::MAX).to_le_bytes());
     out.push(u8::try_from(event_type.len()).unwrap_or(u8::MAX));
-    out.extend_from_slice(&u32::try_from(event.data.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&u32::try_from(event.data().len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(event.topic.as_str().as_bytes());
     out.extend_from_slice(event_type.as_bytes());
-    out.extend_from_slice(&event.data);
+    out.extend_from_slice(event.data());
 }
 
 /// Takes an entry from the front of `bytes`.
@@ -85,7 +85,7 @@ pub fn decode(bytes: &mut &[u8]) -> Result<(NewEvent, Closing), DamagedEntry> {
         ONLY => Closing::Only,
         _ => return Err(DamagedEntry("it has unknown flags")),
     };
-    Ok((NewEvent { topic, event_type, format, data }, closing))
+    Ok((NewEvent::restored(topic, event_type, format, data), closing))
 }
 
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], DamagedEntry> {
@@ -105,13 +105,9 @@ mod tests {
 
     #[test]
     fn entries_are_read_as_they_were_written() {
-        let long = NewEvent {
-            topic: Topic::new(&"x".repeat(512)).unwrap(),
-            event_type: Some(EventType::new(&"t".repeat(128)).unwrap()),
-            format: Format::Binary,
-            data: vec![0xff; 100_000].into(),
-        };
-        let json = NewEvent { format: Format::Json, ..NewEvent::text("größe/α".parse().unwrap(), "{}") };
+        let long = NewEvent::binary(Topic::new(&"x".repeat(512)).unwrap(), vec![0xff; 100_000])
+            .typed(EventType::new(&"t".repeat(128)).unwrap());
+        let json = NewEvent::json("größe/α".parse().unwrap(), "{}").unwrap();
         let entries = [(long, Closing::After), (json.clone(), Closing::No), (json, Closing::Only)];
         let mut bytes = Vec::new();
         for (event, closing) in &entries {

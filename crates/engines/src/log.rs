@@ -214,6 +214,10 @@ impl Log for EngineLog {
         Box::pin(async move { Ok(list_in_parts(query, |part, steps| self.shared.topics(part, steps)).await) })
     }
 
+    fn topic_count(&self) -> usize {
+        self.shared.topic_count()
+    }
+
     fn bounds(&self) -> Bounds {
         self.shared.bounds()
     }

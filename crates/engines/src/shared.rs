@@ -385,6 +385,10 @@ impl Shared {
         state.topics.get(topic.as_str()).filter(|info| info.latest >= state.bounds.earliest)
     }
 
+    pub(crate) fn topic_count(&self) -> usize {
+        self.state().topics.len()
+    }
+
     pub(crate) fn topics(&self, query: &TopicQuery<'_>, steps: &mut u64) -> TopicPart {
         let state = self.state();
         state.topics.list(query, state.bounds.earliest, steps)

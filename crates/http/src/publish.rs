@@ -96,7 +96,7 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
         match content {
             _ if close && bytes.is_empty() => Ok(()),
             Content::Event(format) => {
-                events.add_whole(NewEvent { topic, event_type, format, data: bytes.clone() })
+                events.add_whole(NewEvent::new(topic, event_type, format, bytes.clone())?)
             }
             Content::Lines => {
                 lines(bytes, |item| events.add(item.event(topic.clone(), event_type.clone(), &face)?))
@@ -178,7 +178,7 @@ async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
         return Err(Refusal::data("the batch has no events"));
     }
     let (events, bytes) =
-        (batch.events.len(), batch.events.iter().map(|event| event.data.len()).sum::<usize>());
+        (batch.events.len(), batch.events.iter().map(|event| event.data().len()).sum::<usize>());
     let began = Instant::now();
     let published = face.hub.publish(batch).instrument(trace::of_append(events)).await?;
     face.metrics.publish_time().record(began.elapsed(), 1);
@@ -267,7 +267,7 @@ impl Item<'_> {
         if data.len() > face.config.max_event_bytes {
             return Err(body::too_large(face.config.max_event_bytes));
         }
-        Ok(NewEvent { topic, event_type, format, data })
+        Ok(NewEvent::new(topic, event_type, format, data)?)
     }
 }
 
@@ -319,7 +319,6 @@ impl<'de, T: FnMut(Item<'de>) -> Result<(), Refusal>> Visitor<'de> for Items<'_,
 impl Events {
     /// Adds the event whose data is the body itself.
     fn add_whole(&mut self, event: NewEvent) -> Result<(), Refusal> {
-        event.check()?;
         self.list.push(event);
         Ok(())
     }
@@ -331,11 +330,10 @@ impl Events {
             let detail = format!("a batch has at most {} events", config.max_batch_events);
             return Err(Refusal::new(ProblemKind::EventTooLarge, detail));
         }
-        if event.data.len() > config.max_event_bytes {
+        if event.data().len() > config.max_event_bytes {
             return Err(body::too_large(config.max_event_bytes));
         }
-        event.check()?;
-        self.bytes += event.data.len() + defaults::BATCH_EVENT_BYTES;
+        self.bytes += event.data().len() + defaults::BATCH_EVENT_BYTES;
         if self.bytes > self.counted + defaults::SMALL_BYTES {
             self.counted = self.bytes;
             if let Err(short) = self.memory.grow(self.bytes) {

@@ -1,6 +1,6 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidings_log::{
     AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
@@ -18,6 +18,9 @@ use crate::{Audience, Census, End, Entry, PullLimits, Recent, Subscription, Supe
 pub struct HubConfig {
     /// Memory for the newest entries and what they are framed as for readers, in bytes (`tail-bytes`).
     pub tail_bytes: usize,
+    /// The most topics of the log (`max-topics`). Each takes some 140 bytes beside its name for as long as its last event is
+    /// kept; where there are as many, a publication to a new one is refused with [`AppendError::Full`].
+    pub max_topics: usize,
 }
 
 /// One log and those who read it. Clones are the same hub.
@@ -47,6 +50,9 @@ pub struct Hub {
     shared: Arc<Shared>,
     tasks: Arc<TaskWaker>,
     supervisor: Supervisor,
+    max_topics: usize,
+    /// Whether whoever runs the hub was told that there are as many topics as there may be.
+    told_of_topics: Arc<AtomicBool>,
 }
 
 /// Why a hub does not do all that it should.
@@ -72,6 +78,8 @@ pub struct Published {
 pub struct HubStats {
     /// What the log says.
     pub log: LogStats,
+    /// Topics in memory.
+    pub topics: u64,
     /// Entries in memory.
     pub tail_entries: u64,
     /// Bytes that they and their framings take, about.
@@ -87,11 +95,13 @@ pub struct HubStats {
 impl HubConfig {
     /// 64 MiB of recent entries.
     pub const DEFAULT_TAIL_BYTES: usize = 64 << 20;
+    /// A million topics.
+    pub const DEFAULT_MAX_TOPICS: usize = 1_000_000;
 }
 
 impl Default for HubConfig {
     fn default() -> Self {
-        Self { tail_bytes: Self::DEFAULT_TAIL_BYTES }
+        Self { tail_bytes: Self::DEFAULT_TAIL_BYTES, max_topics: Self::DEFAULT_MAX_TOPICS }
     }
 }
 
@@ -119,7 +129,14 @@ impl Hub {
             !shared.tail_mut().begin(bounds)
         } {}
         let tasks = Arc::new(TaskWaker::start(&shared));
-        let hub = Self { log, shared, tasks, supervisor: Supervisor::default() };
+        let hub = Self {
+            log,
+            shared,
+            tasks,
+            supervisor: Supervisor::default(),
+            max_topics: config.max_topics,
+            told_of_topics: Arc::default(),
+        };
         hub.attach(hub.tasks.audience());
         hub
     }
@@ -183,9 +200,42 @@ impl Hub {
     /// Publishes a batch: appends it, as durably as the log promises, and wakes those who wait for it.
     ///
     /// # Errors
-    /// [`AppendError`], as the log has it.
+    /// [`AppendError`], as the log has it; and [`AppendError::Full`], where there are as many topics as there may be, and the
+    /// batch has another.
     pub async fn publish(&self, batch: Batch) -> Result<Published, AppendError> {
+        self.admit(&batch).await?;
         Ok(Published { appended: self.log.append(batch).await? })
+    }
+
+    /// Refuses topics that the log does not know, where it has as many as it may. Those who publish at the same time do not
+    /// count each other's.
+    async fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
+        let known = self.log.topic_count();
+        if known.saturating_add(batch.events.len()) < self.max_topics {
+            return Ok(());
+        }
+        let mut new = HashSet::new();
+        for topic in batch.topics() {
+            // A log that cannot be asked takes no writes either, and says why.
+            if new.contains(topic) || !matches!(self.log.topic(topic).await, Ok(None)) {
+                continue;
+            }
+            new.insert(topic);
+            if known.saturating_add(new.len()) > self.max_topics {
+                let max = self.max_topics;
+                if !self.told_of_topics.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        max,
+                        "the log has as many topics as it may have, and takes no new ones; set max-topics"
+                    );
+                }
+                let reason = format!(
+                    "it has {max} topics and takes no new ones until older ones are discarded, or `max-topics` is higher"
+                );
+                return Err(AppendError::Full { reason });
+            }
+        }
+        Ok(())
     }
 
     /// Opens a subscription at a place in the log. It reads nothing yet and keeps nothing waiting.
@@ -341,6 +391,7 @@ impl Hub {
         let (tail_entries, tail_bytes) = self.shared.with_tail(Tail::size);
         HubStats {
             log: self.log.stats(),
+            topics: self.log.topic_count() as u64,
             tail_entries: tail_entries as u64,
             tail_bytes: tail_bytes as u64,
             tail_hits: self.shared.hits.load(Ordering::Relaxed),

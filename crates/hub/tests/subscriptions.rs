@@ -20,7 +20,7 @@ fn log() -> Arc<MemoryLog> {
 }
 
 fn hub(tail_bytes: usize) -> Hub {
-    Hub::new(log(), HubConfig { tail_bytes })
+    Hub::new(log(), HubConfig { tail_bytes, ..HubConfig::default() })
 }
 
 fn select(selectors: &[&str]) -> Selection {
@@ -140,7 +140,7 @@ async fn a_hub_that_is_opened_again_reads_the_newest_events_into_memory() {
     }
     drop(first);
     for (tail_bytes, all) in [(1 << 20, true), (5_000, false), (0, false)] {
-        let hub = Hub::new(log.clone(), HubConfig { tail_bytes });
+        let hub = Hub::new(log.clone(), HubConfig { tail_bytes, ..HubConfig::default() });
         let latest = hub.latest();
         assert!(hub.recent(latest - 1, PullLimits::default()).is_none(), "nothing is in memory yet");
         let mut cold = subscribe(&hub, &["a"], Start::Last(50)).await;
@@ -168,7 +168,7 @@ async fn warming_while_others_publish_leaves_no_hole() {
             publish(&first, "a", &number.to_string()).await;
         }
         drop(first);
-        let hub = Hub::new(log, HubConfig { tail_bytes: 100_000 });
+        let hub = Hub::new(log, HubConfig { tail_bytes: 100_000, ..HubConfig::default() });
         let publisher = {
             let hub = hub.clone();
             tokio::spawn(async move {
@@ -407,7 +407,7 @@ async fn warming_reads_what_has_room_and_little_more() {
         log.append(Batch::of(NewEvent::text(Topic::new("a").unwrap(), &data[..size]))).await.unwrap();
     }
     let log = Arc::new(Counting { log, bytes: AtomicUsize::new(0) });
-    let hub = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig { tail_bytes });
+    let hub = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig { tail_bytes, ..HubConfig::default() });
     hub.warm().await.unwrap();
     let (stats, read) = (hub.stats(), log.bytes.load(Ordering::Relaxed));
     assert!((10..=16).contains(&stats.tail_entries), "{}", stats.tail_entries);
@@ -416,4 +416,30 @@ async fn warming_reads_what_has_room_and_little_more() {
     let latest = hub.latest();
     let after = latest - stats.tail_entries;
     assert!(hub.recent(after, PullLimits::default()).is_some_and(|recent| recent.next > after));
+}
+
+#[tokio::test]
+async fn a_hub_takes_so_many_topics_and_no_more() {
+    let log = log();
+    let hub = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig { max_topics: 3, ..HubConfig::default() });
+    let event = |name: &str| NewEvent::text(Topic::new(name).unwrap(), "x");
+    let batch = |names: &[&str]| Batch {
+        events: names.iter().map(|name| event(name)).collect(),
+        close: None,
+        idempotency: None,
+    };
+    hub.publish(batch(&["a", "a", "b", "a", "b"])).await.unwrap();
+    let refused = hub.publish(batch(&["a", "c", "d", "c"])).await.unwrap_err();
+    assert!(matches!(&refused, AppendError::Full { reason } if reason.contains("max-topics")), "{refused}");
+    assert_eq!(hub.stats().topics, 2, "a batch is appended whole or not at all");
+    hub.publish(batch(&["c", "c", "a"])).await.unwrap();
+    for name in ["d", "e"] {
+        assert!(matches!(hub.publish(batch(&[name])).await, Err(AppendError::Full { .. })));
+        let end = Batch { events: Vec::new(), close: Some(Topic::new(name).unwrap()), idempotency: None };
+        assert!(matches!(hub.publish(end).await, Err(AppendError::Full { .. })));
+    }
+    hub.publish(batch(&["a", "b", "c"])).await.unwrap();
+    // What another program brings is known as well.
+    log.append(batch(&["d"])).await.unwrap();
+    hub.publish(batch(&["d", "a"])).await.unwrap();
 }

@@ -63,7 +63,7 @@ impl Batch {
     /// How many bytes of memory the batch holds, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.events.iter().map(|event| event.data.len() + event.topic.as_str().len() + 128).sum::<usize>()
+        self.events.iter().map(|event| event.data().len() + event.topic.as_str().len() + 128).sum::<usize>()
             + 128
     }
 

@@ -331,6 +331,10 @@ impl Log for DiskLog {
         })
     }
 
+    fn topic_count(&self) -> usize {
+        self.shared.topics().len()
+    }
+
     fn bounds(&self) -> Bounds {
         self.shared.bounds()
     }

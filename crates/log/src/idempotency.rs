@@ -47,12 +47,12 @@ impl Fingerprint {
         for event in &batch.events {
             event.topic.as_str().hash(&mut content);
             event.event_type.as_ref().map(EventType::as_str).hash(&mut content);
-            content.write_u8(match event.format {
+            content.write_u8(match event.format() {
                 Format::Text => 0,
                 Format::Json => 1,
                 Format::Binary => 2,
             });
-            event.data.hash(&mut content);
+            event.data().hash(&mut content);
         }
         Some(Self { key: key.finish128().as_u128(), content: content.finish128().as_u128() })
     }

@@ -59,6 +59,11 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// [`ReadError`] where the log cannot be read.
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>>;
 
+    /// How many topics the log keeps in memory, about; 0, where it keeps none.
+    fn topic_count(&self) -> usize {
+        0
+    }
+
     /// Which log this is, and what it holds now.
     ///
     /// A log has a new epoch whenever what was acknowledged may be lost or continued elsewhere: a log of one hub, whenever

@@ -282,6 +282,10 @@ impl Log for MemoryLog {
         })
     }
 
+    fn topic_count(&self) -> usize {
+        self.state().topics.len()
+    }
+
     fn bounds(&self) -> Bounds {
         let mut state = self.state();
         // Time passes also where nothing is appended.

@@ -30,12 +30,11 @@ fn topic(name: &str) -> Topic {
 fn batches() -> Vec<Batch> {
     let mut batches: Vec<Batch> = (0..40)
         .map(|number| {
-            let event = NewEvent {
-                topic: topic(["orders/1", "orders/2", "größe"][number % 3]),
-                event_type: (number % 2 == 0).then(|| EventType::new("shipped").unwrap()),
-                format: [Format::Text, Format::Json, Format::Binary][number % 3],
-                data: format!("{{\"number\":{number},\"rest\":\"{}\"}}", "x".repeat(number * 3)).into(),
-            };
+            let topic = topic(["orders/1", "orders/2", "größe"][number % 3]);
+            let event_type = (number % 2 == 0).then(|| EventType::new("shipped").unwrap());
+            let format = [Format::Text, Format::Json, Format::Binary][number % 3];
+            let data = format!("{{\"number\":{number},\"rest\":\"{}\"}}", "x".repeat(number * 3));
+            let event = NewEvent::new(topic, event_type, format, data).unwrap();
             let idempotency = (number % 4 == 0)
                 .then(|| Idempotency { scope: Some(event.topic.clone()), key: format!("k{number}") });
             Batch { idempotency, ..Batch::of(event) }
@@ -95,7 +94,7 @@ async fn a_log_of_version_1_is_read() {
         for event in &batch.events {
             let entry = entries.next().unwrap();
             assert_eq!((&entry.topic, &entry.event_type), (&event.topic, &event.event_type));
-            assert_eq!((entry.format, &entry.data), (event.format, &event.data));
+            assert_eq!((entry.format, &entry.data), (event.format(), event.data()));
             assert!(entry.time > Timestamp::default());
         }
     }

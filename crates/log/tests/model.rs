@@ -107,11 +107,15 @@ fn matches(kept: &Kept, selectors: &[&str], typed: bool) -> (bool, bool) {
 
 fn batch(events: &[(usize, u8, usize)], close: Option<usize>, key: Option<u8>) -> Batch {
     let topic = |place: usize| Topic::new(TOPICS[place]).unwrap();
-    let event = |&(place, kind, size): &(usize, u8, usize)| NewEvent {
-        topic: topic(place),
-        event_type: (kind % 3 == 0).then(|| EventType::new("t").unwrap()),
-        format: [Format::Text, Format::Json, Format::Binary][usize::from(kind / 4 % 3)],
-        data: vec![kind; size].into(),
+    let event = |&(place, kind, size): &(usize, u8, usize)| {
+        let event_type = (kind % 3 == 0).then(|| EventType::new("t").unwrap());
+        let format = [Format::Text, Format::Json, Format::Binary][usize::from(kind / 4 % 3)];
+        let data = match format {
+            Format::Json => vec![b'1'; size.max(1)],
+            Format::Text => vec![kind % 128; size],
+            Format::Binary => vec![kind; size],
+        };
+        NewEvent::new(topic(place), event_type, format, data).unwrap()
     };
     Batch {
         events: events.iter().map(event).collect(),
@@ -179,8 +183,8 @@ async fn read(
         .collect();
     let expected: Vec<_> = expected
         .map(|kept| {
-            let event = kept.event.clone();
-            (kept.sequence, event.topic, event.data, event.format, kept.closing)
+            let event = &kept.event;
+            (kept.sequence, event.topic.clone(), event.data().clone(), event.format(), kept.closing)
         })
         .collect();
     prop_assert_eq!(got, expected);

@@ -45,16 +45,26 @@ pub struct Event {
 }
 
 /// An event that is to be published. The log gives it its sequence number and time.
+///
+/// There is none whose data is not what its format says: readers of every log may rely on it.
+///
+/// ```
+/// use tidings_protocol::{EventType, NewEvent, Topic};
+///
+/// let topic: Topic = "orders/42".parse()?;
+/// let shipped = NewEvent::json(topic.clone(), r#"{"carrier":"X"}"#)?.typed(EventType::new("shipped")?);
+/// assert_eq!(shipped.data(), r#"{"carrier":"X"}"#);
+/// assert!(NewEvent::json(topic, "{").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// What it is published under.
     pub topic: Topic,
     /// The event type, where it has one.
     pub event_type: Option<EventType>,
-    /// What `data` is.
-    pub format: Format,
-    /// The data.
-    pub data: Bytes,
+    format: Format,
+    data: Bytes,
 }
 
 /// The data is not what its format says.
@@ -100,19 +110,66 @@ impl NewEvent {
         Self { topic, event_type: None, format: Format::Text, data: Bytes::from(data.into()) }
     }
 
+    /// An event without a type, whose data is one JSON value.
+    ///
+    /// # Errors
+    /// [`InvalidData`] where the data is something else.
+    pub fn json(topic: Topic, data: impl Into<Bytes>) -> Result<Self, InvalidData> {
+        Self::new(topic, None, Format::Json, data)
+    }
+
+    /// An event without a type, whose data is any bytes.
+    pub fn binary(topic: Topic, data: impl Into<Bytes>) -> Self {
+        Self { topic, event_type: None, format: Format::Binary, data: data.into() }
+    }
+
+    /// An event.
+    ///
+    /// # Errors
+    /// [`InvalidData`] where the data is not what the format says.
+    pub fn new(
+        topic: Topic,
+        event_type: Option<EventType>,
+        format: Format,
+        data: impl Into<Bytes>,
+    ) -> Result<Self, InvalidData> {
+        let data = data.into();
+        format.check(&data)?;
+        Ok(Self { topic, event_type, format, data })
+    }
+
+    /// An event that was stored somewhere, where something else may have written as well: data that is not what its format
+    /// says is taken for text, or else for bytes.
+    #[must_use]
+    pub fn restored(topic: Topic, event_type: Option<EventType>, format: Format, data: Bytes) -> Self {
+        let fits = |format: &Format| format.check(&data).is_ok();
+        let format = [format, Format::Text].into_iter().find(fits).unwrap_or(Format::Binary);
+        Self { topic, event_type, format, data }
+    }
+
+    /// The same event with a type.
+    #[must_use]
+    pub fn typed(self, event_type: EventType) -> Self {
+        Self { event_type: Some(event_type), ..self }
+    }
+
+    /// What the data is.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn data(&self) -> &Bytes {
+        &self.data
+    }
+
     /// The entry that a log makes of it.
     #[must_use]
     pub fn at(self, sequence: Sequence, time: Timestamp, closing: Closing) -> Event {
         let Self { topic, event_type, format, data } = self;
         Event { sequence, time, topic, event_type, format, data, closing }
-    }
-
-    /// Checks that the data is what the format says.
-    ///
-    /// # Errors
-    /// [`InvalidData`] says where it is not.
-    pub fn check(&self) -> Result<(), InvalidData> {
-        self.format.check(&self.data)
     }
 }
 
@@ -140,6 +197,19 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_stored_is_shown_as_what_it_is() {
+        let topic = Topic::new("a").unwrap();
+        let restored = |format, data: &'static [u8]| {
+            NewEvent::restored(topic.clone(), None, format, Bytes::from_static(data)).format()
+        };
+        assert_eq!(restored(Format::Json, b"{}"), Format::Json);
+        assert_eq!(restored(Format::Json, b"{"), Format::Text);
+        assert_eq!(restored(Format::Json, b"\xff"), Format::Binary);
+        assert_eq!(restored(Format::Text, b"\xff"), Format::Binary);
+        assert_eq!(restored(Format::Binary, b"{}"), Format::Binary);
+    }
 
     #[test]
     fn data_is_what_its_format_says() {

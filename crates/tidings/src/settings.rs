@@ -102,6 +102,11 @@ pub(crate) struct Settings {
     #[serde(alias = "tail_bytes")]
     pub(crate) tail_bytes: Option<Size>,
 
+    /// The most topics; a publication to another is refused until older ones are discarded [default: 1000000]
+    #[arg(long, env = "TIDINGS_MAX_TOPICS", value_name = "NUMBER")]
+    #[serde(alias = "max_topics")]
+    pub(crate) max_topics: Option<usize>,
+
     /// Silence on a stream after which it gets a heartbeat [default: 15s]
     #[arg(long, env = "TIDINGS_HEARTBEAT", value_name = "DURATION")]
     pub(crate) heartbeat: Option<Span>,
@@ -249,6 +254,7 @@ impl Settings {
             retain_bytes: self.retain_bytes.or(other.retain_bytes),
             idempotency_window: self.idempotency_window.or(other.idempotency_window),
             tail_bytes: self.tail_bytes.or(other.tail_bytes),
+            max_topics: self.max_topics.or(other.max_topics),
             heartbeat: self.heartbeat.or(other.heartbeat),
             max_wait: self.max_wait.or(other.max_wait),
             write_timeout: self.write_timeout.or(other.write_timeout),
@@ -301,7 +307,11 @@ impl Settings {
 
     pub(crate) fn hub(&self) -> Result<HubConfig, ConfigError> {
         let tail_bytes = bytes("tail-bytes", self.tail_bytes, HubConfig::DEFAULT_TAIL_BYTES)?;
-        Ok(HubConfig { tail_bytes })
+        let max_topics = self.max_topics.unwrap_or(HubConfig::DEFAULT_MAX_TOPICS);
+        if max_topics == 0 {
+            return Err(out_of_bounds("max-topics", max_topics, "at least 1"));
+        }
+        Ok(HubConfig { tail_bytes, max_topics })
     }
 
     pub(crate) fn http(&self) -> Result<HttpConfig, ConfigError> {
@@ -399,7 +409,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 46);
+        assert_eq!(flags, 48);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.
@@ -433,6 +443,7 @@ mod tests {
             Span(http.write_timeout).to_string(),
             Size(http.max_event_bytes as u64).to_string(),
             Size(http.max_batch_bytes as u64).to_string(),
+            HubConfig::DEFAULT_MAX_TOPICS.to_string(),
             http.max_batch_events.to_string(),
             http.max_connections.to_string(),
             format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
@@ -515,6 +526,7 @@ mod tests {
             let error = settings.http().unwrap_err().to_string();
             assert!(error.starts_with("failed to set `") && error.contains("it is "), "{text}: {error}");
         }
+        assert!(toml::from_str::<Settings>("max-topics = 0").unwrap().hub().is_err());
         for text in ["retain-age = 0", "retain-bytes = 0"] {
             assert!(toml::from_str::<Settings>(text).unwrap().retention().is_err(), "{text}");
         }

@@ -39,8 +39,7 @@ async fn publish(hub: &Hub) -> Result<(), Box<dyn Error>> {
     while let Some(line) = next {
         let lower = line.to_lowercase();
         let kind = if ALARMING.iter().any(|word| lower.contains(word)) { "alert" } else { "notice" };
-        let event =
-            NewEvent { event_type: Some(EventType::new(kind)?), ..NewEvent::text(topic.clone(), line) };
+        let event = NewEvent::text(topic.clone(), line).typed(EventType::new(kind)?);
         hub.publish(Batch::of(event)).await?;
         next = lines.next_line().await?;
     }

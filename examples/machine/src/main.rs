@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidings::{
-    Batch, EventType, Face, Format, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic,
-};
+use tidings::{Batch, EventType, Face, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// What is published: shares of one, but for the load, which counts processes that want to run.
@@ -48,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn publish(hub: &Hub) -> Result<(), Box<dyn Error>> {
     let topic = Topic::new("machine/load")?;
-    let event_type = Some(EventType::new("sample")?);
+    let event_type = EventType::new("sample")?;
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut before = Ticks::read()?;
@@ -57,9 +55,8 @@ async fn publish(hub: &Hub) -> Result<(), Box<dyn Error>> {
         let now = Ticks::read()?;
         let sample = Sample { busy: now.busy_since(before), load: load()?, memory: memory()? };
         before = now;
-        let data = serde_json::to_vec(&sample)?.into();
-        let event =
-            NewEvent { topic: topic.clone(), event_type: event_type.clone(), format: Format::Json, data };
+        let data = serde_json::to_vec(&sample)?;
+        let event = NewEvent::json(topic.clone(), data)?.typed(event_type.clone());
         hub.publish(Batch::of(event)).await?;
     }
 }

@@ -105,8 +105,7 @@ impl Job {
 
     fn event(&self, event_type: &str, data: &impl Serialize) -> NewEvent {
         let data = serde_json::to_vec(data).unwrap_or_default().into();
-        let event_type = EventType::new(event_type).ok();
-        NewEvent { topic: self.topic.clone(), event_type, format: Format::Json, data }
+        NewEvent::restored(self.topic.clone(), EventType::new(event_type).ok(), Format::Json, data)
     }
 }
 

@@ -196,12 +196,10 @@ impl Taken {
     fn of(row: &Row) -> Option<Self> {
         let id = row.get(1);
         let event = || {
-            Some(NewEvent {
-                topic: Topic::new(row.try_get(2).ok()?).ok()?,
-                event_type: row.try_get::<_, Option<&str>>(3).ok()?.map(EventType::new).transpose().ok()?,
-                format: read::format(row.try_get(4).ok()?)?,
-                data: Bytes::copy_from_slice(row.try_get::<_, &[u8]>(5).ok()?),
-            })
+            let topic = Topic::new(row.try_get(2).ok()?).ok()?;
+            let event_type = row.try_get::<_, Option<&str>>(3).ok()?.map(EventType::new).transpose().ok()?;
+            let data = Bytes::copy_from_slice(row.try_get::<_, &[u8]>(5).ok()?);
+            Some(NewEvent::restored(topic, event_type, read::format(row.try_get(4).ok()?)?, data))
         };
         let Some(event) = event() else {
             // The function lets nothing like this in.

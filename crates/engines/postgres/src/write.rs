@@ -325,7 +325,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn of(events: impl Iterator<Item = &'a NewEvent> + Clone) -> Self {
-        let formats = events.clone().map(|event| match event.format {
+        let formats = events.clone().map(|event| match event.format() {
             Format::Text => 0,
             Format::Json => 1,
             Format::Binary => 2,
@@ -334,7 +334,7 @@ impl<'a> Rows<'a> {
             formats: formats.collect(),
             topics: events.clone().map(|event| event.topic.as_str()).collect(),
             types: events.clone().map(|event| event.event_type.as_ref().map(EventType::as_str)).collect(),
-            data: events.map(|event| &event.data[..]).collect(),
+            data: events.map(|event| &event.data()[..]).collect(),
         }
     }
 }

@@ -119,12 +119,12 @@ impl Shelf {
         let new = empty();
         let limits = ReadLimits { entries: kept.max(1), bytes: usize::MAX };
         for event in old.read(0, &Selection::all(), limits).await.unwrap().entries.iter().take(kept) {
-            let event = tidings_protocol::NewEvent {
-                topic: event.topic.clone(),
-                event_type: event.event_type.clone(),
-                format: event.format,
-                data: event.data.clone(),
-            };
+            let event = tidings_protocol::NewEvent::restored(
+                event.topic.clone(),
+                event.event_type.clone(),
+                event.format,
+                event.data.clone(),
+            );
             new.append(Batch::of(event)).await.unwrap();
         }
         *self.0.log.lock().unwrap() = new;

@@ -56,6 +56,7 @@ impl Figures {
             out.write("tidings_log_sync", help, Some(&Unit::Seconds), &Timings::from(syncs))?;
         }
         out.gauge("tidings_tail_entries", "Entries in memory", stats.tail_entries)?;
+        out.gauge("tidings_log_topics", "Topics that the log keeps in memory", stats.topics)?;
         out.bytes("tidings_tail", "Memory for the newest entries that is taken", stats.tail_bytes)?;
         out.counter("tidings_tail_hits", "Reads that were answered from memory", stats.tail_hits)?;
         out.counter("tidings_tail_misses", "Reads that went to the log", stats.tail_misses)

@@ -17,7 +17,7 @@ async fn publish(hub: &Hub, numbers: std::ops::Range<usize>) {
     let topic = Topic::new("a").unwrap();
     for number in numbers {
         let data = Bytes::from(format!("{number} {}", "x".repeat(EVENT_BYTES)));
-        let event = NewEvent { topic: topic.clone(), event_type: None, format: Format::Text, data };
+        let event = NewEvent::new(topic.clone(), None, Format::Text, data).unwrap();
         hub.publish(Batch::of(event)).await.unwrap();
     }
 }

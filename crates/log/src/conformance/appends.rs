@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_protocol::{Closing, EventType, Format, NewEvent, Selection, Timestamp};
+use tidings_protocol::{Closing, EventType, NewEvent, Selection, Timestamp};
 
 use super::{end, event, keyed, publish, read_all, select, sequences, topic};
 use crate::{AppendError, Batch, Log};
@@ -11,24 +11,9 @@ pub(super) async fn what_is_appended_is_read_back(log: &dyn Log) {
     let events = [
         event("a", "text"),
         event("a/b", ""),
-        NewEvent {
-            topic: topic("größe/α"),
-            event_type: Some(EventType::new("shipped").unwrap()),
-            format: Format::Json,
-            data: " {\"a\":\n1} ".into(),
-        },
-        NewEvent {
-            topic: topic("a"),
-            event_type: None,
-            format: Format::Binary,
-            data: (0..=255).cycle().take(1 << 20).collect::<Vec<u8>>().into(),
-        },
-        NewEvent {
-            topic: topic(&"x".repeat(512)),
-            event_type: Some(EventType::new(&"t".repeat(128)).unwrap()),
-            format: Format::Text,
-            data: "long names".into(),
-        },
+        NewEvent::json(topic("größe/α"), " {\"a\":\n1} ").unwrap().typed(EventType::new("shipped").unwrap()),
+        NewEvent::binary(topic("a"), (0..=255).cycle().take(1 << 20).collect::<Vec<u8>>()),
+        event(&"x".repeat(512), "long names").typed(EventType::new(&"t".repeat(128)).unwrap()),
     ];
     let before = Timestamp::now();
     for given in &events {
@@ -38,7 +23,7 @@ pub(super) async fn what_is_appended_is_read_back(log: &dyn Log) {
         let entry = &read[0];
         assert_eq!((entry.sequence, entry.time), (appended.first, appended.time));
         assert_eq!((&entry.topic, &entry.event_type), (&given.topic, &given.event_type));
-        assert_eq!((entry.format, &entry.data), (given.format, &given.data));
+        assert_eq!((entry.format, &entry.data), (given.format(), given.data()));
         assert_eq!(entry.closing, Closing::No);
         assert!(entry.time >= before);
     }

@@ -1,6 +1,6 @@
 //! What a read finds, and where.
 
-use tidings_protocol::{EventType, NewEvent, Selection, Selector, Timestamp};
+use tidings_protocol::{EventType, Selection, Selector, Timestamp};
 
 use super::{Subject, WIDE, end, event, locate, publish, read, read_all, select, sequences, topic};
 use crate::{Batch, Log, Place, ReadLimits, TopicQuery};
@@ -56,7 +56,7 @@ pub(super) async fn selections_are_unions(log: &dyn Log) {
     for name in ["a", "a/b", "a/b/c", "b", "a/c"] {
         places.push(publish(log, name, name).await);
     }
-    let typed = NewEvent { event_type: Some(EventType::new("t").unwrap()), ..event("a", "typed") };
+    let typed = event("a", "typed").typed(EventType::new("t").unwrap());
     places.push(log.append(Batch::of(typed)).await.unwrap().first);
     let cases: [(&[&str], &[usize]); 6] = [
         (&["**"], &[0, 1, 2, 3, 4, 5]),

@@ -24,7 +24,8 @@ fn small() -> EngineConfig {
 async fn what_is_too_much_is_dropped_in_partitions_and_nobody_misses_it_unheard() {
     let Some(server) = PostgresServer::start() else { return };
     let log = open_with(&url(&server), small()).await;
-    let hub = Hub::new(std::sync::Arc::clone(&log), HubConfig { tail_bytes: 1 << 10 });
+    let hub =
+        Hub::new(std::sync::Arc::clone(&log), HubConfig { tail_bytes: 1 << 10, ..HubConfig::default() });
     let mut slow = hub.subscribe(Selection::all(), Start::Earliest).await.unwrap();
     let admin = client(&url(&server)).await;
     let mut number = 0_u32;

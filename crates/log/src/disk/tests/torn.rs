@@ -49,11 +49,7 @@ fn data_that_looks_like_a_record_is_only_data() {
     fill(&other_log, 2);
     drop(other_log);
     let record = other.disk.contents(&log_file(1))[places[0] as usize..places[1] as usize].to_vec();
-    let event = NewEvent {
-        format: tidings_protocol::Format::Binary,
-        data: record.repeat(5).into(),
-        ..NewEvent::text(topic("a"), "")
-    };
+    let event = NewEvent::binary(topic("a"), record.repeat(5));
     append(&log, Batch::of(event)).unwrap();
     let torn = bench.on(bench.disk.after_kill());
     torn.disk.damage(&log_file(1), |bytes| {
