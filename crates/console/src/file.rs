@@ -3,9 +3,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tidings_protocol::ProblemKind;
 
 /// A page that could run a script of others could publish with its reader's token. So only the files here run,
 /// nothing in them becomes markup from text, and no other page frames them.
@@ -29,7 +30,7 @@ impl File {
 
     pub(crate) fn route(self) -> MethodRouter {
         let tag = self.tag();
-        get(async move |headers: HeaderMap| self.answer(&tag, &headers))
+        get(async move |headers: HeaderMap| self.answer(&tag, &headers)).fallback(not_allowed)
     }
 
     fn answer(self, tag: &HeaderValue, headers: &HeaderMap) -> Response {
@@ -59,6 +60,20 @@ impl File {
         let tag = format!("\"{:016x}\"", hasher.finish());
         HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
     }
+}
+
+/// As the hub's own paths refuse a method.
+async fn not_allowed() -> Response {
+    let kind = ProblemKind::MethodNotAllowed;
+    let body = serde_json::to_vec(&kind.problem("this path takes GET, HEAD")).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    // For whoever counts.
+    response.extensions_mut().insert(kind);
+    let fields =
+        [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store"), (ALLOW, "GET, HEAD")];
+    response.headers_mut().extend(fields.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
 }
 
 /// Whether a list of tags has this one (weakly, as a proxy that compresses makes tags weak), or is any.

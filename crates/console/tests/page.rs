@@ -17,7 +17,8 @@ use tower::ServiceExt as _;
 
 fn face() -> Router {
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
-    Face::new(Hub::new(Arc::new(log), HubConfig::default()), HttpConfig::default()).router()
+    let hub = Hub::new(Arc::new(log), HubConfig::default());
+    Face::builder(hub, HttpConfig::default()).open_to_everyone().build().router()
 }
 
 async fn ask(app: &Router, request: http::request::Builder) -> Response<Body> {
@@ -81,7 +82,9 @@ async fn every_file_is_served_with_a_strict_policy_and_asked_for_again() {
         assert_eq!(text(ask(&app, Request::head(path)).await).await, "");
         let posted = ask(&app, Request::post(path)).await;
         assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(posted.headers()[ALLOW], "GET,HEAD");
+        assert_eq!(posted.headers()[ALLOW], "GET, HEAD");
+        assert_eq!(posted.headers()[CONTENT_TYPE], "application/problem+json");
+        assert!(text(posted).await.contains("\"urn:tidings:method-not-allowed\""));
     }
 }
 

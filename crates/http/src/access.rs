@@ -68,7 +68,8 @@ const SHOWN_FIELD: usize = 200;
 const SECRET: &str = "access_token";
 
 /// Counts what a request is answered with, and sees to its line.
-pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(face): State<Face>, mut request: Request, next: Next) -> Response {
+    face.config.trusted_proxies.identify(&mut request);
     let route = request.extensions().get().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let answer = async |request| match authority::check(&request, false) {
@@ -180,7 +181,8 @@ impl Line {
     }
 }
 
-fn shown_path(path: &str) -> String {
+/// A path as it may be told.
+pub(crate) fn shown_path(path: &str) -> String {
     if has_secret(path) {
         let end = path.to_ascii_lowercase().find(SECRET).unwrap_or_default();
         return format!("{}…", &path[..end]);

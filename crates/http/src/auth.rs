@@ -3,6 +3,7 @@
 //! A token is signed by a key that the hub knows, and says in its claim `tidings` which topics its bearer may publish to
 //! and subscribe to. What needs no token is said by the [rights](Rights) of everybody.
 
+mod authorize;
 mod claims;
 mod jwks;
 mod keys;
@@ -14,19 +15,21 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Method;
-use http::header::ORIGIN;
+use http::Extensions;
 use http::request::Parts;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
+use tidings_log::Scope;
 use tidings_protocol::{Object, ProblemKind, Selector, Topic};
 
 use self::claims::Claims;
 use self::jwks::Jwks;
 use self::keys::KeySet;
+use crate::memory::Client;
 use crate::problem::Refusal;
 use crate::{Cors, defaults};
 
+pub use self::authorize::{Authorize, Grant};
 pub use self::jwks::{InvalidJwksUrl, JwksTimes};
 pub use self::keys::{InvalidKey, Key};
 pub use self::rights::Rights;
@@ -63,16 +66,42 @@ pub struct AuthConfig {
     pub cookie: Option<String>,
     /// What everybody may do without one.
     pub anonymous: Rights,
+    /// Who may end a topic.
+    pub close: CloseRight,
+}
+
+/// Who may end a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CloseRight {
+    /// Whoever may publish to it, and whoever has the right to end it.
+    #[default]
+    Publish,
+    /// Only who has the right to end it.
+    Claim,
 }
 
 #[derive(Debug)]
 struct Inner {
+    judge: Judge,
     keys: KeySet,
     jwks: Option<Jwks>,
     audience: Option<String>,
     issuer: Option<String>,
     cookie: Option<String>,
     anonymous: Rights,
+    close: CloseRight,
+}
+
+/// Who decides what somebody may do beyond what everybody may.
+enum Judge {
+    /// Their tokens.
+    Tokens,
+    /// The program that the hub is part of.
+    Program(Arc<dyn Authorize>),
+    /// Nobody, so nobody may.
+    Nobody,
+    /// Nobody, as everybody on this machine may do everything, and nobody else anything.
+    ThisMachine,
 }
 
 /// What the sender of one request may do.
@@ -107,6 +136,7 @@ impl Default for AuthConfig {
             issuer: None,
             cookie: None,
             anonymous: Rights::none(),
+            close: CloseRight::default(),
         }
     }
 }
@@ -119,22 +149,66 @@ impl Auth {
     /// # Errors
     /// [`InvalidJwksUrl`] where the keys could never be fetched.
     pub fn new(config: AuthConfig) -> Result<Self, InvalidJwksUrl> {
-        let AuthConfig { keys, jwks_url, jwks_times, audience, issuer, cookie, anonymous } = config;
+        let AuthConfig { keys, jwks_url, jwks_times, audience, issuer, cookie, anonymous, close } = config;
         let jwks = jwks_url.map(|url| Jwks::new(&url, jwks_times)).transpose()?;
-        Ok(Self(Arc::new(Inner { keys: KeySet::new(keys), jwks, audience, issuer, cookie, anonymous })))
+        let (judge, keys) = (Judge::Tokens, KeySet::new(keys));
+        Ok(Self(Arc::new(Inner { judge, keys, jwks, audience, issuer, cookie, anonymous, close })))
     }
 
-    /// Lets everybody do everything, without a look at tokens.
+    /// Lets everybody do everything, from wherever they ask, and without a look at tokens.
     #[must_use]
     pub fn open() -> Self {
+        Self::without_tokens(Judge::Nobody, Rights::all())
+    }
+
+    /// Lets every program on this machine do everything, and nobody else anything: no page of another name or origin in
+    /// a browser here, and nobody whose request a proxy passes on. It is for a hub that listens on a loopback address.
+    #[must_use]
+    pub fn open_to_this_machine() -> Self {
+        Self::without_tokens(Judge::ThisMachine, Rights::all())
+    }
+
+    /// Lets everybody read every topic that they can name or match, and nobody publish, list the topics or read the
+    /// metrics.
+    #[must_use]
+    pub fn read_only() -> Self {
+        Self::without_tokens(Judge::Nobody, Rights::read_only())
+    }
+
+    /// Lets nobody do anything.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::without_tokens(Judge::Nobody, Rights::none())
+    }
+
+    /// Has the program that the hub is part of decide for each request: by its own session, for example.
+    #[must_use]
+    pub fn by(authorize: impl Authorize) -> Self {
+        Self::without_tokens(Judge::Program(Arc::new(authorize)), Rights::none())
+    }
+
+    fn without_tokens(judge: Judge, anonymous: Rights) -> Self {
+        let (keys, close) = (KeySet::new(Vec::new()), CloseRight::default());
         Self(Arc::new(Inner {
-            keys: KeySet::new(Vec::new()),
+            judge,
+            keys,
             jwks: None,
             audience: None,
             issuer: None,
             cookie: None,
-            anonymous: Rights::all(),
+            anonymous,
+            close,
         }))
+    }
+
+    /// Whether only programs on this machine are served.
+    pub(crate) fn is_for_this_machine(&self) -> bool {
+        matches!(self.0.judge, Judge::ThisMachine)
+    }
+
+    /// Whether the program decides that the hub is part of.
+    pub(crate) fn is_of_the_program(&self) -> bool {
+        matches!(self.0.judge, Judge::Program(_))
     }
 
     /// Fetches the keys that are published elsewhere, where there are any, so that the first token need not wait.
@@ -146,24 +220,18 @@ impl Auth {
 
     /// What the sender of a request may do.
     pub(crate) async fn access(&self, parts: &Parts, cors: &Cors) -> Result<Access, Refusal> {
-        let access = self.present(parts, cors).await?;
-        if access.token.is_none() && is_from_another_site(parts, cors) {
-            let detail =
-                "a page of another site may publish without a token only where `[cors] origins` names it";
-            return Err(Refusal::new(ProblemKind::Forbidden, detail));
-        }
-        Ok(access)
-    }
-
-    async fn present(&self, parts: &Parts, cors: &Cors) -> Result<Access, Refusal> {
         let auth = Arc::clone(&self.0);
         // Whoever may do everything need not show a token, and one for somebody else does no harm.
-        if auth.anonymous.is_all() {
+        if auth.anonymous.is_all(auth.close) {
             return Ok(Access { auth, token: None });
         }
-        let token = match presented::token(parts, auth.cookie.as_deref(), cors)? {
-            Some(token) => Some(auth.verify(&token).await?),
-            None => None,
+        let token = match &auth.judge {
+            Judge::Tokens => match presented::token(parts, auth.cookie.as_deref(), cors)? {
+                Some(token) => Some(auth.verify(&token).await?),
+                None => None,
+            },
+            Judge::Program(program) => Some(program.authorize(parts).await.into()),
+            Judge::Nobody | Judge::ThisMachine => None,
         };
         Ok(Access { auth, token })
     }
@@ -236,13 +304,15 @@ impl Inner {
     }
 }
 
-/// Whether a browser says that it publishes for a page of another site: any page on the internet could, on a hub that only
-/// this machine can reach (the Fetch Metadata standard). Where a token is needed, such a page has none.
-fn is_from_another_site(parts: &Parts, cors: &Cors) -> bool {
-    let site = parts.headers.get("sec-fetch-site");
-    parts.method == Method::POST
-        && site.is_some_and(|site| site == "cross-site")
-        && !parts.headers.get(ORIGIN).is_some_and(|origin| cors.allows(origin))
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tokens => "Tokens",
+            Self::Program(_) => "Program",
+            Self::Nobody => "Nobody",
+            Self::ThisMachine => "ThisMachine",
+        })
+    }
 }
 
 /// Whether a token is only to be accepted by who understands more than the hub does. `None` where it has no header that
@@ -284,13 +354,25 @@ impl Access {
 
     /// The sender may do this, or is told what would be right.
     fn require(&self, allowed: bool, what: impl FnOnce() -> String) -> Result<(), Refusal> {
-        match (allowed, &self.token) {
-            (true, _) => Ok(()),
-            (false, None) => {
+        match (allowed, &self.auth.judge, &self.token) {
+            (true, ..) => Ok(()),
+            (false, Judge::Program(_), _) => {
+                let detail = format!("{} is not allowed to whoever sent this", what());
+                Err(Refusal::new(ProblemKind::Forbidden, detail))
+            }
+            (false, Judge::Nobody | Judge::ThisMachine, _) => {
+                let detail = format!(
+                    "{} is not open to anybody here: the program that this hub is part of says who may (see \
+                     `Face::builder`)",
+                    what()
+                );
+                Err(Refusal::new(ProblemKind::Forbidden, detail))
+            }
+            (false, Judge::Tokens, None) => {
                 let detail = format!("{} needs a token: send `Authorization: Bearer …`", what());
                 Err(Refusal::new(ProblemKind::Unauthorized, detail).challenge(NO_TOKEN))
             }
-            (false, Some(_)) => {
+            (false, Judge::Tokens, Some(_)) => {
                 let detail = format!("the token does not cover {}", what());
                 Err(Refusal::new(ProblemKind::Forbidden, detail).challenge(SMALL_TOKEN))
             }
@@ -305,6 +387,12 @@ impl Access {
         })
     }
 
+    /// Whether the topics that a selector matches may be listed.
+    pub(crate) fn list(&self, selector: &Selector) -> Result<(), Refusal> {
+        let allowed = self.allows(|rights| rights.list && rights.may_subscribe(selector));
+        self.require(allowed, || format!("listing the topics of `{selector}`"))
+    }
+
     /// Whether everybody may subscribe to all of these.
     pub(crate) fn is_public(&self, selectors: &[Selector]) -> bool {
         selectors.iter().all(|selector| self.auth.anonymous.may_subscribe(selector))
@@ -313,6 +401,13 @@ impl Access {
     pub(crate) fn publish(&self, topic: &Topic) -> Result<(), Refusal> {
         let allowed = self.allows(|rights| rights.may_publish(topic));
         self.require(allowed, || format!("publishing to `{topic}`"))
+    }
+
+    pub(crate) fn close(&self, topic: &Topic) -> Result<(), Refusal> {
+        let allowed = self.allows(|rights| {
+            rights.may_close(topic) || self.auth.close == CloseRight::Publish && rights.may_publish(topic)
+        });
+        self.require(allowed, || format!("ending `{topic}`"))
     }
 
     /// Whether there is any topic to publish to, before it is known which.
@@ -329,6 +424,29 @@ impl Access {
         self.token.as_ref()?.subject.as_ref()
     }
 
+    /// Whose limits count for whoever showed a token: its subject's, or where it names none, those of the address that
+    /// the request is from, as far as that is known.
+    pub(crate) fn counted_as(&self, extensions: &Extensions) -> Option<Client> {
+        self.token.as_ref()?;
+        Some(Client::of(extensions, Some(self))).filter(|client| *client != Client::Unknown)
+    }
+
+    /// Among which batches over several topics its idempotency keys are looked for. Without a subject, what the token
+    /// allows to publish stands for whoever has it: a new one for the same has the same keys.
+    pub(crate) fn scope(&self) -> Scope {
+        let Some(token) = &self.token else { return Scope::Batches };
+        let owner = match &token.subject {
+            Some(subject) => format!("subject {subject}"),
+            None => {
+                let mut topics: Vec<_> = token.rights.publish.iter().map(Selector::as_str).collect();
+                topics.sort_unstable();
+                topics.dedup();
+                format!("publishers {}", topics.join("\n"))
+            }
+        };
+        Scope::BatchesOf(owner.into())
+    }
+
     /// How long the token is valid from now on. One that is already in the time that clocks may differ by is valid to
     /// its end.
     pub(crate) fn remaining(&self) -> Option<Duration> {
@@ -340,10 +458,11 @@ impl Access {
     }
 }
 
+/// Later than this nobody waits, and the arithmetic of clocks ends somewhere.
+const LATEST_MOMENT: f64 = 253_402_300_799.0;
+
 /// A moment of a token (RFC 7519 §2), of which nonsense is none.
 fn moment(seconds: f64) -> Option<SystemTime> {
-    // Later than this nobody waits, and the arithmetic of clocks ends somewhere.
-    const LATEST: f64 = 253_402_300_799.0;
-    let seconds = Duration::try_from_secs_f64(seconds.min(LATEST)).ok()?;
+    let seconds = Duration::try_from_secs_f64(seconds.min(LATEST_MOMENT)).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(seconds)
 }

@@ -1,12 +1,14 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use http::HeaderMap;
+use axum::extract::ConnectInfo;
 use http::header::FORWARDED;
+use http::{HeaderMap, Request};
 use ipnet::IpNet;
 
 use crate::forwarded;
+use crate::origin::Way;
 
 /// Where a request comes from. [`Server`](crate::Server) leaves it in the extensions of every request.
 ///
@@ -103,6 +105,26 @@ impl TrustedProxies {
     /// Whether a request says where it comes from, whatever that is worth.
     pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
         headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED)
+    }
+
+    /// Leaves in the extensions of a request where it comes from, where somebody else's server says who is at the other
+    /// end of the connection, and nobody has done so.
+    pub(crate) fn identify<B>(&self, request: &mut Request<B>) {
+        if request.extensions().get::<ClientAddress>().is_some() {
+            return;
+        }
+        let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() else {
+            return;
+        };
+        let (client, trusted) = (self.client(peer.ip(), request.headers()), self.contains(peer.ip()));
+        request.extensions_mut().insert(client);
+        request.extensions_mut().insert(Way { encrypted: None, trusted });
+    }
+
+    /// Whether nobody's word is taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Goes from hop to hop, beginning at the nearest, for as long as they are trusted. A trusted proxy that does not

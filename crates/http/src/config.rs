@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::{Cors, TrustedProxies};
+use crate::{AllowedHosts, Cors, TrustedProxies};
 
 /// How the HTTP face of a hub behaves. Every value has its default in [`defaults`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct HttpConfig {
     pub drain_timeout: Duration,
     /// The proxies that are believed where a request comes from (`trusted-proxies`).
     pub trusted_proxies: TrustedProxies,
+    /// The names that the hub may be asked for by, beside those of its machine (`allowed-hosts`).
+    pub allowed_hosts: AllowedHosts,
     /// The delay that streams ask clients to reconnect after, in the ordinary case.
     pub retry: Duration,
     /// How long shared caches may keep a page that everybody may read; zero for not at all (`cache`).
@@ -235,6 +237,7 @@ impl Default for HttpConfig {
             idle_timeout: defaults::IDLE_TIMEOUT,
             drain_timeout: defaults::DRAIN_TIMEOUT,
             trusted_proxies: TrustedProxies::default(),
+            allowed_hosts: AllowedHosts::default(),
             retry: defaults::RETRY,
             cache: Duration::ZERO,
             cors: Cors::default(),

@@ -23,6 +23,7 @@ use crate::kept::keep;
 use crate::limit::Limit;
 use crate::linger::Lingering;
 use crate::memory::Client;
+use crate::origin::Way;
 use crate::paced::pace;
 use crate::parking::Lot;
 use crate::permits::{Permit, Permits, Share};
@@ -190,7 +191,9 @@ impl Host {
             .and_then(|()| self.client(request.headers(), peer));
         let (client, share) = match checked {
             Ok((client, share)) => {
+                let trusted = self.face.config.trusted_proxies.contains(peer);
                 request.extensions_mut().insert(client);
+                request.extensions_mut().insert(Way { encrypted: Some(T::ENCRYPTED), trusted });
                 (Client::Network(client.network()), share)
             }
             Err(refusal) => return (self.refuse(&request, peer, refusal).await, None),

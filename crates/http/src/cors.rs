@@ -19,6 +19,8 @@ use crate::defaults;
 pub struct Cors {
     origins: Origins,
     max_age: Duration,
+    /// What else their requests may have in their heads.
+    headers: Vec<HeaderName>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,30 @@ enum Origins {
     Any,
     These(Vec<HeaderValue>),
 }
+
+/// The text is no name of a header field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no name of a header field like `x-request-id`")]
+pub struct InvalidHeader {
+    text: String,
+}
+
+/// What requests of allowed pages may have in their heads: what the hub reads, and what the libraries of pages add by
+/// themselves.
+const HEADERS: [HeaderName; 12] = [
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("idempotency-key"),
+    CACHE_CONTROL,
+    IF_NONE_MATCH,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("x-requested-with"),
+    HeaderName::from_static("x-request-id"),
+];
 
 /// The text names no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +75,19 @@ impl Cors {
             [any] if any == "*" => Origins::Any,
             these => Origins::These(these.iter().map(|text| origin(text)).collect::<Result<_, _>>()?),
         };
-        Ok(Self { origins, max_age })
+        Ok(Self { origins, max_age, headers: Vec::new() })
+    }
+
+    /// Lets the requests of those pages have further fields in their heads.
+    ///
+    /// # Errors
+    /// [`InvalidHeader`] where one is no name of a field.
+    pub fn with_headers(mut self, names: &[String]) -> Result<Self, InvalidHeader> {
+        let name = |text: &String| {
+            text.parse::<HeaderName>().map_err(|_| InvalidHeader { text: text.chars().take(64).collect() })
+        };
+        self.headers = names.iter().map(name).collect::<Result<_, _>>()?;
+        Ok(self)
     }
 
     /// Whether pages of this origin may use the hub as whoever is logged in to it.
@@ -57,9 +95,9 @@ impl Cors {
         matches!(&self.origins, Origins::These(these) if these.contains(origin))
     }
 
-    /// Whether pages of this origin may use the hub at all.
-    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
-        self.origins == Origins::Any || self.trusts(origin)
+    /// Whether pages of every origin may use the hub, as nobody in particular.
+    pub(crate) fn allows_any(&self) -> bool {
+        self.origins == Origins::Any
     }
 
     /// Whether no other origin may use the hub.
@@ -71,15 +109,7 @@ impl Cors {
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let layer = CorsLayer::new()
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
-            .allow_headers([
-                AUTHORIZATION,
-                CONTENT_TYPE,
-                CONTENT_ENCODING,
-                HeaderName::from_static("last-event-id"),
-                HeaderName::from_static("idempotency-key"),
-                CACHE_CONTROL,
-                IF_NONE_MATCH,
-            ])
+            .allow_headers(HEADERS.iter().chain(&self.headers).cloned().collect::<Vec<_>>())
             .expose_headers([ETAG, RETRY_AFTER, WWW_AUTHENTICATE])
             .max_age(self.max_age);
         match &self.origins {
@@ -98,7 +128,7 @@ impl Cors {
     pub(crate) async fn show<B>(&self, request: &Request<B>, response: Response) -> Response {
         let Some(layer) = self.layer() else { return response };
         let mut head = Request::new(());
-        *head.method_mut() = request.method().clone();
+        // Whatever its method: OPTIONS would be answered in place of this.
         *head.headers_mut() = request.headers().clone();
         let mut response = Some(response);
         let answer =
@@ -109,7 +139,7 @@ impl Cors {
 
 impl Default for Cors {
     fn default() -> Self {
-        Self { origins: Origins::These(Vec::new()), max_age: defaults::CORS_MAX_AGE }
+        Self { origins: Origins::These(Vec::new()), max_age: defaults::CORS_MAX_AGE, headers: Vec::new() }
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::Method;
@@ -17,11 +17,21 @@ use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
-use crate::{Auth, HttpConfig, access, defaults, publish, query, read, status, topics};
+use crate::{Auth, Authorize, HttpConfig, access, defaults, guard, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
 pub struct Face(Arc<Parts>);
+
+/// A face that is being made: who may use it is said here, and nowhere else.
+#[derive(Debug, Clone)]
+#[must_use = "a face is there when it is built"]
+pub struct FaceBuilder {
+    hub: Hub,
+    config: HttpConfig,
+    auth: Auth,
+    dropped_log_lines: Option<fn() -> u64>,
+}
 
 /// What a face consists of. Every request has the face, so that is one pointer.
 #[derive(Debug, Clone)]
@@ -58,9 +68,13 @@ impl Deref for Face {
 }
 
 impl Face {
-    /// Gives a hub its face. Everybody may do everything, until [`with_auth`](Self::with_auth) says otherwise.
-    #[must_use]
-    pub fn new(hub: Hub, config: HttpConfig) -> Self {
+    /// Begins to give a hub its face. Nobody may do anything, until the builder is told who may.
+    pub fn builder(hub: Hub, config: HttpConfig) -> FaceBuilder {
+        FaceBuilder { hub, config, auth: Auth::closed(), dropped_log_lines: None }
+    }
+
+    fn new(builder: FaceBuilder) -> Self {
+        let FaceBuilder { hub, config, auth, dropped_log_lines } = builder;
         let metrics = Arc::new(Metrics::new());
         Self(Arc::new(Parts {
             hub,
@@ -70,30 +84,26 @@ impl Face {
             config: Arc::new(config),
             metrics,
             draining: CancellationToken::new(),
-            auth: Auth::open(),
+            auth,
             subjects: Subjects::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
-            dropped_log_lines: None,
+            dropped_log_lines,
         }))
     }
 
-    /// Asks for tokens.
-    #[must_use]
-    pub fn with_auth(mut self, auth: Auth) -> Self {
-        Arc::make_mut(&mut self.0).auth = auth;
-        self
-    }
-
-    /// Tells how many lines of the program's own log were lost, for the metric `tidings_log_lines_dropped_total`.
-    #[must_use]
-    pub fn with_dropped_log_lines(mut self, dropped: fn() -> u64) -> Self {
-        Arc::make_mut(&mut self.0).dropped_log_lines = Some(dropped);
-        self
-    }
-
-    /// The routes of §2 to §4, to be served alone or nested in another router.
+    /// The routes of §2 to §4, to be served alone or nested in another router. Whoever the face was built for may use
+    /// them.
+    ///
+    /// Where the router is served with [`ConnectInfo`](axum::extract::ConnectInfo), limits by address count whoever is
+    /// at the other end, or whom a trusted proxy there names; so they do where a layer of the program has put a
+    /// [`ClientAddress`](crate::ClientAddress) into a request's extensions. Otherwise there are none.
     pub fn router(&self) -> Router {
+        self.router_beside(Router::new())
+    }
+
+    /// The same with further routes, to which no request comes either that is refused at the door.
+    pub(crate) fn router_beside(&self, beside: Router) -> Router {
         let routes = Router::new()
             .route("/topics", any(list))
             .route("/topics/", any(async |State(face): State<Self>, request| topic(&face, request).await))
@@ -104,11 +114,13 @@ impl Face {
             .route("/metrics", any(metrics))
             .route("/openapi.json", any(describe))
             .fallback(not_found)
-            .with_state(self.clone());
+            .with_state(self.clone())
+            .merge(beside);
         let routes = match self.config.cors.layer() {
             Some(cors) => routes.layer(cors),
             None => routes,
         };
+        let routes = routes.layer(from_fn_with_state(self.clone(), guarded));
         routes.layer(from_fn_with_state(self.clone(), access::observe))
     }
 
@@ -121,7 +133,11 @@ impl Face {
         if !is_own || !self.config.cors.is_off() {
             return Err(request);
         }
-        Ok(access::observed(self, TOPIC, request, |request| topic(self, request)).await)
+        let answer = async |request| match guard::check(self, &request) {
+            Ok(()) => topic(self, request).await,
+            Err(refusal) => refusal.into_response(),
+        };
+        Ok(access::observed(self, TOPIC, request, answer).await)
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two
@@ -140,6 +156,53 @@ impl Face {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+}
+
+// === impl FaceBuilder ===
+
+impl FaceBuilder {
+    /// Lets everybody do everything who can reach the face.
+    pub fn open_to_everyone(self) -> Self {
+        self.auth(Auth::open())
+    }
+
+    /// Lets programs on this machine do everything, and nobody else anything. See [`Auth::open_to_this_machine`].
+    pub fn open_to_this_machine(self) -> Self {
+        self.auth(Auth::open_to_this_machine())
+    }
+
+    /// Lets everybody read the topics that they know, and do nothing else: the program itself publishes.
+    pub fn read_only(self) -> Self {
+        self.auth(Auth::read_only())
+    }
+
+    /// Lets the program decide for each request, by its session for example.
+    pub fn authorize(self, authorize: impl Authorize) -> Self {
+        self.auth(Auth::by(authorize))
+    }
+
+    /// Decides by tokens, or by whatever this is made for.
+    pub fn auth(self, auth: Auth) -> Self {
+        Self { auth, ..self }
+    }
+
+    /// Tells how many lines of the program's own log were lost, for the metric `tidings_log_lines_dropped_total`.
+    pub fn dropped_log_lines(self, dropped: fn() -> u64) -> Self {
+        Self { dropped_log_lines: Some(dropped), ..self }
+    }
+
+    /// The face. Who may do what is settled with it.
+    pub fn build(self) -> Face {
+        Face::new(self)
+    }
+}
+
+/// Keeps out what is refused before anything else of it is looked at.
+async fn guarded(State(face): State<Face>, request: Request, next: Next) -> Response {
+    match guard::check(&face, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => face.config.cors.show(&request.map(|_| ()), refusal.into_response()).await,
     }
 }
 

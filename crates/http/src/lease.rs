@@ -3,6 +3,8 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::memory::Client;
+
 /// On what terms somebody reads who showed a token: until when, and counted for whom.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -11,15 +13,15 @@ pub(crate) struct Lease {
     _share: Option<SubjectShare>,
 }
 
-/// How many readers each subject of a token has.
+/// How many readers each subject of a token has, and each address that showed tokens without one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Subjects(Arc<Mutex<HashMap<Arc<str>, usize>>>);
+pub(crate) struct Subjects(Arc<Mutex<HashMap<Client, usize>>>);
 
 /// One reader that is counted for its subject for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct SubjectShare {
     subjects: Subjects,
-    subject: Arc<str>,
+    counted: Client,
 }
 
 // === impl Lease ===
@@ -34,14 +36,14 @@ impl Lease {
 
 impl Subjects {
     /// Counts one more, unless there are as many as there may be.
-    pub(crate) fn share(&self, subject: &Arc<str>, most: usize) -> Option<SubjectShare> {
+    pub(crate) fn share(&self, counted: &Client, most: usize) -> Option<SubjectShare> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(Arc::clone(subject)).or_default();
+        let count = counts.entry(counted.clone()).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(SubjectShare { subjects: self.clone(), subject: Arc::clone(subject) })
+        Some(SubjectShare { subjects: self.clone(), counted: counted.clone() })
     }
 }
 
@@ -50,7 +52,7 @@ impl Subjects {
 impl Drop for SubjectShare {
     fn drop(&mut self) {
         let mut counts = self.subjects.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = counts.entry(Arc::clone(&self.subject)) {
+        if let Entry::Occupied(mut count) = counts.entry(self.counted.clone()) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn a_subject_has_so_many_and_is_forgotten_with_the_last() {
         let subjects = Subjects::default();
-        let (ann, bob): (Arc<str>, Arc<str>) = ("ann".into(), "bob".into());
+        let (ann, bob) = (Client::Subject("ann".into()), Client::Subject("bob".into()));
         let first = subjects.share(&ann, 2).unwrap();
         let second = subjects.share(&ann, 2).unwrap();
         assert!(subjects.share(&ann, 2).is_none());

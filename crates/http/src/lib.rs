@@ -13,7 +13,9 @@
 //! # async fn run() -> std::io::Result<()> {
 //! let log = MemoryLog::new(Retention::default(), std::time::Duration::from_secs(86_400));
 //! let hub = Hub::new(Arc::new(log), HubConfig::default());
-//! let app = axum::Router::new().nest("/push", Face::new(hub, HttpConfig::default()).router());
+//! // Everybody may read; only this program publishes. `FaceBuilder` has what else there is.
+//! let face = Face::builder(hub, HttpConfig::default()).read_only().build();
+//! let app = axum::Router::new().nest("/push", face.router());
 //! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await
 //! # }
 //! ```
@@ -35,8 +37,10 @@ mod forwarded;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod guard;
 mod head;
 mod heard;
+mod hosts;
 mod http1;
 mod http2;
 mod kept;
@@ -47,6 +51,7 @@ mod listener;
 mod memory;
 mod metrics;
 mod opening;
+mod origin;
 mod paced;
 mod parking;
 mod permits;
@@ -66,12 +71,15 @@ mod tls;
 mod topics;
 mod trace;
 
-pub use auth::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
+pub use auth::{
+    Auth, AuthConfig, Authorize, CloseRight, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights,
+};
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};
 pub use connection::Cleartext;
-pub use cors::{Cors, InvalidOrigin};
-pub use face::Face;
+pub use cors::{Cors, InvalidHeader, InvalidOrigin};
+pub use face::{Face, FaceBuilder};
+pub use hosts::{AllowedHosts, InvalidHost};
 pub use listener::listen;
 pub use opening::answer_while_opening;
 pub use server::Server;

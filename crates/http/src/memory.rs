@@ -75,6 +75,14 @@ impl Client {
         }
         extensions.get::<ClientAddress>().map_or(Self::Unknown, |address| Self::Network(address.network()))
     }
+
+    /// What is counted together, as a refusal says it to whoever showed a token.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Subject(_) => "this subject",
+            Self::Network(_) | Self::Unknown => "tokens of one address that name no subject",
+        }
+    }
 }
 
 // === impl Budget ===

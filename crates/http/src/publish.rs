@@ -15,7 +15,7 @@ use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_hub::Published;
-use tidings_log::{Batch, Idempotency};
+use tidings_log::{Batch, Idempotency, Scope};
 use tidings_protocol::{EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
 use tracing::Instrument as _;
 
@@ -78,15 +78,25 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     let text = path_topic(parts.uri.path())?;
     let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
     let access = face.auth.access(&parts, &face.config.cors).await?;
-    access.publish(&topic)?;
+    let query = Query::new(parts.uri.query());
+    let close = query.flag("close");
+    let (publishes, closes) = (access.publish(&topic), matches!(close, Ok(true)));
+    if closes {
+        access.close(&topic)?;
+    } else {
+        publishes.clone()?;
+    }
     face.rates.check(face, &parts, &access)?;
 
     let content = Content::of(&parts.headers);
     let client = Client::of(&parts.extensions, Some(&access));
-    let whole = body::read(face, client, &parts.headers, body, content.limit(face)).await?;
-    let query = Query::new(parts.uri.query());
+    // Who may only end the topic says no last word.
+    let limit = if publishes.is_ok() { content.limit(face) } else { 0 };
+    let whole = body::read(face, client, &parts.headers, body, limit)
+        .await
+        .map_err(|refusal| publishes.err().unwrap_or(refusal))?;
     let event_type = query.get("event")?.map(event_type).transpose()?;
-    let close = query.flag("close")?;
+    let close = close?;
     let key = idempotency_key(&parts.headers)?;
 
     let own = (face.clone(), topic.clone());
@@ -106,7 +116,7 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     .await?;
     let batch = Batch {
         close: close.then(|| topic.clone()),
-        idempotency: key.map(|key| Idempotency { scope: Some(topic.clone()), key }),
+        idempotency: key.map(|key| Idempotency { scope: Scope::Topic(topic.clone()), key }),
         events,
     };
     let many = content == Content::Lines && !batch.events.is_empty();
@@ -128,7 +138,7 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
     let client = Client::of(&parts.extensions, Some(&access));
     let whole = body::read(face, client, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
-    let own = face.clone();
+    let (own, scope) = (face.clone(), access.scope());
     // The memory is kept until the events are appended.
     let (events, _memory) = parse(face, whole, move |bytes, events| {
         let take = |item: Item<'_>| {
@@ -141,7 +151,7 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
         if content == Content::Lines { lines(bytes, take) } else { array(bytes, take) }
     })
     .await?;
-    let idempotency = key.map(|key| Idempotency { scope: None, key });
+    let idempotency = key.map(|key| Idempotency { scope, key });
     let published = publish(face, Batch { events, close: None, idempotency }).await?;
     Ok(receipt(&published, None, true))
 }

@@ -3,7 +3,6 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tidings_protocol::ProblemKind;
 
 use crate::auth::Access;
 use crate::limit::Limit;
+use crate::memory::Client;
 use crate::problem::Refusal;
 use crate::{ClientAddress, Face, HttpConfig, defaults};
 
@@ -22,7 +22,7 @@ use crate::{ClientAddress, Face, HttpConfig, defaults};
 #[derive(Debug)]
 pub(crate) struct Rates {
     address: Option<Rate<IpAddr>>,
-    subject: Option<Rate<Arc<str>>>,
+    subject: Option<Rate<Client>>,
 }
 
 #[derive(Debug)]
@@ -50,9 +50,10 @@ impl Rates {
             let refuse = |wait| refusal(face, Limit::PublishRatePerAddress, "this address", rate.most, wait);
             rate.check(&client.network()).map_err(refuse)?;
         }
-        if let (Some(rate), Some(subject)) = (&self.subject, access.subject()) {
-            let refuse = |wait| refusal(face, Limit::PublishRatePerSubject, "this subject", rate.most, wait);
-            rate.check(subject).map_err(refuse)?;
+        let Some(rate) = &self.subject else { return Ok(()) };
+        if let Some(counted) = access.counted_as(&parts.extensions) {
+            let refuse = |wait| refusal(face, Limit::PublishRatePerSubject, counted.name(), rate.most, wait);
+            rate.check(&counted).map_err(refuse)?;
         }
         Ok(())
     }

@@ -10,10 +10,11 @@ use crate::auth::Access;
 use crate::caching::Caching;
 use crate::lease::Lease;
 use crate::limit::Limit;
+use crate::memory::Client;
 use crate::metrics::Transport;
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, ReadOptions};
-use crate::{Face, poll, stream};
+use crate::{Face, defaults, poll, stream};
 
 /// The selectors of `GET /events`.
 pub(crate) fn selectors(face: &Face, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
@@ -56,7 +57,7 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
     let start = options.start.clone().unwrap_or(if long { Start::Latest } else { Start::Earliest });
     // Whether it names the place itself, and so may be told that nothing will ever follow it.
     let returning = matches!(options.start, Some(Start::Cursor(_)));
-    let lease = if long { lease(face, &access)? } else { None };
+    let lease = if long { lease(face, parts, &access)? } else { None };
     let transport = match form {
         Form::Page if options.wait.is_zero() => Transport::Poll,
         Form::Page => Transport::LongPoll,
@@ -79,13 +80,18 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
 }
 
 /// The terms on which somebody waits who showed a token.
-fn lease(face: &Face, access: &Access) -> Result<Option<Lease>, Refusal> {
+fn lease(face: &Face, parts: &Parts, access: &Access) -> Result<Option<Lease>, Refusal> {
     let Some(remaining) = access.remaining() else { return Ok(None) };
     let most = face.config.max_connections_per_subject;
-    let share = match access.subject() {
-        Some(subject) => Some(face.subjects.share(subject, most).ok_or_else(|| {
+    // This machine has as many connections as it likes, where no limit is set.
+    let is_counted = |client: &Client| match client {
+        Client::Subject(_) | Client::Unknown => true,
+        Client::Network(address) => !address.is_loopback() || most != defaults::MAX_CONNECTIONS_PER_SUBJECT,
+    };
+    let share = match access.counted_as(&parts.extensions).filter(is_counted) {
+        Some(counted) => Some(face.subjects.share(&counted, most).ok_or_else(|| {
             face.metrics.count_limit(Limit::ConnectionsPerSubject);
-            let detail = format!("{most} readers wait with tokens of this subject, the most that may");
+            let detail = format!("{most} readers wait for {}, the most that may", counted.name());
             Refusal::new(ProblemKind::TooManyRequests, detail)
         })?),
         None => None,

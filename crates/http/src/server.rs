@@ -78,7 +78,7 @@ impl Server {
         let lot = Arc::new(Lot::start(&face, &returned)?);
         let permits = Permits::new(&face);
         let host = Arc::new(Host {
-            router: face.router().merge(beside),
+            router: face.router_beside(beside),
             lot: Arc::clone(&lot),
             face: face.clone(),
             permits: permits.clone(),

@@ -35,7 +35,7 @@ pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
     let query = Query::new(parts.uri.query());
     let selector = query.get("match")?.map_or_else(|| Ok(Selector::all()), selector)?;
     let access = face.auth.access(parts, &face.config.cors).await?;
-    access.subscribe(std::slice::from_ref(&selector))?;
+    access.list(&selector)?;
     let limit = query.number("limit", defaults::TOPICS, defaults::MAX_TOPICS)?;
     // Those who wait for their turn hold nothing yet.
     let turn = Arc::clone(&face.listings).acquire_owned().await.map_err(|_| unavailable())?;

@@ -18,7 +18,7 @@ pub(crate) fn of_request(request: &Request, route: &str) -> Span {
         otel.kind = "server",
         http.request.method = request.method().as_str(),
         http.route = route,
-        url.path = request.uri().path(),
+        url.path = crate::access::shown_path(request.uri().path()),
         http.response.status_code = tracing::field::Empty,
     );
     let parent = opentelemetry::global::get_text_map_propagator(|propagator| {

@@ -20,10 +20,21 @@ pub struct Batch {
 /// What makes the repetition of a batch known (§2): a key within a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// The topic that the key belongs to; `None` for batches over several topics, which share one scope.
-    pub scope: Option<Topic>,
+    /// Among which batches the key is looked for.
+    pub scope: Scope,
     /// The key, as the publisher chose it.
     pub key: String,
+}
+
+/// Among which batches an idempotency key is one and the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Those to one topic, whoever publishes to it.
+    Topic(Topic),
+    /// Those over several topics of whoever publishes without a name.
+    Batches,
+    /// Those over several topics of one publisher. Nobody else can find out which keys it uses, or use one up.
+    BatchesOf(Arc<str>),
 }
 
 /// What became of a batch.

@@ -34,6 +34,7 @@ use tidings_protocol::{Cursor, Event, GapReason, NewEvent, Selection, Selector, 
 
 use crate::{
     AppendError, Batch, Bounds, BoxFuture, Chunk, Follower, Idempotency, Log, Place, ReadError, ReadLimits,
+    Scope,
 };
 
 /// The window for idempotency keys that subjects are opened with.
@@ -113,7 +114,8 @@ fn select(selectors: &[&str]) -> Selection {
 }
 
 fn keyed(mut batch: Batch, scope: Option<&str>, key: &str) -> Batch {
-    batch.idempotency = Some(Idempotency { scope: scope.map(topic), key: key.into() });
+    let scope = scope.map_or(Scope::Batches, |name| Scope::Topic(topic(name)));
+    batch.idempotency = Some(Idempotency { scope, key: key.into() });
     batch
 }
 

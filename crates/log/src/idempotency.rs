@@ -5,7 +5,7 @@ use std::time::Duration;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use tidings_protocol::{EventType, Format, Timestamp, Topic};
 
-use crate::append::Numbered;
+use crate::append::{Numbered, Scope};
 use crate::{AppendError, Batch};
 
 /// A key of an idempotent batch and what the batch was, both as keyed hashes of 128 bits: the size of an entry
@@ -40,7 +40,13 @@ impl Fingerprint {
     pub fn of(batch: &Batch, secret: [u8; 16]) -> Option<Self> {
         let idempotency = batch.idempotency.as_ref()?;
         let mut key = SipHasher24::new_with_key(&secret);
-        idempotency.scope.as_ref().map(Topic::as_str).hash(&mut key);
+        // The first two are as they were before there was the third, so that keys of today stay known. No text has a
+        // byte of 0xff, which ends each here, so no owner and key are another key.
+        match &idempotency.scope {
+            Scope::Topic(topic) => Some(topic.as_str()).hash(&mut key),
+            Scope::Batches => None::<&str>.hash(&mut key),
+            Scope::BatchesOf(owner) => (None::<&str>, &**owner).hash(&mut key),
+        }
         idempotency.key.hash(&mut key);
         let mut content = SipHasher24::new_with_key(&secret);
         batch.close.as_ref().map(Topic::as_str).hash(&mut content);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidings_log::{
-    AppendError, Appended, Batch, DiskConfig, DiskLog, Idempotency, Log, ReadLimits, Retention,
+    AppendError, Appended, Batch, DiskConfig, DiskLog, Idempotency, Log, ReadLimits, Retention, Scope,
 };
 use tidings_protocol::{Cursor, EventType, Format, GapReason, NewEvent, Selection, Timestamp, Topic};
 
@@ -36,14 +36,14 @@ fn batches() -> Vec<Batch> {
             let data = format!("{{\"number\":{number},\"rest\":\"{}\"}}", "x".repeat(number * 3));
             let event = NewEvent::new(topic, event_type, format, data).unwrap();
             let idempotency = (number % 4 == 0)
-                .then(|| Idempotency { scope: Some(event.topic.clone()), key: format!("k{number}") });
+                .then(|| Idempotency { scope: Scope::Topic(event.topic.clone()), key: format!("k{number}") });
             Batch { idempotency, ..Batch::of(event) }
         })
         .collect();
     batches.push(Batch {
         events: vec![NewEvent::text(topic("ended"), "first"), NewEvent::text(topic("ended"), "last")],
         close: Some(topic("ended")),
-        idempotency: Some(Idempotency { scope: None, key: "batch".into() }),
+        idempotency: Some(Idempotency { scope: Scope::Batches, key: "batch".into() }),
     });
     batches.push(Batch { events: Vec::new(), close: Some(topic("orders/1")), idempotency: None });
     batches

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use tidings_log::{Batch, DiskConfig, DiskLog, Idempotency, Log, ReadLimits, Retention};
+use tidings_log::{Batch, DiskConfig, DiskLog, Idempotency, Log, ReadLimits, Retention, Scope};
 use tidings_protocol::{NewEvent, Selection, Sequence, Topic};
 
 const DIR: &str = "TIDINGS_KILL_DIR";
@@ -42,7 +42,7 @@ fn append_for_ever(dir: &Path) {
                         close: None,
                         idempotency: number
                             .is_multiple_of(5)
-                            .then(|| Idempotency { scope: None, key: id.clone() }),
+                            .then(|| Idempotency { scope: Scope::Batches, key: id.clone() }),
                     };
                     let appended = runtime.block_on(log.append(batch)).unwrap();
                     for (place, sequence) in appended.sequences().enumerate() {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use tidings_log::{
     AppendError, Batch, DiskConfig, DiskLog, Idempotency, Log, MemoryLog, Place, ReadError, ReadLimits,
-    Retention,
+    Retention, Scope,
 };
 use tidings_protocol::{Closing, EventType, Format, NewEvent, Selection, Selector, Sequence, Topic};
 
@@ -120,7 +120,7 @@ fn batch(events: &[(usize, u8, usize)], close: Option<usize>, key: Option<u8>) -
     Batch {
         events: events.iter().map(event).collect(),
         close: close.map(topic),
-        idempotency: key.map(|key| Idempotency { scope: None, key: key.to_string() }),
+        idempotency: key.map(|key| Idempotency { scope: Scope::Batches, key: key.to_string() }),
     }
 }
 

@@ -87,7 +87,7 @@ impl ProblemKind {
             Self::InvalidQuery => ("invalid-query", 400, "a parameter or header is malformed"),
             Self::InvalidData => ("invalid-data", 400, "the body is not what its content type says"),
             Self::Unauthorized => ("unauthorized", 401, "a valid token is needed"),
-            Self::Forbidden => ("forbidden", 403, "the token does not cover this"),
+            Self::Forbidden => ("forbidden", 403, "this is not allowed"),
             Self::NotFound => ("not-found", 404, "there is no such path"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "this path does not take this method"),
             Self::NotAcceptable => ("not-acceptable", 406, "none of the forms that exist is acceptable"),

@@ -9,17 +9,23 @@
 //! let event = NewEvent::text(Topic::new("orders/42")?, "shipped");
 //! hub.publish(Batch::of(event)).await?;
 //!
-//! let app = axum::Router::new().nest("/push", Face::new(hub, HttpConfig::default()).router());
+//! // Everybody may read; only this program publishes. `FaceBuilder` has what else there is.
+//! let face = Face::builder(hub, HttpConfig::default()).read_only().build();
+//! let app = axum::Router::new().nest("/push", face.router());
 //! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await?;
 //! # Ok(())
 //! # }
 //! ```
 
 pub use tidings_engine::{Address, EngineConfig, EngineError, EngineLog};
-pub use tidings_http::{Auth, AuthConfig, Cors, Face, HttpConfig, Key, Rights, Server, defaults};
+pub use tidings_http::{
+    AllowedHosts, Auth, AuthConfig, Authorize, ClientAddress, CloseRight, Cors, Face, FaceBuilder, Grant,
+    HttpConfig, Key, Rights, Server, TrustedProxies, defaults,
+};
 pub use tidings_hub::{Hub, HubConfig, Published, PullLimits, Subscription};
 pub use tidings_log::{
     AppendError, Batch, DiskConfig, DiskLog, Durability, Idempotency, Log, MemoryLog, ReadError, Retention,
+    Scope,
 };
 pub use tidings_protocol::{Cursor, EventType, Format, NewEvent, Selection, Selector, Start, Topic};
 

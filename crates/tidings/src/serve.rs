@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use tidings_engine::EngineConfig;
-use tidings_http::{Face, Server, defaults};
+use tidings_http::{Auth, Face, Server, defaults};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
@@ -87,7 +87,14 @@ async fn serve(
             )
             .into());
         }
-        tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
+        if http_config.trusted_proxies.is_empty() {
+            tracing::info!("everyone on this machine may publish and read; no key for tokens is set");
+        } else {
+            tracing::warn!(
+                "every request is refused: `trusted-proxies` is set, and nothing says who may publish and read; set a key \
+                 that tokens are signed with, or what needs no token (`[auth.anonymous]`)"
+            );
+        }
     }
 
     let cors = http_config.cors.clone();
@@ -111,11 +118,15 @@ async fn serve(
         "opened the log"
     );
     let hub = Hub::new(log, hub_config);
-    let mut face = Face::new(hub.clone(), http_config).with_dropped_log_lines(stderr::dropped_lines);
+    let open = auth.is_none();
+    let auth = auth.unwrap_or_else(Auth::open_to_this_machine);
+    let face = Face::builder(hub.clone(), http_config)
+        .auth(auth.clone())
+        .dropped_log_lines(stderr::dropped_lines)
+        .build();
     // Both end with this function.
     let mut chores = JoinSet::new();
-    if let Some(auth) = auth {
-        face = face.with_auth(auth.clone());
+    if !open {
         chores.spawn(async move { auth.warm().await });
     }
     chores.spawn(warm(hub.clone()));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use tidings_http::{HttpConfig, defaults};
+use tidings_http::{HttpConfig, InvalidHost, defaults};
 use tidings_hub::HubConfig;
 use tidings_log::{DiskLog, Retention};
 use tidings_protocol::object;
@@ -176,7 +176,8 @@ pub(crate) struct Settings {
 
     /// A collector that takes traces over OTLP, like `http://127.0.0.1:4318`; for programs that are built with the
     /// feature `otlp` [default: none]
-    #[arg(long, env = "TIDINGS_OTLP_ENDPOINT", value_name = "URL")]
+    // It may name a user with a password.
+    #[arg(long, env = "TIDINGS_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
     #[serde(alias = "otlp_endpoint")]
     pub(crate) otlp_endpoint: Option<String>,
 
@@ -185,6 +186,12 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
     #[serde(alias = "trusted_proxies")]
     pub(crate) trusted_proxies: Option<Vec<String>>,
+
+    /// Hosts that the hub may be asked for by, like `hub.example` or `*.example`; `localhost` and addresses of this
+    /// machine always are, and without keys nothing else is [default: none without keys, any with keys]
+    #[arg(long, env = "TIDINGS_ALLOWED_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    #[serde(alias = "allowed_hosts")]
+    pub(crate) allowed_hosts: Option<Vec<String>>,
 
     #[command(flatten)]
     #[serde(default, deserialize_with = "object")]
@@ -268,6 +275,7 @@ impl Settings {
             log_json: self.log_json.or(other.log_json),
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
             tls: self.tls.or(other.tls),
@@ -341,6 +349,9 @@ impl Settings {
             return Err(out_of_bounds("max-connections", max_connections, "at least 1"));
         }
         let trusted_proxies = limits::trusted_proxies(self.trusted_proxies.as_deref().unwrap_or_default())?;
+        let allowed_hosts = self.allowed_hosts.as_deref().unwrap_or_default().join(",");
+        let allowed_hosts =
+            allowed_hosts.parse().map_err(|error: InvalidHost| value("allowed-hosts", &error))?;
         self.limits.apply(HttpConfig {
             heartbeat,
             write_timeout,
@@ -350,6 +361,7 @@ impl Settings {
             max_batch_events,
             max_connections,
             trusted_proxies,
+            allowed_hosts,
             cache,
             cors: self.cors.cors()?,
             ..base
@@ -409,7 +421,7 @@ mod tests {
             }
             flags += 1;
         }
-        assert_eq!(flags, 48);
+        assert_eq!(flags, 53);
     }
 
     /// A key at the top, among the limits, or in a section that the beginning of its name says.

@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     subscribe: Vec<Selector>,
 
+    /// What its bearer may end, without publishing anything else; repeatable
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    close: Vec<Selector>,
+
     /// Lets its bearer read the metrics
     #[arg(long)]
     metrics: bool,
@@ -92,14 +96,17 @@ struct Claims<'a> {
 struct Scope<'a> {
     publish: Vec<&'a str>,
     subscribe: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    close: Vec<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     metrics: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    if arguments.publish.is_empty() && arguments.subscribe.is_empty() && !arguments.metrics {
+    let Arguments { publish, subscribe, close, metrics, .. } = arguments;
+    if [publish, subscribe, close].iter().all(|selectors| selectors.is_empty()) && !metrics {
         let what = "a token without any right is of no use: name what its bearer may do with `--publish SELECTOR`, \
-             `--subscribe SELECTOR` or `--metrics`";
+             `--subscribe SELECTOR`, `--close SELECTOR` or `--metrics`";
         return Err(WrongArguments::new(what).into());
     }
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
@@ -121,6 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let names = |selectors: &'_ [Selector]| selectors.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (publish, subscribe) = (names(&arguments.publish), names(&arguments.subscribe));
+    let close = names(&arguments.close);
     let claims = Claims {
         iat: now.as_secs(),
         exp: now.saturating_add(arguments.ttl.0.max(Duration::from_secs(1))).as_secs(),
@@ -130,6 +138,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         tidings: Scope {
             publish: publish.iter().map(String::as_str).collect(),
             subscribe: subscribe.iter().map(String::as_str).collect(),
+            close: close.iter().map(String::as_str).collect(),
             metrics: arguments.metrics,
         },
     };

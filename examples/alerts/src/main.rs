@@ -19,7 +19,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8092".into());
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    let face = Face::new(hub.clone(), HttpConfig::default());
+    // Its page publishes too. Only here: there is nobody else on this machine to be kept out.
+    let face = Face::builder(hub.clone(), HttpConfig::default()).open_to_this_machine().build();
     let app = example_pages::app(&face, include_str!("../page.html"));
     // Standard input may end; the pages are served on.
     let publishing = async {

@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    let face = Face::new(hub.clone(), HttpConfig::default());
+    let face = Face::builder(hub.clone(), HttpConfig::default()).read_only().build();
     let app = example_pages::app(&face, include_str!("../page.html"));
     // Whichever of the two ends first ends the program.
     tokio::select! {

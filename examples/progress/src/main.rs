@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8091".into());
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    let face = Face::new(hub.clone(), HttpConfig::default());
+    let face = Face::builder(hub.clone(), HttpConfig::default()).read_only().build();
     let jobs = Arc::new(AtomicU64::new(0));
     // It answers at once with where the job can be followed.
     let begin = async move || {

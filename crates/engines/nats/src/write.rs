@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::future::join_all;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tidings_engine::{BatchResult, EngineError};
-use tidings_log::{AppendError, Appended, Batch, Idempotency, LogUnavailable};
+use tidings_log::{AppendError, Appended, Batch, Idempotency, LogUnavailable, Scope};
 use tidings_protocol::{Closing, NewEvent, Topic};
 use tokio::time::sleep;
 
@@ -294,8 +294,9 @@ impl Keyed {
     /// The id of the message: the key, and the scope that it belongs to.
     fn id(&self) -> String {
         let scope = match &self.idempotency.scope {
-            Some(topic) => format!("topic/{}", utf8_percent_encode(topic.as_str(), NON_ALPHANUMERIC)),
-            None => "events".to_owned(),
+            Scope::Topic(topic) => format!("topic/{}", utf8_percent_encode(topic.as_str(), NON_ALPHANUMERIC)),
+            Scope::Batches => "events".to_owned(),
+            Scope::BatchesOf(owner) => format!("of/{}", utf8_percent_encode(owner, NON_ALPHANUMERIC)),
         };
         format!("{scope}/{}", utf8_percent_encode(&self.idempotency.key, NON_ALPHANUMERIC))
     }

@@ -110,7 +110,7 @@ impl Default for JwksTimes {
 impl Jwks {
     pub(super) fn new(text: &str, times: JwksTimes) -> Result<Self, InvalidJwksUrl> {
         let url = Url::parse(text).ok().filter(is_trustworthy);
-        let url = url.ok_or_else(|| InvalidJwksUrl::Url(text.to_owned()))?;
+        let url = url.ok_or_else(|| InvalidJwksUrl::Url(without_password(text)))?;
         let failed = |error: &dyn std::fmt::Display| InvalidJwksUrl::Client(error.to_string());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -188,6 +188,15 @@ impl Jwks {
         let task = AbortOnDropHandle::new(tokio::spawn(async move { shared.fetch().await }));
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         Some(ended)
+    }
+}
+
+/// An address as it may be shown: it may name a user with a password.
+fn without_password(text: &str) -> String {
+    let begin = text.find("//").map_or(0, |at| at + 2);
+    match text.rfind('@').filter(|at| *at >= begin) {
+        Some(end) => format!("{}…{}", &text[..begin], &text[end..]),
+        None => text.to_owned(),
     }
 }
 

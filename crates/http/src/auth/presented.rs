@@ -9,6 +9,7 @@ use tidings_protocol::ProblemKind;
 
 use super::{BAD_TOKEN, bad};
 use crate::Cors;
+use crate::origin::is_origin_of;
 use crate::problem::Refusal;
 use crate::query::Query;
 
@@ -33,10 +34,11 @@ pub(super) fn token<'a>(
         return Ok(Some(Cow::Owned(token.to_owned())));
     }
     let Some(token) = cookie_name.and_then(|name| cookie(&parts.headers, name)) else { return Ok(None) };
-    let trusted = || parts.headers.get(ORIGIN).is_some_and(|origin| cors.trusts(origin));
-    if !reads && !trusted() {
-        let detail = "a cookie is taken for publishing only with an `Origin` that `[cors] origins` names; send \
-                      `Authorization: Bearer …` elsewhere";
+    let trusts =
+        |origin| cors.trusts(origin) || is_origin_of(origin, &parts.uri, &parts.headers, &parts.extensions);
+    if !reads && !parts.headers.get(ORIGIN).is_some_and(trusts) {
+        let detail = "a cookie is taken for publishing only with an `Origin` that is the hub's own, or that `[cors] \
+                      origins` names; send `Authorization: Bearer …` elsewhere";
         return Err(Refusal::new(ProblemKind::Unauthorized, detail).challenge(BAD_TOKEN));
     }
     Ok(Some(Cow::Borrowed(token)))

@@ -1,12 +1,19 @@
 use tidings_protocol::{Selector, Topic};
 
+use super::CloseRight;
+
 /// What somebody may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
     /// The topics to publish to.
     pub publish: Vec<Selector>,
-    /// The topics to subscribe to, and to list.
+    /// The topics to subscribe to, and to list where `list` says so.
     pub subscribe: Vec<Selector>,
+    /// The topics to end, beside those to publish to where [`CloseRight::Publish`](crate::CloseRight) says so. It allows
+    /// no other publishing.
+    pub close: Vec<Selector>,
+    /// Whether to list the topics to subscribe to, with how many wait for each.
+    pub list: bool,
     /// Whether to read the metrics, which tell of everybody.
     pub metrics: bool,
 }
@@ -17,22 +24,36 @@ impl Rights {
     /// Nothing at all.
     #[must_use]
     pub fn none() -> Self {
-        Self { publish: Vec::new(), subscribe: Vec::new(), metrics: false }
+        Self { publish: Vec::new(), subscribe: Vec::new(), close: Vec::new(), list: false, metrics: false }
     }
 
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
-        Self { publish: vec![Selector::all()], subscribe: vec![Selector::all()], metrics: true }
+        let all = || vec![Selector::all()];
+        Self { publish: all(), subscribe: all(), close: all(), list: true, metrics: true }
     }
 
-    pub(crate) fn is_all(&self) -> bool {
+    /// Reading every topic, and nothing else.
+    #[must_use]
+    pub fn read_only() -> Self {
+        Self { subscribe: vec![Selector::all()], ..Self::none() }
+    }
+
+    pub(crate) fn is_all(&self, right: CloseRight) -> bool {
         let all = Selector::all();
-        self.publish.contains(&all) && self.subscribe.contains(&all) && self.metrics
+        let Self { publish, subscribe, close, list, metrics } = self;
+        // Who may publish may end, unless that is a right of its own.
+        let closes = close.contains(&all) || right == CloseRight::Publish;
+        publish.contains(&all) && subscribe.contains(&all) && closes && *list && *metrics
     }
 
     pub(crate) fn may_publish(&self, topic: &Topic) -> bool {
         self.publish.iter().any(|selector| selector.matches(topic))
+    }
+
+    pub(crate) fn may_close(&self, topic: &Topic) -> bool {
+        self.close.iter().any(|selector| selector.matches(topic))
     }
 
     /// Whether one of the selectors covers another as a whole. Several that cover it only together do not count.

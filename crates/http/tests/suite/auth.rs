@@ -1,6 +1,7 @@
 //! Who may do what.
 
 mod expiry;
+mod idempotency;
 mod jwks;
 mod keys;
 mod limits;

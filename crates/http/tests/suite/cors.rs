@@ -31,7 +31,18 @@ async fn a_preflight_is_answered_for_origins_that_are_named() {
     assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
     assert_eq!(answer.header("access-control-max-age"), Some("600"));
     let allowed = answer.header("access-control-allow-headers").unwrap().to_ascii_lowercase();
-    for name in ["authorization", "content-type", "last-event-id", "idempotency-key", "cache-control"] {
+    for name in [
+        "authorization",
+        "content-type",
+        "last-event-id",
+        "idempotency-key",
+        "cache-control",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "x-requested-with",
+        "x-request-id",
+    ] {
         assert!(allowed.split(',').any(|own| own.trim() == name), "{name}: {allowed}");
     }
     let methods = answer.header("access-control-allow-methods").unwrap();
@@ -39,6 +50,19 @@ async fn a_preflight_is_answered_for_origins_that_are_named() {
     for origin in ["https://evil.example", "https://app.example.evil", "null"] {
         let answer = hub.ask(preflight(origin, "/topics/a")).await;
         assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn further_fields_may_be_named() {
+    let mut setup = Setup::new();
+    let cors = Cors::new(&[APP.to_owned()], Duration::ZERO).unwrap();
+    assert!(cors.clone().with_headers(&["x y".into()]).is_err());
+    setup.http.cors = cors.with_headers(&["X-Tenant".into(), "dnt".into()]).unwrap();
+    let answer = setup.start().await.ask(preflight(APP, "/topics/a")).await;
+    let allowed = answer.header("access-control-allow-headers").unwrap().to_ascii_lowercase();
+    for name in ["x-tenant", "dnt", "authorization"] {
+        assert!(allowed.split(',').any(|own| own.trim() == name), "{name}: {allowed}");
     }
 }
 

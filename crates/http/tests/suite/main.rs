@@ -14,6 +14,7 @@ mod cors;
 mod crowds;
 mod cursors;
 mod disk;
+mod door;
 mod embedding;
 mod errors;
 mod event_stream;

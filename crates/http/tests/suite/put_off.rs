@@ -141,7 +141,7 @@ fn setup(authority: &Authority) -> Setup {
 
 /// The same hub behind a server of ours, and in another program.
 async fn both(hub: &Hub, auth: Auth, setup: Setup, authority: Authority) -> (Running, [Asker; 2], Face) {
-    let face = Face::new(hub.clone(), setup.http.clone()).with_auth(auth.clone());
+    let face = Face::builder(hub.clone(), setup.http.clone()).auth(auth.clone()).build();
     let own = setup.start_with(hub.clone(), auth).await;
     let app = Router::new().nest("/push", face.router());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -181,7 +181,8 @@ async fn blanks_around_a_value_are_no_part_of_it() {
 
 #[tokio::test]
 async fn a_router_in_another_program_is_as_strict_where_it_can_be() {
-    let app = Router::new().nest("/push", Face::new(Setup::new().hub(), Setup::new().http).router());
+    let face = Face::builder(Setup::new().hub(), Setup::new().http).open_to_everyone().build();
+    let app = Router::new().nest("/push", face.router());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(tokio::spawn(async move { axum::serve(listener, app).await }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidings_protocol::{Closing, EventType, NewEvent, Selection, Timestamp};
 
 use super::{end, event, keyed, publish, read_all, select, sequences, topic};
-use crate::{AppendError, Batch, Log};
+use crate::{AppendError, Batch, Idempotency, Log, Scope};
 
 pub(super) async fn what_is_appended_is_read_back(log: &dyn Log) {
     let events = [
@@ -95,6 +95,15 @@ pub(super) async fn a_key_is_answered_once(log: &dyn Log) {
     assert_eq!((first.count, first.duplicate), (2, false));
     let again = log.append(all).await.unwrap();
     assert_eq!((again.first, again.count, again.duplicate), (first.first, 2, true));
+    // So has each publisher of such batches.
+    for owner in ["ann", "bob"] {
+        let mut own = Batch::of(event("a", owner));
+        own.idempotency = Some(Idempotency { scope: Scope::BatchesOf(owner.into()), key: "k".into() });
+        let first = log.append(own.clone()).await.unwrap();
+        assert!(!first.duplicate, "{owner}");
+        let again = log.append(own).await.unwrap();
+        assert_eq!((again.first, again.duplicate), (first.first, true), "{owner}");
+    }
     // The end of a topic can be repeated, though the topic has ended.
     let closing =
         keyed(Batch { events: Vec::new(), close: Some(topic("a")), idempotency: None }, Some("a"), "end");

@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use super::faults::FaultyFiles;
 use super::files::Files;
 use super::{DiskConfig, DiskLog, OpenError, segment};
-use crate::{AppendError, Appended, Batch, Idempotency, Log, ReadError, ReadLimits, Retention};
+use crate::{AppendError, Appended, Batch, Idempotency, Log, ReadError, ReadLimits, Retention, Scope};
 
 /// A log on a disk that fails, with a clock that tests move.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ fn one(name: &str, data: &str) -> Batch {
 }
 
 fn keyed(mut batch: Batch, key: &str) -> Batch {
-    batch.idempotency = Some(Idempotency { scope: None, key: key.into() });
+    batch.idempotency = Some(Idempotency { scope: Scope::Batches, key: key.into() });
     batch
 }
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
-use tidings_http::{Auth, AuthConfig, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
+use tidings_http::{Auth, AuthConfig, CloseRight, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
 use tidings_protocol::{Selector, object};
 
 use super::ConfigError;
@@ -45,7 +45,14 @@ pub(crate) struct AuthSettings {
     public_key_file: Option<PathBuf>,
 
     /// Where such keys are published as a JSON Web Key Set [default: none]
-    #[arg(id = "auth-jwks-url", long = "auth-jwks-url", env = "TIDINGS_AUTH_JWKS_URL", value_name = "URL")]
+    // It may name a user with a password.
+    #[arg(
+        id = "auth-jwks-url",
+        long = "auth-jwks-url",
+        env = "TIDINGS_AUTH_JWKS_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     #[serde(alias = "jwks_url")]
     jwks_url: Option<String>,
 
@@ -61,9 +68,30 @@ pub(crate) struct AuthSettings {
     #[arg(id = "auth-cookie", long = "auth-cookie", env = "TIDINGS_AUTH_COOKIE", value_name = "NAME")]
     cookie: Option<String>,
 
+    /// Who may end a topic: `publish`, whoever may publish to it, or `claim`, only who has the right to end it
+    /// [default: publish]
+    #[arg(
+        id = "auth-close",
+        long = "auth-close",
+        env = "TIDINGS_AUTH_CLOSE",
+        value_enum,
+        hide_possible_values = true
+    )]
+    close: Option<Close>,
+
     #[command(flatten)]
     #[serde(default, deserialize_with = "object")]
     anonymous: AnonymousSettings,
+}
+
+/// Who may end a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Close {
+    /// Whoever may publish to it.
+    Publish,
+    /// Only who has the right to end it.
+    Claim,
 }
 
 /// `[auth.anonymous]`: what needs no token.
@@ -89,6 +117,28 @@ struct AnonymousSettings {
         value_delimiter = ','
     )]
     subscribe: Option<Vec<String>>,
+
+    /// What everybody may end, beside what they may publish to [default: nothing]
+    #[arg(
+        id = "auth-anonymous-close",
+        long = "auth-anonymous-close",
+        env = "TIDINGS_AUTH_ANONYMOUS_CLOSE",
+        value_name = "SELECTOR",
+        value_delimiter = ','
+    )]
+    close: Option<Vec<String>>,
+
+    /// Whether everybody may list the topics that they may subscribe to [default: true]
+    #[arg(
+        id = "auth-anonymous-list",
+        long = "auth-anonymous-list",
+        env = "TIDINGS_AUTH_ANONYMOUS_LIST",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    list: Option<bool>,
 
     /// Whether everybody may read the metrics [default: false]
     #[arg(
@@ -140,9 +190,12 @@ impl AuthSettings {
             audience: self.audience.or(other.audience),
             issuer: self.issuer.or(other.issuer),
             cookie: self.cookie.or(other.cookie),
+            close: self.close.or(other.close),
             anonymous: AnonymousSettings {
                 publish: self.anonymous.publish.or(other.anonymous.publish),
                 subscribe: self.anonymous.subscribe.or(other.anonymous.subscribe),
+                close: self.anonymous.close.or(other.anonymous.close),
+                list: self.anonymous.list.or(other.anonymous.list),
                 metrics: self.anonymous.metrics.or(other.anonymous.metrics),
             },
         }
@@ -157,8 +210,10 @@ impl AuthSettings {
         for (place, text) in self.public_keys()? {
             keys.extend(Key::from_pem(&text).map_err(|source| AuthSetupError::Key { place, source })?);
         }
-        let AnonymousSettings { publish, subscribe, metrics } = &self.anonymous;
-        let is_set = self.jwks_url.is_some() || publish.is_some() || subscribe.is_some() || metrics.is_some();
+        let AnonymousSettings { publish, subscribe, close, list, metrics } = &self.anonymous;
+        let is_set = [publish, subscribe, close].iter().any(|selectors| selectors.is_some())
+            || list.is_some()
+            || metrics.is_some();
         if keys.is_empty() && self.jwks_url.is_none() {
             // Whoever set these means to ask for tokens.
             let tokens = [
@@ -169,6 +224,9 @@ impl AuthSettings {
             if let Some((name, _)) = tokens.into_iter().find(|(_, value)| value.is_some()) {
                 return Err(AuthSetupError::NoKey { name });
             }
+            if self.close == Some(Close::Claim) && !is_set {
+                return Err(AuthSetupError::NoKey { name: "auth-close" });
+            }
             if !is_set {
                 return Ok(None);
             }
@@ -176,6 +234,8 @@ impl AuthSettings {
         let anonymous = Rights {
             publish: selectors("auth-anonymous-publish", publish.as_deref())?,
             subscribe: selectors("auth-anonymous-subscribe", subscribe.as_deref())?,
+            close: selectors("auth-anonymous-close", close.as_deref())?,
+            list: list.unwrap_or(true),
             metrics: metrics.unwrap_or(false),
         };
         Ok(Some(Auth::new(AuthConfig {
@@ -186,6 +246,10 @@ impl AuthSettings {
             issuer: self.issuer.clone(),
             cookie: self.cookie.clone(),
             anonymous,
+            close: match self.close {
+                Some(Close::Claim) => CloseRight::Claim,
+                Some(Close::Publish) | None => CloseRight::Publish,
+            },
         })?))
     }
 

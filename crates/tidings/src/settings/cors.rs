@@ -21,6 +21,17 @@ pub(crate) struct CorsSettings {
     )]
     origins: Option<Vec<String>>,
 
+    /// Header fields that requests of those pages may have, beside those that the hub reads and those of traces
+    /// [default: none]
+    #[arg(
+        id = "cors-headers",
+        long = "cors-headers",
+        env = "TIDINGS_CORS_HEADERS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    headers: Option<Vec<String>>,
+
     /// How long browsers remember the answer to a preflight request [default: 2h]
     #[arg(id = "cors-max-age", long = "cors-max-age", env = "TIDINGS_CORS_MAX_AGE", value_name = "DURATION")]
     #[serde(alias = "max_age")]
@@ -31,13 +42,19 @@ pub(crate) struct CorsSettings {
 
 impl CorsSettings {
     pub(crate) fn or(self, other: Self) -> Self {
-        Self { origins: self.origins.or(other.origins), max_age: self.max_age.or(other.max_age) }
+        Self {
+            origins: self.origins.or(other.origins),
+            headers: self.headers.or(other.headers),
+            max_age: self.max_age.or(other.max_age),
+        }
     }
 
     pub(crate) fn cors(&self) -> Result<Cors, ConfigError> {
         let origins = self.origins.as_deref().unwrap_or_default();
         let max_age = self.max_age.map_or(defaults::CORS_MAX_AGE, |span| span.0);
         super::within("cors-max-age", Span(max_age), &(Duration::ZERO..=defaults::CORS_MAX_AGE_MOST))?;
-        Cors::new(origins, max_age).map_err(|error| super::value("cors-origins", &error))
+        let cors = Cors::new(origins, max_age).map_err(|error| super::value("cors-origins", &error))?;
+        let headers = self.headers.as_deref().unwrap_or_default();
+        cors.with_headers(headers).map_err(|error| super::value("cors-headers", &error))
     }
 }

@@ -8,7 +8,7 @@ const packages = createRequire(join(process.env.TIDINGS_NODE_PACKAGES, 'package.
 
 export const load = (name) => import(pathToFileURL(packages.resolve(name)));
 
-export async function launch(executablePath) {
+export async function launch(executablePath, ...more) {
   const { chromium } = await load('playwright-core').then((module) => module.default ?? module);
   return chromium.launch({
     executablePath,
@@ -20,6 +20,7 @@ export async function launch(executablePath) {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
 }

@@ -22,6 +22,29 @@ async fn chromium_keeps_its_place_and_ends_with_the_topic() {
     keeps_its_place_and_ends_with_the_topic(launch).await;
 }
 
+/// A hub that is for its machine alone is not for every page that somebody there looks at.
+#[tokio::test]
+async fn pages_of_others_get_nothing_of_a_hub_on_this_machine() {
+    let hub = Hub::in_memory(&[]).await;
+    let Some(chromium) = tools::program(&["chromium", "chromium-browser"]) else { return };
+    let Some(mut command) = tools::node("chromium_strangers.mjs", "playwright-core") else { return };
+    command.arg(chromium).arg(hub.url("").replace("127.0.0.1", "localhost"));
+    let mut script = Script::start(command);
+    assert_eq!(script.object().await, json!({"page": 421}));
+    for _ in 0..2 {
+        assert_eq!(script.object().await, json!({"rebound": 421}));
+    }
+    // The browser takes the name for the hub's own, so it hides nothing.
+    assert_eq!(script.object().await, json!({"rebound": 421}));
+    for _ in 0..6 {
+        assert_eq!(script.object().await, json!({"port": "opaque"}));
+    }
+    assert_eq!(script.object().await, json!({"form": 403}));
+    assert_eq!(hub.get("/topics/a").await.json()["events"], json!([]));
+    assert_eq!(script.object().await, json!({"own": 201}));
+    script.end().await;
+}
+
 /// Over HTTP/1.1 there would be no more than six.
 #[tokio::test]
 async fn chromium_reads_many_streams_over_one_connection() {

@@ -267,3 +267,65 @@ async fn the_settings_that_are_handed_out_are_understood() {
     let hub = Hub::in_memory(&["--config", file]).await;
     assert_eq!(hub.get("/healthz").await.status, 200);
 }
+
+/// As it is handed out, it is for a proxy that lets in whoever comes: so nobody is, until it says who may.
+#[tokio::test]
+async fn the_settings_that_are_handed_out_let_nobody_in() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/systemd/tidings.toml");
+    let hub = Hub::in_memory(&["--config", file]).await;
+    for path in ["/topics/a", "/topics", "/metrics", "/"] {
+        let answer = hub.get(path).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(answer.text().contains("[auth.anonymous]"), "{}", answer.text());
+    }
+    assert!(hub.log().contains("every request is refused"), "{}", hub.log());
+    let opened = Hub::in_memory(&["--config", file, "--auth-anonymous-subscribe", "public/**"]).await;
+    assert_eq!(opened.get("/topics/public/a").await.status, 200);
+    assert_eq!(opened.get("/topics/a").await.status, 401);
+}
+
+#[tokio::test]
+async fn the_console_is_refused_and_refuses_as_everything_else() {
+    let hub = Hub::in_memory(&["--allowed-hosts", "hub.example"]).await;
+    for (method, host, origin, status, kind) in [
+        ("GET", "evil.example", None, 421, "misdirected"),
+        ("POST", "hub.example", None, 405, "method-not-allowed"),
+        ("DELETE", "localhost", None, 405, "method-not-allowed"),
+        ("POST", "localhost", Some("http://localhost:1"), 403, "forbidden"),
+    ] {
+        for path in ["/", "/console.js"] {
+            let mut request = Request::builder().method(method).uri(path).header("host", host);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let answer = hub.ask(request.body(Full::default()).unwrap()).await;
+            assert_eq!(answer.status, status, "{}", answer.text());
+            assert_eq!(answer.json()["type"], format!("urn:tidings:{kind}"));
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+            assert!(status != 405 || answer.headers["allow"] == "GET, HEAD");
+        }
+    }
+    let request = Request::get("/").header("host", "HUB.example:80").body(Full::default()).unwrap();
+    assert_eq!(hub.ask(request).await.status, 200);
+}
+
+/// What needs no token is for whoever runs a hub to say, not for the files that they begin with.
+#[test]
+fn nothing_that_is_handed_out_lets_anybody_in() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            assert!(!lines.any(|line| line.to_lowercase().contains("anonymous")), "{}", path.display());
+            files += 1;
+        }
+    }
+    assert!(files >= 10, "{files}");
+}

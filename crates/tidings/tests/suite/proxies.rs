@@ -111,26 +111,90 @@ async fn clients_are_told_apart(hub: &Hub, proxy: &Proxy) {
     };
     let line = within("the request's line", line).await;
     assert!(line.contains("client=127.0.0.2"), "{line}");
-    let own = std::fs::read_to_string(proxy.folder().join("tidings.log")).unwrap_or_default();
+    let own = std::fs::read_to_string(proxy.folder().join("tidings.log")).unwrap_or_default()
+        + &std::fs::read_to_string(proxy.folder().join("tidings-error.log")).unwrap_or_default();
     assert!(!(proxy.log() + &own + &hub.log()).contains("s3cret"));
+}
+
+/// The settings that are handed out with the unit for systemd.
+const HANDED_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/systemd/tidings.toml");
+/// Everybody may do everything, through this machine's proxy.
+const OPEN: [&str; 9] = [
+    "--trusted-proxies",
+    "127.0.0.1",
+    "--auth-anonymous-publish",
+    "**",
+    "--auth-anonymous-subscribe",
+    "**",
+    "--auth-anonymous-metrics",
+    "--log-level",
+    "tidings::access=debug",
+];
+
+/// Whoever is elsewhere gets nothing of a hub that was not told who may use it, nor does whoever asks from here.
+async fn nobody_is_let_in(proxy: &Proxy) {
+    for from in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST] {
+        for (method, path) in [
+            ("POST", "/topics/a"),
+            ("POST", "/topics/a?close=true"),
+            ("POST", "/events"),
+            ("GET", "/topics/a"),
+            ("GET", "/topics/a?wait=30"),
+            ("GET", "/events?topic=**"),
+            ("GET", "/topics"),
+            ("GET", "/metrics"),
+            ("GET", "/openapi.json"),
+            ("GET", "/"),
+        ] {
+            let answer = answer_to(proxy, from, &format!("{method} {path}"), "Content-Length: 0\r\n").await;
+            assert_eq!(status(&answer), 403, "{method} {path} from {from}: {answer}");
+            // The metrics are refused to others by the proxies already.
+            let is_told = answer.contains("urn:tidings:forbidden") && answer.contains("[auth.anonymous]");
+            assert!(is_told || path == "/metrics", "{answer}");
+        }
+    }
+}
+
+/// The hub knows by which name its proxy was asked, so its own pages may publish, and others may not.
+async fn own_pages_publish(proxy: &Proxy) {
+    let port = proxy.address().port();
+    for (origin, expected) in [
+        (format!("http://hub.example:{port}"), 201),
+        (format!("http://hub.example:{}", port ^ 1), 403),
+        (format!("https://hub.example:{port}"), 403),
+        ("http://hub.example".into(), 403),
+        ("null".into(), 403),
+    ] {
+        let fields = format!("Origin: {origin}\r\nContent-Length: 0\r\n");
+        let answer = answer_to(proxy, Ipv4Addr::LOCALHOST, "POST /topics/own", &fields).await;
+        assert_eq!(status(&answer), expected, "{origin}: {answer}");
+    }
 }
 
 /// Asks from another address than the proxy's own, and claims a third.
 async fn status_from_elsewhere(proxy: &Proxy, path: &str) -> u16 {
+    let fields = "X-Forwarded-For: 192.0.2.1\r\n";
+    status(&answer_to(proxy, Ipv4Addr::new(127, 0, 0, 2), &format!("GET {path}"), fields).await)
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap()
+}
+
+/// The whole answer to a request from an address of this machine.
+async fn answer_to(proxy: &Proxy, from: Ipv4Addr, request: &str, fields: &str) -> String {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+    socket.bind((from, 0).into()).unwrap();
     let answered = async {
         let mut socket = socket.connect(proxy.address()).await.unwrap();
-        let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: hub\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n"
-        );
+        let host = format!("hub.example:{}", proxy.address().port());
+        let head = format!("{request} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
         socket.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let answer = within("an answer", answered).await;
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap()
+    within("an answer", answered).await
 }
 
 /// Waits until somebody waits for a topic's events.

@@ -63,6 +63,30 @@ async fn a_token_that_is_made_for_a_hub_opens_it() {
 }
 
 #[tokio::test]
+async fn a_token_that_only_ends_topics_is_made_and_asked_for() {
+    let room = room();
+    let secret = [("TIDINGS_AUTH_HS256_SECRET", SECRET)];
+    let hub = Hub::in_memory_with(&["--auth-close", "claim"], &secret).await;
+    let closes = token(room.path(), &["--close", "orders/*"], &secret).await;
+    let publishes = token(room.path(), &["--publish", "orders/*"], &secret).await;
+    let end = async |token: &str| {
+        let request =
+            Request::post("/topics/orders/42?close=true").header("authorization", format!("Bearer {token}"));
+        hub.ask(request.body(Full::default()).unwrap()).await.status.as_u16()
+    };
+    assert_eq!(status(&hub, Method::POST, "/topics/orders/42", Some(&closes)).await, 403);
+    assert_eq!(status(&hub, Method::POST, "/topics/orders/42", Some(&publishes)).await, 201);
+    assert_eq!(end(&publishes).await, 403);
+    assert_eq!(end(&closes).await, 201);
+    let said = said(
+        room.path(),
+        &["serve", "--auth-close", "claim", "--log", "memory:", "--listen", "127.0.0.1:0"],
+        &[],
+    );
+    assert!(said.await.contains("`auth-close`"));
+}
+
+#[tokio::test]
 async fn a_private_key_signs_for_hubs_that_have_its_public_one() {
     let room = room();
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
@@ -115,6 +139,12 @@ async fn what_is_of_no_use_is_refused_with_what_would_be_right() {
         (&["--auth-hs256-secret-file", "short"], ["short", "at least 32"]),
         (&["--auth-public-key-file", "short"], ["short", "BEGIN PUBLIC KEY"]),
         (&["--auth-jwks-url", "nonsense"], ["nonsense", "https://"]),
+        (
+            &["--auth-jwks-url", "http://user:s3cret@login.example/x"],
+            ["`http://…@login.example/x`", "https://"],
+        ),
+        (&["--allowed-hosts", "hub.example:80"], ["allowed-hosts", "`hub.example:80`"]),
+        (&["--cors-headers", "x y"], ["cors-headers", "`x y`"]),
         (&["--auth-anonymous-publish", "/a"], ["auth-anonymous-publish", "`/a`"]),
         (&["--config", "hub.toml"], ["auth-anonymous-subscribe", "`a/**/b`"]),
         (&["--cors-origins", "app.example"], ["cors-origins", "https://HOST"]),
@@ -122,6 +152,7 @@ async fn what_is_of_no_use_is_refused_with_what_would_be_right() {
         let refused = serve(arguments).await;
         for part in parts {
             assert!(refused.contains(part), "{arguments:?} without {part}: {refused}");
+            assert!(!refused.contains("s3cret"), "{refused}");
         }
     }
     for name in ["TIDINGS_AUTH_HS256_SECRET", "TIDINGS_AUTH_PUBLIC_KEY"] {

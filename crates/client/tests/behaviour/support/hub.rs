@@ -53,7 +53,8 @@ impl TestHub {
             let hub = Hub::new(log, HubConfig::default());
             hub.warm().await.unwrap();
             ready.send(listener.local_addr().unwrap()).unwrap();
-            let server = Server::new(Face::new(hub, HttpConfig::default()), [listener]);
+            let server =
+                Server::new(Face::builder(hub, HttpConfig::default()).open_to_everyone().build(), [listener]);
             server.serve(async move { drop(asked.await) }).await
         });
         self.address = listening.await.unwrap();

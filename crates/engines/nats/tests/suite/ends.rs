@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tidings_engine_servers::NatsServer;
-use tidings_log::{AppendError, Batch, Idempotency, Log};
+use tidings_log::{AppendError, Batch, Idempotency, Log, Scope};
 use tidings_protocol::Selection;
 
 use crate::raw::stream;
@@ -78,7 +78,7 @@ async fn a_key_of_what_came_too_late_is_answered_alike() {
     for number in 0..100 {
         let name = format!("race/{number}");
         let end = Batch { events: Vec::new(), close: Some(topic(&name)), idempotency: None };
-        let idempotency = Idempotency { scope: None, key: name.clone() };
+        let idempotency = Idempotency { scope: Scope::Batches, key: name.clone() };
         let batch = Batch { idempotency: Some(idempotency), ..Batch::of(event(&name, "x")) };
         let (ended, published) = tokio::join!(one.append(end), other.append(batch.clone()));
         ended.unwrap();
@@ -115,7 +115,7 @@ async fn publications_to_an_ended_topic_leave_nothing_in_the_stream() {
     log.append(Batch { events: Vec::new(), close: Some(topic("a")), idempotency: None }).await.unwrap();
     let latest = log.bounds().latest;
     for number in 0..50 {
-        let idempotency = Idempotency { scope: Some(topic("a")), key: number.to_string() };
+        let idempotency = Idempotency { scope: Scope::Topic(topic("a")), key: number.to_string() };
         let keyed = Batch { idempotency: Some(idempotency), ..Batch::of(event("a", "x")) };
         for batch in [keyed, Batch::of(event("a", "x"))] {
             let refused = log.append(batch).await;

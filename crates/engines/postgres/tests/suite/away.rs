@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tidings_engine_servers::{PostgresServer, SlowProxy};
 use tidings_hub::Hub;
-use tidings_log::{AppendError, Batch, Idempotency};
+use tidings_log::{AppendError, Batch, Idempotency, Scope};
 use tidings_protocol::Event;
 use tokio::time::sleep;
 
 use crate::support::{PATIENCE, Reader, batch, client, eventually, hub, text, topic, url};
 
 fn keyed(data: &str) -> Batch {
-    let key = Idempotency { scope: Some(topic("a")), key: data.to_owned() };
+    let key = Idempotency { scope: Scope::Topic(topic("a")), key: data.to_owned() };
     Batch { idempotency: Some(key), ..batch("a", data) }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tidings_engine::{Engine, EngineError, Seen};
 use tidings_engine_servers::{Listener, RedisServer, Told};
-use tidings_log::{AppendError, Batch, Idempotency};
+use tidings_log::{AppendError, Batch, Idempotency, Scope};
 use tidings_protocol::{Cursor, Selection};
 use tidings_redis::Redis;
 
@@ -188,7 +188,7 @@ async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had()
 async fn a_repetition_waits_for_replicas_as_the_first_batch_did() {
     let Some((master, replica)) = pair().await else { return };
     let log = open(&both(&master, &replica, "?wait-replicas=1")).await;
-    let key = Idempotency { scope: Some(topic("a")), key: "k".into() };
+    let key = Idempotency { scope: Scope::Topic(topic("a")), key: "k".into() };
     let keyed = || Batch { idempotency: Some(key.clone()), ..Batch::of(event("a", "x")) };
     let first = log.append(Batch::of(event("a", "before"))).await.unwrap();
     replica.freeze(true);

@@ -31,6 +31,36 @@ async fn a_subject_has_so_many_readers() {
 }
 
 #[tokio::test]
+async fn tokens_without_a_subject_count_for_their_address() {
+    let mut setup = Setup::new();
+    setup.http.max_connections_per_subject = 2;
+    setup.http.publish_rate_per_subject = 1;
+    setup.http.trusted_proxies = "127.0.0.1".parse().unwrap();
+    let hub = hub_with(setup, AuthConfig::default()).await;
+    // Each is another token.
+    let token = |other: usize| bearer(&sign(&with(claims(&["**"], &["**"]), "n", json!(other))));
+    let stream = |other: usize, from: &str| {
+        Request::stream("/topics/a").header("authorization", &token(other)).header("x-forwarded-for", from)
+    };
+    let _readers = [hub.open(stream(0, "192.0.2.1")).await, hub.open(stream(1, "192.0.2.1")).await];
+    let poll = Request::get("/topics/a?wait=60").header("authorization", &token(2));
+    let refused =
+        hub.ask(poll.header("x-forwarded-for", "192.0.2.1")).await.problem(429, "too-many-requests");
+    assert!(refused.contains("address"), "{refused}");
+    let _other = hub.open(stream(3, "192.0.2.2")).await;
+    let publish = async |other: usize, from: &str| {
+        let post = Request::post("/topics/a", "x").header("authorization", &token(other));
+        hub.ask(post.header("x-forwarded-for", from)).await.status()
+    };
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&429) {
+        assert!(statuses.len() < 200, "no end of it");
+        statuses.push(publish(statuses.len(), "192.0.2.1").await);
+    }
+    assert_eq!(publish(0, "192.0.2.2").await, 201);
+}
+
+#[tokio::test]
 async fn a_subject_and_an_address_publish_so_often() {
     let mut setup = Setup::new();
     setup.http.publish_rate_per_subject = 5;

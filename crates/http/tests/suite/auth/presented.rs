@@ -55,13 +55,16 @@ async fn a_cookie_is_for_reading_and_for_pages_that_are_trusted() {
     let cookie = format!("theme=dark; session={}; x=y", sign(&claims(&["a"], &["a"])));
     assert_eq!(hub.ask(Request::get("/topics/a").header("cookie", &cookie)).await.status(), 200);
     let post = || Request::post("/topics/a", "x").header("cookie", &cookie);
-    assert_eq!(hub.ask(post().header("origin", APP)).await.status(), 201);
-    for request in [post(), post().header("origin", "https://evil.example"), post().header("origin", "null")]
-    {
-        hub.ask(request).await.problem(401, "unauthorized");
+    // Its own pages are trusted as well.
+    for origin in [APP, "http://hub"] {
+        assert_eq!(hub.ask(post().header("origin", origin)).await.status(), 201, "{origin}");
+    }
+    hub.ask(post()).await.problem(401, "unauthorized");
+    for origin in ["https://evil.example", "null", "http://hub:81"] {
+        hub.ask(post().header("origin", origin)).await.problem(403, "forbidden");
     }
     let page = hub.ask(Request::get("/topics/a").header("cookie", &cookie)).await.page();
-    assert_eq!(page.events.len(), 1);
+    assert_eq!(page.events.len(), 2);
 }
 
 #[tokio::test]

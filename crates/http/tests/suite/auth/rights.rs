@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_http::{AuthConfig, Cors, Rights};
+use tidings_http::{AuthConfig, CloseRight, Cors, Rights};
 use tidings_protocol::Selector;
 
 use crate::support::tokens::{bearer, claims, hub, hub_with, sign, with};
@@ -71,6 +71,69 @@ async fn publishing_is_covered_topic_by_topic() {
 }
 
 #[tokio::test]
+async fn to_end_a_topic_is_a_right_of_its_own() {
+    let closing = |topics: &[&str]| {
+        bearer(&sign(&with(claims(&[], &[]), "tidings", serde_json::json!({"close": topics}))))
+    };
+    let publishing = |topics: &[&str]| bearer(&sign(&claims(topics, &[])));
+    let both = bearer(&sign(&with(
+        claims(&[], &[]),
+        "tidings",
+        serde_json::json!({"close": ["a/*"], "publish": ["a/*"]}),
+    )));
+    let end = |topic: &str, body: &str| Request::post(&format!("/topics/{topic}?close=true"), body);
+    let by_claim = AuthConfig { close: CloseRight::Claim, ..AuthConfig::default() };
+    for (config, publishers_end) in [(AuthConfig::default(), true), (by_claim, false)] {
+        let hub = hub_with(Setup::new(), config).await;
+        let status = async |request: Request, token: &str| {
+            hub.ask(request.header("authorization", token)).await.status()
+        };
+        // It ends, and publishes nothing.
+        assert_eq!(status(Request::post("/topics/a/1", "x"), &closing(&["a/*"])).await, 403);
+        assert_eq!(status(end("a/1", "x"), &closing(&["a/*"])).await, 403);
+        let lines = end("a/1", "{\"data\":1}").ndjson();
+        assert_eq!(status(lines, &closing(&["a/*"])).await, 403);
+        let chunked = Request::new("POST", "/topics/a/1?close=true").header("transfer-encoding", "chunked");
+        let mut wire = hub.connect().await;
+        let chunked = chunked.header("authorization", &closing(&["a/*"]));
+        wire.send([chunked.bytes(), b"1\r\nx\r\n0\r\n\r\n".to_vec()].concat()).await;
+        wire.answer(false).await.problem(403, "forbidden");
+        assert_eq!(
+            status(Request::post("/events", "[{\"topic\":\"a/1\",\"data\":1}]").json(), &closing(&["**"]))
+                .await,
+            403
+        );
+        assert_eq!(hub.hub.latest(), 0);
+        assert_eq!(status(end("b", ""), &closing(&["a/*"])).await, 403);
+        assert_eq!(status(end("a/1", ""), &closing(&["a/*"])).await, 201);
+        // Who publishes ends where that is not asked for, and else publishes on.
+        assert_eq!(status(Request::post("/topics/a/2", "x"), &publishing(&["a/*"])).await, 201);
+        for body in ["", "last"] {
+            let topic = format!("a/3{body}");
+            let expected = if publishers_end { 201 } else { 403 };
+            assert_eq!(status(end(&topic, body), &publishing(&["a/*"])).await, expected, "{body}");
+            assert_eq!(status(end(&format!("a/4{body}"), body), &both).await, 201, "{body}");
+        }
+        let twice = end("a/5", "").header("authorization", &closing(&["a/*"]));
+        let malformed =
+            Request::post("/topics/a/5?close=maybe", "").header("authorization", &closing(&["a/*"]));
+        assert_eq!(hub.ask(malformed).await.status(), 403, "it says nothing of an end");
+        assert_eq!(hub.ask(twice).await.status(), 201);
+    }
+}
+
+#[tokio::test]
+async fn the_topics_are_listed_for_everybody_only_where_that_was_said() {
+    for list in [false, true] {
+        let anonymous = Rights { subscribe: selectors(&["**"]), list, ..Rights::none() };
+        let hub = hub_with(Setup::new(), AuthConfig { anonymous, ..AuthConfig::default() }).await;
+        assert_eq!(hub.get("/topics/a").await.status(), 200);
+        assert_eq!(hub.get("/topics").await.status(), if list { 200 } else { 401 });
+        assert_eq!(status(&hub, Request::get("/topics?match=a"), &[], &["a"]).await, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_publication_that_is_not_covered_is_refused_before_its_body() {
     let hub = hub().await;
     let mut wire = hub.connect().await;
@@ -118,10 +181,10 @@ async fn a_page_of_another_site_publishes_only_where_it_may() {
             .header("sec-fetch-site", site)
             .header("origin", "https://evil.example")
     };
-    hub.ask(post("cross-site")).await.problem(403, "forbidden");
-    for site in ["same-origin", "same-site", "none"] {
-        assert_eq!(hub.ask(post(site)).await.status(), 201, "{site}");
+    for site in ["cross-site", "same-site", "none"] {
+        hub.ask(post(site)).await.problem(403, "forbidden");
     }
+    assert_eq!(hub.ask(post("same-origin")).await.status(), 201, "the browser knows by which name it asked");
     let mut setup = Setup::new();
     setup.http.cors = Cors::new(&["https://evil.example".into()], Duration::ZERO).unwrap();
     let hub = setup.start().await;

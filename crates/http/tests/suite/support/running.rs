@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use serde_json::json;
 use tidings_http::{Auth, Cleartext, Face, HttpConfig, Server, Tls};
 use tidings_hub::{Hub, HubConfig};
@@ -20,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) http: HttpConfig,
     pub(crate) retention: Retention,
     pub(crate) tls: Option<(Tls, Cleartext)>,
+    /// Routes beside the hub's own.
+    pub(crate) beside: Router,
 }
 
 /// A hub that is served on a port of its own.
@@ -40,6 +43,7 @@ impl Setup {
             http: HttpConfig::default(),
             retention: Retention::default(),
             tls: None,
+            beside: Router::new(),
         }
     }
 
@@ -76,8 +80,8 @@ impl Setup {
     /// Serves a hub that exists to whoever may use it.
     pub(crate) async fn start_with(self, hub: Hub, auth: Auth) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let face = Face::new(hub.clone(), self.http).with_auth(auth);
-        let mut server = Server::new(face, [listener]);
+        let face = Face::builder(hub.clone(), self.http).auth(auth).build();
+        let mut server = Server::new(face, [listener]).and_routes(self.beside);
         if let Some((tls, cleartext)) = self.tls {
             server = server.tls(tls, cleartext);
         }

@@ -1,4 +1,7 @@
-use super::{a_reload_loses_nothing, clients_are_told_apart, long_polls_pass, streams_pass};
+use super::{
+    HANDED_OUT, OPEN, a_reload_loses_nothing, clients_are_told_apart, long_polls_pass, nobody_is_let_in,
+    own_pages_publish, streams_pass,
+};
 use crate::support::{Hub, Proxy};
 
 async fn plain(hub: &Hub) -> Option<Proxy> {
@@ -23,17 +26,36 @@ async fn haproxy_holds_nothing_back() {
 }
 
 /// The configuration that is handed out, on a port and with a hub of this test.
-#[tokio::test]
-async fn the_configuration_for_haproxy_holds_nothing_back() {
-    let hub =
-        Hub::in_memory(&["--trusted-proxies", "127.0.0.1", "--log-level", "tidings::access=debug"]).await;
+async fn handed_out(hub: &Hub) -> Option<Proxy> {
     let address = hub.address();
-    let proxy = Proxy::haproxy(move |place| {
+    Proxy::haproxy(move |place| {
         let text = include_str!("../../../../../deploy/haproxy/tidings.cfg");
         let text = text.replace("server hub 127.0.0.1:8080", &format!("server hub {address}"));
         text.replace("bind :80\n", &format!("bind {}\n", place.listen))
-    });
-    let Some(proxy) = proxy.await else { return };
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_configuration_for_haproxy_is_closed_until_somebody_is_let_in() {
+    for settings in [&["--config", HANDED_OUT][..], &[]] {
+        let hub = Hub::in_memory(settings).await;
+        let Some(proxy) = handed_out(&hub).await else { return };
+        nobody_is_let_in(&proxy).await;
+    }
+}
+
+#[tokio::test]
+async fn pages_behind_the_configuration_for_haproxy_are_the_hubs_own() {
+    let hub = Hub::in_memory(&OPEN).await;
+    let Some(proxy) = handed_out(&hub).await else { return };
+    own_pages_publish(&proxy).await;
+}
+
+#[tokio::test]
+async fn the_configuration_for_haproxy_holds_nothing_back() {
+    let hub = Hub::in_memory(&OPEN).await;
+    let Some(proxy) = handed_out(&hub).await else { return };
     streams_pass(&hub, &proxy).await;
     long_polls_pass(&hub, &proxy).await;
     clients_are_told_apart(&hub, &proxy).await;

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -40,6 +40,7 @@ enum Sender {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -96,7 +97,8 @@ impl Connection {
     ) -> Result<Response<Incoming>, Failure> {
         match &mut self.sender {
             Sender::Http1(sender) => {
-                request.headers_mut().insert(HOST, HeaderValue::try_from(self.address.to_string())?);
+                let address = HeaderValue::try_from(self.address.to_string())?;
+                request.headers_mut().entry(HOST).or_insert(address);
                 sender.ready().await?;
                 Ok(sender.send_request(request).await?)
             }
@@ -113,7 +115,7 @@ impl Connection {
     pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let (head, body) = self.send(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: head.status, body })
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
 
