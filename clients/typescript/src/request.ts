@@ -22,7 +22,8 @@ const bearer = (token: string): string => {
 };
 
 /** Throws where no request with these could ever be sent, so that it is not tried for ever. */
-export function check(url: URL, { token, headers, credentials }: RequestOptions): void {
+export function check(url: URL, { token, headers, credentials, fetch: given = fetch }: RequestOptions): void {
+  if (typeof given !== "function") throw TypeError("fetch is a function");
   if (!/^https?:/.test(url.protocol)) throw TypeError(`a hub has an http: or https: URL, not ${url.protocol}`);
   if (url.username || url.password) throw TypeError("a URL of a hub has no user name or password: give a token instead");
   if (url.hash) throw TypeError("a URL of a hub has no fragment: a # in a topic is written %23");

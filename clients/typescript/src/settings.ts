@@ -61,12 +61,15 @@ export type Settings = ConnectOptions & typeof DEFAULTS;
 export function settle(options: ConnectOptions): Settings {
   const settings: any = { ...options };
   for (const [name, value] of Object.entries(DEFAULTS)) {
-    settings[name] ??= value;
-    if (typeof value === "number" && !(settings[name] >= 0)) throw TypeError(`${name} is a number that is not negative`);
+    const given = (settings[name] ??= value);
+    const number = typeof value === "number";
+    if (typeof given !== typeof value || (number && !(given >= 0))) {
+      throw TypeError(`${name} is a ${number ? "number that is not negative" : typeof value}`);
+    }
   }
   // As the hub does.
   settings.heartbeat = Math.min(Math.max(settings.heartbeat, defaults.HEARTBEAT_FLOOR), defaults.HEARTBEAT_CEILING);
-  const { transports }: Settings = settings;
+  const transports = (settings.transports = [...settings.transports]);
   if (!transports[0] || transports.some((transport) => !DEFAULTS.transports.includes(transport))) {
     throw TypeError(`transports are one or more of ${DEFAULTS.transports}`);
   }

@@ -18,6 +18,10 @@ for (const [what, at, options, words] of [
   ["an interval that is no number", url, { interval: NaN }, /interval/],
   ["a negative time", url, { wait: -1 }, /wait/],
   ["a buffer that is no number", url, { buffer: "many" }, /buffer/],
+  ["a time that is a text", url, { interval: "5" }, /interval/],
+  ["a transport that is a text", url, { transports: "sse" }, /transports/],
+  ["a parser that is no function", url, { parse: {} }, /parse/],
+  ["a `fetch` that is no function", url, { fetch: {} }, /fetch/],
   ["a header that cannot be sent", url, { headers: { "a b": "c" } }, /./],
   ["a header with a line break", url, { headers: { a: "b\r\nc: d" } }, /./],
   ["a token that cannot be sent", url, { token: "two\nlines" }, /visible ASCII/],
@@ -32,7 +36,7 @@ for (const [what, at, options, words] of [
   test(`${what} is told at once`, async () => {
     const wrong = (error) => error instanceof TypeError && words.test(error.message) && !error.message.includes("secret");
     assert.throws(() => connect(at, options), wrong);
-    if (["transports", "interval", "wait", "buffer"].some((name) => name in options)) return;
+    if (["transports", "interval", "wait", "buffer", "parse"].some((name) => name in options)) return;
     await assert.rejects(publish(at, "x", options), wrong);
   });
 }
