@@ -170,8 +170,18 @@ pub mod defaults {
     pub const CODING_PIECE_BYTES: usize = 16 << 10;
     /// How many event types a reader may name.
     pub const EVENT_TYPES: usize = 100;
-    /// Bytes of frames that a stream takes from the hub at once.
+    /// Bytes of data that a stream takes from the hub at once.
     pub const STREAM_CHUNK_BYTES: usize = 64 << 10;
+    /// The most of its frames that a stream hands on at once, and so keeps if its client takes nothing.
+    pub const STREAM_PIECE_BYTES: usize = 16 << 10;
+    /// The most events that are found again at once for a reader that did not take them.
+    pub const PIECE_EVENTS: usize = 64;
+    /// What a reader has not taken and is no more than this is kept without being counted.
+    pub const UNCOUNTED_BYTES: usize = 4 << 10;
+    /// How much is kept of what was read of a connection beyond the request that it waits with.
+    pub const PIPELINED_BYTES: usize = 4 << 10;
+    /// What TLS keeps of a connection until its socket takes it.
+    pub const TLS_BUFFER_BYTES: usize = 32 << 10;
     /// Topics in one answer to `GET /topics`, unless the request says otherwise.
     pub const TOPICS: usize = 100;
     /// How many requests list topics at once; the others wait for their turn.

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{VARY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderName, Request, Version};
 use hyper::body::{Body as _, Incoming};
 use tidings_protocol::ProblemKind;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +27,7 @@ use crate::origin::Way;
 use crate::paced::pace;
 use crate::parking::Lot;
 use crate::permits::{Permit, Permits, Share};
+use crate::poll::Spare;
 use crate::problem::Refusal;
 use crate::socket::{Progress, Watched};
 use crate::tls::Tls;
@@ -160,10 +161,14 @@ impl Host {
             () = self.last_moment() => return,
         };
         match accepted {
-            Ok(Ok(io)) if io.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(self.http2(io, progress, peer)).await;
+            Ok(Ok(mut io)) => {
+                io.get_mut().1.set_buffer_limit(Some(defaults::TLS_BUFFER_BYTES));
+                if io.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    Box::pin(self.http2(io, progress, peer)).await;
+                } else {
+                    Box::pin(self.http1(io, progress, peer)).await;
+                }
             }
-            Ok(Ok(io)) => Box::pin(self.http1(io, progress, peer)).await,
             Ok(Err(error)) => {
                 self.face.metrics.failed_handshakes.inc();
                 tracing::debug!(%error, "failed to agree on TLS with a client");
@@ -188,7 +193,7 @@ impl Host {
         let checked = self
             .check_encryption::<T>(peer)
             .and_then(|()| self.check_size(&request))
-            .and_then(|()| self.client(request.headers(), peer));
+            .and_then(|()| self.client(&request, peer));
         let (client, share) = match checked {
             Ok((client, share)) => {
                 let trusted = self.face.config.trusted_proxies.contains(peer);
@@ -210,6 +215,9 @@ impl Host {
     fn within_memory(&self, response: Response, client: Client) -> Response {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let Some(size) = size.filter(|size| *size > defaults::LARGE_ANSWER_BYTES) else { return response };
+        if response.extensions().get::<Spare>().is_some() {
+            return response;
+        }
         let mut memory = self.face.answers.portion(client);
         match memory.grow(size) {
             Ok(()) => keep(pace(response, defaults::ANSWER_PIECE_BYTES), memory),
@@ -266,13 +274,21 @@ impl Host {
         Err(Refusal::new(ProblemKind::HeadTooLarge, format!("the limit is {most} bytes")))
     }
 
-    /// Where a request comes from. One that comes through a proxy is counted as a connection of its client.
-    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(ClientAddress, Option<Share>), Refusal> {
+    /// Where a request comes from. One that comes through a proxy, and each on a connection of HTTP/2, is counted as a
+    /// connection of its client.
+    fn client(
+        &self,
+        request: &Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<(ClientAddress, Option<Share>), Refusal> {
         let proxies = &self.face.config.trusted_proxies;
-        let client = proxies.client(peer, headers);
+        let client = proxies.client(peer, request.headers());
+        let from_proxy = proxies.contains(peer);
         let is_told = !proxies.contains(client.address()) && client != ClientAddress::new(peer);
         // Those of whom a proxy says that it does not know them, or whose own words hide it, count for the proxy together.
-        if !is_told && !(proxies.contains(peer) && TrustedProxies::is_forwarded(headers)) {
+        let is_hidden = from_proxy && TrustedProxies::is_forwarded(request.headers());
+        let is_stream = !from_proxy && request.version() == Version::HTTP_2;
+        if !is_told && !is_hidden && !is_stream {
             return Ok((client, None));
         }
         match self.permits.share(client) {

@@ -12,6 +12,7 @@ use tidings_protocol::ProblemKind;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::lately::Lately;
 use crate::lease::Subjects;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub(crate) bodies: Budget,
     /// The memory for what readers have not taken yet.
     pub(crate) answers: Budget,
+    /// Events that readers are in the middle of.
+    pub(crate) lately: Arc<Lately>,
     /// Turns to parse large bodies.
     pub(crate) parses: Arc<Semaphore>,
     /// Turns to list the topics.
@@ -86,6 +89,7 @@ impl Face {
             draining: CancellationToken::new(),
             auth,
             subjects: Subjects::default(),
+            lately: Arc::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
             dropped_log_lines,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tidings_event_stream::Encoder;
-use tidings_hub::{Framing, Pull};
+use tidings_hub::Framing;
 use tidings_protocol::{Cursor, Gap, write_end_line, write_gap_line};
 
 use crate::accept::Form;
@@ -41,21 +41,6 @@ impl Frames {
             encoder.id(&cursor.to_string());
         }
         encoder.end();
-    }
-
-    /// What a pull gave: the gap, the events, the end.
-    pub(crate) fn pull(self, pull: &Pull, cursor: Cursor, out: &mut Vec<u8>) {
-        if let Some(gap) = &pull.gap {
-            self.gap(gap, out);
-        }
-        let frames: Vec<_> = pull.entries.iter().map(|entry| entry.frame(self.framing)).collect();
-        out.reserve(frames.iter().map(|frame| frame.len()).sum());
-        for frame in frames {
-            out.extend_from_slice(&frame);
-        }
-        if pull.ended {
-            self.end(cursor, out);
-        }
     }
 
     pub(crate) fn gap(self, gap: &Gap, out: &mut Vec<u8>) {

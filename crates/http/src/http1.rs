@@ -101,7 +101,14 @@ impl Host {
 
     /// Parks a connection. `unread` is what was read of it beyond the request, and `heard` the request's head, where it
     /// is known and short.
-    fn park(&self, socket: OwnedFd, unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
+    fn park(
+        &self,
+        socket: OwnedFd,
+        mut unread: Bytes,
+        heard: Option<&[u8]>,
+        leaving: &Leaving,
+        mut peer: Peer,
+    ) {
         let departure = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Departure { mut head, mut order, share }) = departure else { return };
         match &mut order.interest.shape {
@@ -109,9 +116,16 @@ impl Host {
                 head::write_stream_end(&mut head);
                 head.append(&mut order.opening);
                 order.opening = head;
+                // The connection ends with the stream.
+                unread = Bytes::new();
             }
-            Shape::Poll { head: own, .. } => {
+            Shape::Poll { head: own, close, .. } => {
                 *own = head.into();
+                // Whoever sends very much ahead sends it again on another connection (RFC 9112 §9.3.2).
+                *close |= unread.len() > defaults::PIPELINED_BYTES;
+                if *close {
+                    unread = Bytes::new();
+                }
                 let asked = heard.zip(order.asked);
                 order.template =
                     asked.and_then(|(heard, cursor)| Template::new(heard, cursor, ticks(order.wait)));
@@ -164,9 +178,10 @@ fn is_leaving(leaving: &Leaving) -> bool {
     leaving.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
+/// A copy, as the originals may be pieces of larger buffers.
 fn join(first: &Bytes, second: &Bytes) -> Bytes {
     if first.is_empty() {
-        return second.clone();
+        return Bytes::copy_from_slice(second);
     }
     let mut both = BytesMut::from(&first[..]);
     both.extend_from_slice(second);

@@ -46,7 +46,7 @@ impl Host {
             .timer(TokioTimer::new())
             .max_concurrent_streams(config.max_streams_per_connection)
             .max_header_list_size(u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX))
-            .max_send_buf_size(defaults::STREAM_CHUNK_BYTES)
+            .max_send_buf_size(defaults::STREAM_PIECE_BYTES)
             .keep_alive_interval(defaults::HTTP2_PING)
             .keep_alive_timeout(defaults::HTTP2_PING)
             .serve_connection(TokioIo::new(io), service);

@@ -10,7 +10,7 @@ use crate::memory::Client;
 pub(crate) struct Lease {
     /// When the token ends, and reading with it.
     pub(crate) until: Instant,
-    _share: Option<SubjectShare>,
+    share: Option<SubjectShare>,
 }
 
 /// How many readers each subject of a token has, and each address that showed tokens without one.
@@ -28,7 +28,12 @@ pub(crate) struct SubjectShare {
 
 impl Lease {
     pub(crate) fn new(until: Instant, share: Option<SubjectShare>) -> Self {
-        Self { until, _share: share }
+        Self { until, share }
+    }
+
+    /// Whom it is counted for.
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.share.as_ref().map(|share| &share.counted)
     }
 }
 

@@ -155,6 +155,11 @@ impl Portion {
         Ok(())
     }
 
+    /// How many bytes it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives back what is more than so many bytes.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         if bytes >= self.bytes {

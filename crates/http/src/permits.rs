@@ -120,6 +120,11 @@ impl Permit {
         self.origin = share;
     }
 
+    /// Whom the connection is counted for, where that is known.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        self.origin.0.network
+    }
+
     /// The connection speaks a protocol.
     pub(crate) fn speaks(&mut self, speaks: Speaks) {
         self.speaks = Some(self.origin.0.permits.0.metrics.speaking(speaks));

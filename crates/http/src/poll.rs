@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, TRANSFER_ENCODING, VARY,
 };
@@ -12,13 +13,15 @@ use tidings_hub::{Framing, Pull, PullLimits, Subscription};
 use tidings_protocol::{Cursor, Start, limits};
 use tokio::time::timeout;
 
-use crate::Face;
 use crate::caching::Caching;
 use crate::lease::Lease;
+use crate::memory::{Client, Portion};
 use crate::metrics::Transport;
 use crate::parking::{Interest, Order, Shape, Slip, Space};
 use crate::problem::{Answer, Refusal};
 use crate::query::ReadOptions;
+use crate::remainder::{Held, Pieces, Remainder};
+use crate::{Face, defaults};
 
 /// A short or a long poll (§3.1).
 pub(crate) async fn answer(
@@ -28,6 +31,7 @@ pub(crate) async fn answer(
     options: &ReadOptions,
     caching: Caching,
     lease: Option<Lease>,
+    client: Client,
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
     let remaining = lease.as_ref().map(|lease| lease.until.saturating_duration_since(Instant::now()));
@@ -76,9 +80,12 @@ pub(crate) async fn answer(
     // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
     let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
     let unchanged = known.is_some_and(|known| known.split(',').any(same));
-    let body = if unchanged { Vec::new() } else { page.body() };
-    face.metrics.deliveries(transport).count(pull.entries.len(), body.len());
-    let mut response = respond(Body::from(body));
+    let memory = face.answers.portion(client);
+    let (body, length) = if unchanged { (Body::empty(), 0) } else { page.body(&subscription, face, memory) };
+    face.metrics.deliveries(transport).count(pull.entries.len(), length);
+    let mut response = respond(body);
+    // It sees to its memory itself.
+    response.extensions_mut().insert(Spare);
     let control = HeaderValue::try_from(caching.control(&page));
     response.headers_mut().insert(CACHE_CONTROL, control.unwrap_or(HeaderValue::from_static("no-store")));
     if unchanged {
@@ -135,6 +142,10 @@ fn park(
     response
 }
 
+/// Says of a response that it takes next to no memory, however large it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spare;
+
 /// What a poll is answered with.
 pub(crate) struct Page<'a> {
     pub(crate) pull: &'a Pull,
@@ -161,17 +172,27 @@ impl Page<'_> {
         format!("\"{}-{first}-{}-{more}{closed}{gap}\"", self.next, self.pull.entries.len())
     }
 
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let frames: Vec<_> = self.pull.entries.iter().map(|entry| entry.frame(Framing::Object)).collect();
-        let mut body = Vec::with_capacity(frames.iter().map(|frame| frame.len() + 1).sum::<usize>() + 128);
-        body.extend_from_slice(b"{\"events\":[");
-        for (place, frame) in frames.iter().enumerate() {
-            if place > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(frame);
+    /// The page as a body, and its length. What is large is given away in pieces.
+    fn body(&self, subscription: &Subscription, face: &Face, memory: Portion) -> (Body, usize) {
+        let events = self.pull.entries.iter().map(|entry| Held::new(entry.clone(), Framing::Object));
+        let mut page = Remainder::new(Framing::Object, subscription.epoch(), events, memory)
+            .headed(Bytes::from_static(Self::HEAD))
+            .separated(b",");
+        page.then(&self.foot());
+        let length = page.len();
+        if length <= defaults::STREAM_PIECE_BYTES {
+            return (Body::from(page.compose(length)), length);
         }
-        body.extend_from_slice(b"],\"next\":\"");
+        let pieces = Pieces::new(face.clone(), Arc::clone(subscription.selection()), page);
+        (pieces.into_body(length), length)
+    }
+
+    /// What every page begins with.
+    pub(crate) const HEAD: &'static [u8] = b"{\"events\":[";
+
+    /// What a page ends with, behind its events.
+    pub(crate) fn foot(&self) -> Vec<u8> {
+        let mut body = b"],\"next\":\"".to_vec();
         self.next.write(&mut body);
         if let Some(moment) = self.caching.moment().filter(|_| self.is_empty()) {
             body.extend_from_slice(format!("-{moment}").as_bytes());

@@ -57,6 +57,7 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
     let start = options.start.clone().unwrap_or(if long { Start::Latest } else { Start::Earliest });
     // Whether it names the place itself, and so may be told that nothing will ever follow it.
     let returning = matches!(options.start, Some(Start::Cursor(_)));
+    let client = Client::of(&parts.extensions, Some(&access));
     let lease = if long { lease(face, parts, &access)? } else { None };
     let transport = match form {
         Form::Page if options.wait.is_zero() => Transport::Poll,
@@ -69,9 +70,9 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
     }
     let subscription = face.hub.subscribe(selection, start).await?;
     let mut response = match form {
-        Form::Page => poll::answer(face, parts, subscription, &options, caching, lease).await?,
+        Form::Page => poll::answer(face, parts, subscription, &options, caching, lease, client).await?,
         Form::Stream | Form::Lines => {
-            stream::answer(face, parts, form, subscription, &options, returning, lease)
+            stream::answer(face, parts, form, subscription, &options, returning, lease, client)
         }
     };
     // For the access log.

@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +16,12 @@ use tokio::time::{sleep, sleep_until, timeout};
 use crate::accept::Form;
 use crate::frames::Frames;
 use crate::lease::Lease;
+use crate::memory::Client;
 use crate::metrics::{Counted, Deliveries, Transport};
 use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
 use crate::problem::Refusal;
 use crate::query::ReadOptions;
+use crate::remainder::{Held, Lost, Pieces, Remainder};
 use crate::{Face, defaults};
 
 /// A stream of events (§3.2, §3.3).
@@ -32,6 +33,7 @@ pub(crate) fn answer(
     options: &ReadOptions,
     returning: bool,
     lease: Option<Lease>,
+    client: Client,
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -81,11 +83,13 @@ pub(crate) fn answer(
         subscription: Some(subscription),
         late: None,
         lease,
+        client,
+        pieces: None,
         state: State::Opening,
     };
     *response.body_mut() = Body::from_stream(stream::unfold(streaming, |mut streaming| async {
-        let chunk = streaming.next().await?;
-        Some((Ok::<_, Infallible>(chunk), streaming))
+        let chunk = streaming.piece().await?;
+        Some((chunk, streaming))
     }));
     response
 }
@@ -134,6 +138,9 @@ struct Streaming {
     deliveries: Deliveries,
     _reader: Counted,
     lease: Option<Lease>,
+    client: Client,
+    /// What is left of the last pull, where that was large.
+    pieces: Option<Pieces>,
     state: State,
 }
 
@@ -149,7 +156,23 @@ const LIMITS: PullLimits = PullLimits { events: limits::PAGE_EVENTS, bytes: defa
 // === impl Streaming ===
 
 impl Streaming {
-    /// The next bytes; `None` at the end.
+    /// The next bytes, not very many at once; `None` at the end.
+    async fn piece(&mut self) -> Option<Result<Bytes, Lost>> {
+        loop {
+            if let Some(pieces) = &mut self.pieces {
+                match pieces.next().await {
+                    Some(piece) => return Some(piece),
+                    None => self.pieces = None,
+                }
+            }
+            let bytes = self.next().await?;
+            if !bytes.is_empty() {
+                return Some(Ok(bytes));
+            }
+        }
+    }
+
+    /// The next bytes, where they are few, else none, with `pieces` in their place; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
         match self.state {
@@ -214,8 +237,8 @@ impl Streaming {
             if let Some(gap) = &pull.gap {
                 self.face.metrics.count_gap(gap.reason);
             }
-            self.frames.pull(&pull, cursor, &mut out);
-            self.deliveries.count(pull.entries.len(), out.len());
+            let length = self.give(&pull, cursor, &mut out);
+            self.deliveries.count(pull.entries.len(), length);
             if was_live {
                 self.deliveries.time(pull.oldest(), pull.entries.len());
             }
@@ -226,6 +249,36 @@ impl Streaming {
             self.state = State::Ended;
         }
         Some(Bytes::from(out))
+    }
+
+    /// Writes what a pull gave where it is little, else leaves it in `pieces`. Says how many bytes it is.
+    fn give(&mut self, pull: &Pull, cursor: Cursor, out: &mut Vec<u8>) -> usize {
+        let framing = self.frames.framing();
+        let events: Vec<_> = pull.entries.iter().map(|entry| Held::new(Arc::clone(entry), framing)).collect();
+        if let Some(gap) = &pull.gap {
+            self.frames.gap(gap, out);
+        }
+        let length: usize = events.iter().map(Held::len).sum();
+        let subscription = self.subscription.as_ref().filter(|_| length > defaults::STREAM_PIECE_BYTES);
+        let Some((selection, epoch)) = subscription.map(|own| (own.selection(), own.epoch())) else {
+            for event in &events {
+                out.extend_from_slice(&event.frame(framing));
+            }
+            if pull.ended {
+                self.frames.end(cursor, out);
+            }
+            return out.len();
+        };
+        let memory = self.face.answers.portion(self.client.clone());
+        let mut remainder = Remainder::new(framing, epoch, events, memory);
+        remainder = remainder.headed(Bytes::from(std::mem::take(out)));
+        if pull.ended {
+            self.frames.end(cursor, out);
+            remainder.then(&std::mem::take(out));
+        }
+        let length = remainder.len();
+        self.pieces = Some(Pieces::new(self.face.clone(), Arc::clone(selection), remainder));
+        length
     }
 
     /// What there is to tell; nothing where a sign of life is due first.

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use tidings_log::{Place as LogPlace, ReadError};
 use tidings_protocol::{
-    Cursor, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
+    Cursor, Epoch, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
 };
 use tokio::task::yield_now;
 
@@ -139,6 +139,12 @@ impl Subscription {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.lineage.id(self.after)
+    }
+
+    /// The present epoch of the log, as far as it knows.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.lineage.present()
     }
 
     /// What it asks for.

@@ -1,14 +1,17 @@
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidings_hub::{Entry, Recent};
 use tidings_protocol::{Selection, Sequence, Timestamp};
 
 use crate::frames::Frames;
+use crate::remainder::Held;
 
 /// Events framed one after the other, to be sent to every entry of a group that is at the same place.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     /// Each event, with the end of its frame in `bytes`.
     marks: Vec<(usize, Arc<Entry>)>,
     /// Everything up to and including this is seen by whoever got the chunk whole.
@@ -21,11 +24,12 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) enum Cut {
     /// Within the frame of an event, after so many bytes of it: the frame is to be finished.
-    Frame(Arc<Entry>, usize),
+    Frame(Held, usize),
     /// Between two events; everything up to and including this has been sent.
     Between(Sequence),
-    /// Within the end of the topic, after so many bytes of the chunk: all of the rest is to be sent.
-    End(usize),
+    /// Within the last event of the topic, after so many bytes of its frame, where there is one; then the chunk is to be
+    /// sent from here.
+    End(Option<(Held, usize)>, usize),
 }
 
 // === impl Chunk ===
@@ -33,19 +37,35 @@ pub(super) enum Cut {
 impl Chunk {
     /// Frames the events of `recent` that belong to the selection.
     pub(super) fn new(recent: &Recent, selection: &Selection, frames: Frames) -> Self {
-        let mut chunk = Self { bytes: Vec::new(), marks: Vec::new(), next: recent.next, ended: false };
+        let mut chunk = Self { bytes: Bytes::new(), marks: Vec::new(), next: recent.next, ended: false };
+        let mut bytes = Vec::new();
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
-                chunk.bytes.extend_from_slice(&entry.frame(frames.framing()));
-                chunk.marks.push((chunk.bytes.len(), Arc::clone(entry)));
+                bytes.extend_from_slice(&entry.frame(frames.framing()));
+                chunk.marks.push((bytes.len(), Arc::clone(entry)));
             }
             if entry.event().closes() && selection.single_topic().is_some() {
                 chunk.ended = true;
-                frames.end(entry.cursor(), &mut chunk.bytes);
+                frames.end(entry.cursor(), &mut bytes);
                 break;
             }
         }
+        chunk.bytes = bytes.into();
         chunk
+    }
+
+    /// The memory that it takes, with the events that it refers to.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len() + self.marks.iter().map(|(_, entry)| entry.event().data.len()).sum::<usize>()
+    }
+
+    /// An event with its frame, which is at a place of the chunk.
+    fn held(&self, entry: &Arc<Entry>, place: Range<usize>) -> Held {
+        let frame = &self.bytes[place.clone()];
+        // A small piece does not keep all of it.
+        let is_small = frame.len() < self.bytes.len() / 2;
+        let frame = if is_small { Bytes::copy_from_slice(frame) } else { self.bytes.slice(place) };
+        Held::framed(Arc::clone(entry), frame)
     }
 
     pub(super) fn events(&self) -> usize {
@@ -70,11 +90,13 @@ impl Chunk {
             None => (0, start),
         };
         match self.marks.get(whole) {
-            None => Cut::End(sent),
+            None => Cut::End(None, sent),
             // After this event nothing is left to read that would tell of the end.
-            Some((_, entry)) if sent > begin && entry.event().closes() => Cut::End(sent),
+            Some((end, entry)) if sent > begin && entry.event().closes() => {
+                Cut::End(Some((self.held(entry, begin..*end), sent - begin)), *end)
+            }
             Some(_) if sent == begin => Cut::Between(last),
-            Some((_, entry)) => Cut::Frame(Arc::clone(entry), sent - begin),
+            Some((end, entry)) => Cut::Frame(self.held(entry, begin..*end), sent - begin),
         }
     }
 }
@@ -83,7 +105,6 @@ impl Chunk {
 mod tests {
     use super::*;
     use crate::accept::Form;
-    use bytes::Bytes;
     use tidings_protocol::{Closing, Epoch, Event, Format, Lineage, Topic};
 
     fn recent(count: u64, closing: Closing) -> Recent {
@@ -114,15 +135,18 @@ mod tests {
             for sent in 0..chunk.bytes.len() {
                 let mut whole = chunk.bytes[..sent].to_vec();
                 let after = match chunk.cut(sent, 10) {
-                    Cut::End(sent) => {
-                        whole.extend_from_slice(&chunk.bytes[sent..]);
+                    Cut::End(event, rest) => {
+                        if let Some((event, offset)) = event {
+                            whole.extend_from_slice(&event.frame(frames.framing())[offset..]);
+                        }
+                        whole.extend_from_slice(&chunk.bytes[rest..]);
                         assert_eq!(whole, chunk.bytes);
                         continue;
                     }
                     Cut::Between(sequence) => sequence,
                     Cut::Frame(entry, offset) => {
                         whole.extend_from_slice(&entry.frame(frames.framing())[offset..]);
-                        entry.event().sequence
+                        entry.sequence()
                     }
                 };
                 let entries = recent.entries.iter().filter(|entry| entry.event().sequence > after);

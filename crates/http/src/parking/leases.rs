@@ -3,6 +3,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use super::parked::Key;
 use crate::lease::Lease;
+use crate::memory::Client;
 
 /// The terms of the entries that came with tokens. The others have no part in it, and cost nothing.
 #[derive(Debug, Default)]
@@ -23,6 +24,11 @@ impl Leases {
             let by_key = &self.by_key;
             self.ends.retain(|Reverse((_, key))| by_key.contains_key(&Key::from_bits(*key)));
         }
+    }
+
+    /// Whom an entry is counted for that came with a token.
+    pub(super) fn client(&self, key: Key) -> Option<Client> {
+        self.by_key.get(&key)?.client().cloned()
     }
 
     pub(super) fn remove(&mut self, key: Key) {

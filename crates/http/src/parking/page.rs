@@ -1,16 +1,29 @@
+use std::ops::Range;
 use std::time::SystemTime;
 
-use tidings_hub::{Pull, Recent};
+use bytes::Bytes;
+use tidings_hub::{Framing, Pull, Recent};
 use tidings_protocol::{Lineage, Selection, Sequence};
 
 use crate::caching::Caching;
+use crate::memory::Portion;
 use crate::poll::Page;
+use crate::remainder::{Held, Remainder};
 
 /// What a poll gets of entries that concern it.
 pub(super) struct PagePart {
     pub(super) pull: Pull,
     pub(super) next: Sequence,
     lineage: Lineage,
+}
+
+/// A page as a response. Those who asked for the same get the same bytes.
+pub(super) struct Answer {
+    pub(super) bytes: Bytes,
+    /// How many of them come before the events, where those are, and how many come after.
+    head: usize,
+    places: Vec<Range<usize>>,
+    foot: usize,
 }
 
 // === impl PagePart ===
@@ -36,21 +49,46 @@ impl PagePart {
     }
 
     /// The whole response: `head`, what depends on the page, and the page.
-    pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool) -> Vec<u8> {
+    pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool) -> Answer {
         let next = self.lineage.id(self.next);
         let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended, caching };
-        let body = page.body();
-        let mut response = head.to_vec();
+        let frames: Vec<_> = self.pull.entries.iter().map(|entry| entry.frame(Framing::Object)).collect();
+        let foot = page.foot();
+        let events = frames.iter().map(|frame| frame.len() + 1).sum::<usize>().saturating_sub(1);
         let date = httpdate::fmt_http_date(SystemTime::now());
-        let rest = format!(
+        let fields = format!(
             "cache-control: {}\r\netag: {}\r\ncontent-length: {}\r\ndate: {date}\r\n{}\r\n",
             caching.control(&page),
             page.tag(),
-            body.len(),
+            Page::HEAD.len() + events + foot.len(),
             if close { "connection: close\r\n" } else { "" },
         );
-        response.extend_from_slice(rest.as_bytes());
-        response.extend_from_slice(&body);
-        response
+        let head = [head, fields.as_bytes(), Page::HEAD].concat();
+        let mut bytes = Vec::with_capacity(head.len() + events + foot.len());
+        bytes.extend_from_slice(&head);
+        let mut places = Vec::with_capacity(frames.len());
+        for frame in frames {
+            if !places.is_empty() {
+                bytes.push(b',');
+            }
+            places.push(bytes.len()..bytes.len() + frame.len());
+            bytes.extend_from_slice(&frame);
+        }
+        bytes.extend_from_slice(&foot);
+        Answer { bytes: bytes.into(), head: head.len(), places, foot: foot.len() }
+    }
+
+    /// What is left of the response when so many bytes of it have been sent.
+    pub(super) fn rest(&self, answer: &Answer, sent: usize, memory: Portion) -> Remainder {
+        let events = self.pull.entries.iter().zip(&answer.places);
+        let events =
+            events.map(|(entry, place)| Held::framed(entry.clone(), answer.bytes.slice(place.clone())));
+        let (head, foot) = (&answer.bytes[..answer.head], &answer.bytes[answer.bytes.len() - answer.foot..]);
+        let mut rest = Remainder::new(Framing::Object, self.lineage.present(), events, memory)
+            .headed(Bytes::copy_from_slice(head))
+            .separated(b",");
+        rest.then(foot);
+        rest.advance(sent);
+        rest
     }
 }

@@ -2,11 +2,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_hub::Entry;
 use tidings_protocol::Sequence;
 
 use super::template::Template;
-use crate::frames::Frames;
+use crate::remainder::Remainder;
 
 /// A connection that waits. All that it costs beside its socket is this, its number in its group, and a record
 /// in the wheel; a test holds its size.
@@ -54,12 +53,17 @@ pub(super) enum State {
     Idle,
 }
 
-/// Bytes that have to be sent before anything else, and how many of them have been.
+/// What has to be sent before anything else.
 #[derive(Debug)]
 pub(super) enum Pending {
+    /// A few bytes, and how many of them have been sent.
     Bytes(Bytes, usize),
-    /// A frame that other readers get as well.
-    Frame(Arc<Entry>, usize),
+    /// What is left of events.
+    Rest {
+        rest: Remainder,
+        /// Whether the log has been asked for more of them.
+        asked: bool,
+    },
 }
 
 /// Names an entry of a shard, and no other that has its place later.
@@ -72,23 +76,36 @@ pub(super) struct Key {
 // === impl Parked ===
 
 impl Parked {
-    /// What is left of what has to be sent before anything else.
-    pub(super) fn unsent(&self, frames: Frames) -> Vec<u8> {
-        match self.pending.as_deref() {
-            None => Vec::new(),
-            Some(Pending::Bytes(bytes, sent)) => bytes[*sent..].to_vec(),
-            Some(Pending::Frame(event, sent)) => event.frame(frames.framing())[*sent..].to_vec(),
+    /// Has something sent after what has to be sent before it.
+    pub(super) fn send_then(&mut self, bytes: Vec<u8>) {
+        match self.pending.as_deref_mut() {
+            None => self.pending = Some(Box::new(Pending::Bytes(bytes.into(), 0))),
+            Some(Pending::Bytes(before, sent)) => {
+                (*before, *sent) = ([&before[*sent..], &bytes].concat().into(), 0);
+            }
+            Some(Pending::Rest { rest, .. }) => rest.then(&bytes),
         }
+    }
+
+    /// Whether the log has been asked for what is pending.
+    pub(super) fn is_read_for(&self) -> bool {
+        matches!(self.pending.as_deref(), Some(Pending::Rest { asked: true, .. }))
+    }
+
+    /// Whether what is pending is found in the log alone.
+    pub(super) fn depends_on_log(&self) -> bool {
+        matches!(self.pending.as_deref(), Some(Pending::Rest { rest, .. }) if !rest.is_whole())
     }
 }
 
 // === impl Pending ===
 
 impl Pending {
-    /// How many of its bytes have been sent.
-    pub(super) fn sent(&self) -> usize {
+    /// What changes when some of it is sent.
+    pub(super) fn progress(&self) -> [usize; 4] {
         match self {
-            Self::Bytes(_, sent) | Self::Frame(_, sent) => *sent,
+            Self::Bytes(_, sent) => [*sent; 4],
+            Self::Rest { rest, .. } => rest.progress(),
         }
     }
 }

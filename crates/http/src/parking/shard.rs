@@ -25,6 +25,7 @@ use super::group::{Groups, Shape, narrow};
 use super::leases::Leases;
 use super::lot::{Parcel, Returned};
 use super::mailbox::{Mailbox, Message};
+use super::page::{Answer, PagePart};
 use super::parked::{Key, Parked, Pending, State};
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
@@ -37,6 +38,8 @@ use crate::{Face, defaults};
 mod catch_up;
 mod delivery;
 mod idle;
+
+type PagePlace = (u32, Sequence, Sequence, u32);
 
 /// What a shard's thread works with. Nothing of it is shared but the mailbox.
 pub(super) struct Shard {
@@ -74,6 +77,11 @@ pub(super) struct Shard {
     /// Chunks that entries which catch up were given lately, by group and the place before them: many who come
     /// back together come back to the same place.
     chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
+    /// The memory that they take.
+    chunk_bytes: usize,
+    /// The page that was made last for a poll that catches up: by its group, the place before it, the place of the
+    /// shard, and the second, which is told.
+    page: Option<(PagePlace, Arc<(PagePart, Answer)>)>,
     /// What was read of polls beyond their requests, or of requests that have not come whole, which is rare.
     unread: HashMap<Key, Bytes>,
     /// What is told of entries when they are over, where somebody wants to know.
@@ -120,8 +128,10 @@ const TURNS: usize = 256;
 const READS: usize = 4;
 /// Sends between two looks at the clock.
 const TIMED: usize = 64;
-/// Chunks that are kept to be shared; at most so many times [`CATCH_UP`] in bytes.
-const CHUNKS: usize = 64;
+/// A second, in ticks.
+const SECOND: u32 = 20;
+/// The memory for chunks that are kept to be shared.
+const CHUNK_BYTES: usize = 8 << 20;
 /// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
 /// that it was sent.
 pub(crate) const DISCARD_BYTES: usize = 16 << 10;
@@ -170,6 +180,8 @@ impl Shard {
             resting: Vec::new(),
             rest_until: 0,
             chunks: HashMap::new(),
+            chunk_bytes: 0,
+            page: None,
             unread: HashMap::new(),
             lines: HashMap::new(),
             targets: Vec::new(),
@@ -243,6 +255,7 @@ impl Shard {
             Message::Read(key, after, result) => self.on_read(key, after, result),
             Message::Drain => {
                 self.draining = true;
+                self.forget_chunks();
                 let indices: Vec<_> = self.entries.iter().map(|(index, _)| narrow(index)).collect();
                 for index in indices {
                     self.dismiss(index, defaults::DRAIN_RETRY);
@@ -441,15 +454,24 @@ impl Shard {
     /// Closes an entry whose write timeout has come, unless it takes a byte after all: the kernel speaks up only
     /// when a good part of its buffer is free again, for which a slow reader may need longer.
     fn close_if_stalled(&mut self, key: Key) {
-        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::sent));
-        let before = self.find(key).map(place);
+        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::progress));
+        let Some(entry) = self.find(key) else { return };
+        let (before, blocked) = (place(entry), entry.blocked);
         self.resume(key.index);
-        if self.find(key).is_some_and(|entry| entry.blocked.is_some() && Some(place(entry)) == before) {
-            tracing::debug!("closed a connection that took no byte for the write timeout");
-            self.face.metrics.slow_closes.inc();
-            self.face.metrics.count_limit(Limit::WriteTimeout);
-            self.close(key.index);
+        let Some(entry) = self.find(key).filter(|entry| place(entry) == before) else { return };
+        if entry.state == State::Reading || entry.is_read_for() {
+            // It is offered what the log has, and closed if it takes nothing of that.
+            self.entries[key.index as usize].blocked = blocked;
+        } else if entry.blocked.is_some() {
+            self.give_up_stalled(key.index);
         }
+    }
+
+    fn give_up_stalled(&mut self, index: u32) {
+        tracing::debug!("closed a connection that took no byte for the write timeout");
+        self.face.metrics.slow_closes.inc();
+        self.face.metrics.count_limit(Limit::WriteTimeout);
+        self.close(index);
     }
 
     /// Takes note that a socket takes no more bytes for now.
@@ -522,7 +544,7 @@ impl Shard {
         }
         if gone {
             // The group's number may name another soon.
-            self.chunks.clear();
+            self.forget_chunks();
         }
         if self.entries.is_empty() {
             // What a crowd needed goes with it.

@@ -125,6 +125,27 @@ async fn a_trusted_proxy_has_as_many_as_it_likes_and_its_clients_have_not() {
 }
 
 #[tokio::test]
+async fn streams_of_http_2_count_for_their_address() {
+    let hub = start(|http| http.max_connections_per_address = Some(4)).await;
+    let mut h2 = H2::connect(hub.address).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(h2.stream("/topics/a").await);
+    }
+    hub.waiting("a", 3).await;
+    assert_eq!(h2.send("GET", "/topics/a", &[], "").await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let mut refused = hub.connect().await;
+    drop(refused.try_send(Request::get("/healthz").bytes()).await);
+    assert_eq!(refused.rest().await, b"");
+    // Who has left has given its place back.
+    drop(streams.pop());
+    eventually("there is room again", async || {
+        h2.send("GET", "/healthz", &[], "").await.status() == StatusCode::OK
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_connection_may_be_idle_for_so_long() {
     let hub = start(|http| http.idle_timeout = Duration::from_secs(1)).await;
     let begun = Instant::now();

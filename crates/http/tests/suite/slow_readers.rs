@@ -4,12 +4,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::BodyExt as _;
+use tidings_http::Cleartext;
 use tidings_hub::{Entry, Hub, PullLimits};
 use tidings_log::Batch;
 use tidings_protocol::{Format, NewEvent, Topic};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Request, Running, Setup, Stream, Wire, eventually};
+use crate::support::{Authority, H2, Request, Running, Setup, Stream, Wire, eventually, texts, within};
 
 const EVENT_BYTES: usize = 64 << 10;
 
@@ -173,4 +176,108 @@ async fn a_silent_stream_is_not_a_stalled_one() {
     assert_eq!(poll.status(), 200);
     hub.publish("a", "x").await;
     assert_eq!(stream.event().await.data.unwrap(), "x");
+}
+
+/// Events of two topics, and the end of the first: large ones whose data is line feeds, which every form writes
+/// otherwise, and small ones between them.
+async fn publish_lines(hub: &Hub) -> usize {
+    for number in 0..5 {
+        for (topic, lines) in [("a", 90_000), ("b", 100_000), ("a", number), ("c", 10)] {
+            let data = format!("{number}{}", "\n".repeat(lines));
+            let event = NewEvent::text(Topic::new(topic).unwrap(), data);
+            hub.publish(Batch::of(event)).await.unwrap();
+        }
+    }
+    let close = Some(Topic::new("a").unwrap());
+    hub.publish(Batch { events: Vec::new(), close, idempotency: None }).await.unwrap();
+    10
+}
+
+/// Whether the events are in the hub's memory or only in the log, and whatever carries the bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_readers_do_not_take_is_let_go_and_is_the_same_when_they_take_it() {
+    let authority = Authority::new();
+    for tail_bytes in [64 << 20, 0] {
+        let mut setup = Setup::new();
+        setup.hub.tail_bytes = tail_bytes;
+        // Nothing is held but by the first.
+        setup.http.max_buffered_bytes = 0;
+        setup.tls = Some((authority.issue("hub", 1).open(), Cleartext::Everyone));
+        let hub = setup.start().await;
+        let count = publish_lines(&hub.hub).await;
+        let from = format!("/topics/a?since={}", hub.cursor(0));
+        for request in
+            [Request::stream(&from), Request::stream(&format!("{from}&envelope=true")), Request::lines(&from)]
+        {
+            let mut stalled = Vec::new();
+            for _ in 0..3 {
+                stalled.push(Wire::narrow(hub.address).await);
+                stalled.push(authority.http1(hub.address).await);
+            }
+            for wire in &mut stalled {
+                wire.send(request.bytes()).await;
+            }
+            let whole = hub.open(request).await.end().await;
+            assert!(whole.matches(&format!("{}-", hub.hub.epoch())).count() >= count);
+            for wire in stalled {
+                assert!(Stream::new(wire).await.end().await == whole, "it got something else");
+            }
+        }
+        let plain = hub.open(Request::stream(&from)).await.end().await;
+        assert_eq!(plain.lines().filter(|line| line.starts_with("data:")).count(), 5 * 90_001 + 15 + 1);
+
+        // Pages: a poll that is answered at once, and one that is held again where it is, for an older cursor.
+        let path = "/topics/b?limit=4&wait=30&since=";
+        let mut stalled = Vec::new();
+        for number in 0..6 {
+            let mut wire = if number % 2 == 0 {
+                Wire::narrow(hub.address).await
+            } else {
+                authority.http1(hub.address).await
+            };
+            wire.send(Request::get(&format!("{path}{}", hub.cursor(hub.hub.latest()))).bytes()).await;
+            stalled.push(wire);
+        }
+        hub.waiting("b", 6).await;
+        let event = NewEvent::text(Topic::new("b").unwrap(), "x");
+        hub.hub.publish(Batch::of(event)).await.unwrap();
+        for wire in &mut stalled {
+            assert_eq!(wire.answer(false).await.page().events.len(), 1);
+            wire.send(Request::get(&format!("{path}{}", hub.cursor(0))).bytes()).await;
+        }
+        let page = hub.get(&format!("{path}{}", hub.cursor(0))).await;
+        assert_eq!((page.page().events.len(), page.page().more), (4, true));
+        for wire in &mut stalled {
+            // What comes from the log may be a shorter page.
+            let (own, whole) = (wire.answer(false).await.page(), page.page());
+            let count = own.events.len();
+            assert!(count >= 1 && own.more);
+            assert!(texts(&own) == texts(&whole)[..count], "it got other events");
+            assert!(tail_bytes == 0 || count == 4, "{count}");
+            // The connection is of use still.
+            assert_eq!(wire.ask(&Request::get("/topics/b?limit=1")).await.page().events.len(), 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_http_2_that_wait_for_their_window_get_the_same() {
+    for tail_bytes in [64 << 20, 0] {
+        let mut setup = Setup::new();
+        setup.hub.tail_bytes = tail_bytes;
+        setup.http.max_buffered_bytes = 0;
+        let hub = setup.start().await;
+        publish_lines(&hub.hub).await;
+        let from = format!("/topics/a?since={}", hub.cursor(0));
+        let whole = hub.open(Request::stream(&from)).await.end().await;
+        let mut h2 = H2::connect(hub.address).await;
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            waiting.push(h2.send("GET", &from, &[("accept", "text/event-stream")], "").await);
+        }
+        // Together, as they share the connection's window.
+        for body in within(join_all(waiting.into_iter().map(|own| own.into_body().collect()))).await {
+            assert!(body.unwrap().to_bytes() == whole.as_bytes(), "it got something else");
+        }
+    }
 }

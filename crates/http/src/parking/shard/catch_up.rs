@@ -1,21 +1,20 @@
 //! What an entry has not seen, when its socket takes it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
-use tidings_protocol::{Cursor, Epoch, GapReason, Sequence, limits};
+use tidings_protocol::{Cursor, Epoch, GapReason, Selection, Sequence, limits};
 
-use super::{CATCH_UP, CHUNKS, READS, Sent, Shard, TURNS, offer};
+use super::{CATCH_UP, CHUNK_BYTES, READS, SECOND, Sent, Shard, TURNS, offer};
 use crate::defaults;
 use crate::parking::chunk::Chunk;
 use crate::parking::group::{Shape, narrow};
 use crate::parking::mailbox::Message;
-use crate::parking::page::PagePart;
+use crate::parking::page::{Answer, PagePart};
 use crate::parking::parked::{Key, Pending, State};
 use crate::parking::wheel::ticks;
+use crate::remainder::Lost;
 
 impl Shard {
     /// Gives their turns to the entries that lag, and to polls whose next request is there already.
@@ -51,42 +50,105 @@ impl Shard {
 
     /// Sends what is pending. Says whether the entry is there and its socket takes more.
     fn flush(&mut self, index: u32) -> bool {
-        let entry = &mut self.entries[index as usize];
-        let frames = match self.groups.get(entry.group).interest.shape {
-            Shape::Stream { frames, .. } => Some(frames),
-            Shape::Poll { .. } => None,
-        };
-        let Some(pending) = entry.pending.as_deref_mut() else {
-            entry.blocked = None;
-            return true;
-        };
-        let (bytes, sent) = match pending {
-            Pending::Bytes(bytes, sent) => (Cow::Borrowed(&bytes[..]), sent),
-            Pending::Frame(event, sent) => {
-                (frames.map_or(Cow::Borrowed(&[][..]), |frames| event.frame(frames.framing())), sent)
-            }
-        };
-        match offer(&entry.socket, &bytes[*sent..]) {
-            Sent::All => {
-                entry.pending = None;
+        loop {
+            let entry = &mut self.entries[index as usize];
+            let Some(pending) = entry.pending.as_deref_mut() else {
                 entry.blocked = None;
-                if frames.is_some() {
-                    entry.since = self.now;
+                return true;
+            };
+            let (sent, is_done) = match pending {
+                Pending::Bytes(bytes, sent) => {
+                    let offered = offer(&entry.socket, &bytes[*sent..]);
+                    if let Sent::Some(count) = offered {
+                        *sent += count;
+                    }
+                    (offered, offered == Sent::All)
                 }
-                true
+                Pending::Rest { asked: true, .. } => return false,
+                Pending::Rest { rest, .. } => {
+                    if rest.wants().is_some() {
+                        if !self.find_rest(index) {
+                            return false;
+                        }
+                        continue;
+                    }
+                    let bytes = rest.compose(CATCH_UP.bytes);
+                    let offered = offer(&entry.socket, &bytes);
+                    match offered {
+                        Sent::All => rest.advance(bytes.len()),
+                        Sent::Some(count) => rest.advance(count),
+                        Sent::Failed => {}
+                    }
+                    rest.settle(&self.face.lately);
+                    (offered, offered == Sent::All && rest.is_done())
+                }
+            };
+            match sent {
+                Sent::All => {
+                    entry.blocked = None;
+                    if is_done {
+                        entry.pending = None;
+                        if !self.groups.get(entry.group).interest.shape.is_poll() {
+                            entry.since = self.now;
+                        }
+                    }
+                }
+                Sent::Some(count) => {
+                    self.block_after(index, count);
+                    return false;
+                }
+                Sent::Failed => {
+                    self.close(index);
+                    return false;
+                }
             }
-            Sent::Some(count) => {
-                *sent += count;
-                // The deadline runs from the last byte that was taken.
-                if count > 0 || entry.blocked.is_none() {
-                    self.block(index);
-                }
+        }
+    }
+
+    /// Finds the events again that an entry is in the middle of, and was not held for. Says whether it goes on with
+    /// them now.
+    fn find_rest(&mut self, index: u32) -> bool {
+        let key = self.key(index);
+        let entry = &mut self.entries[index as usize];
+        let selection = &self.groups.get(entry.group).interest.selection;
+        let Some(Pending::Rest { rest, asked }) = entry.pending.as_deref_mut() else { return true };
+        let Some((place, limits)) = rest.wants() else { return true };
+        if rest.recall(&self.face.lately) {
+            return true;
+        }
+        match self.face.hub.recent_of(place.1, selection, limits) {
+            Some(recent) => {
+                let found = rest.feed(&recent, selection);
+                self.is_found(index, found)
+            }
+            None => {
+                *asked = true;
+                self.want_read.push_back(key);
                 false
             }
-            Sent::Failed => {
-                self.close(index);
-                false
+        }
+    }
+
+    /// Whether an entry goes on with what it was in the middle of. A half of an event is of no use to anybody.
+    fn is_found(&mut self, index: u32, found: Result<(), Lost>) -> bool {
+        if let Err(error) = found {
+            tracing::debug!(%error, "closed a connection");
+            self.close(index);
+        }
+        found.is_ok()
+    }
+
+    /// Takes note that a socket took so many bytes and no more. The deadline runs from the last byte that it took; one
+    /// that takes none beyond it is closed.
+    pub(super) fn block_after(&mut self, index: u32, sent: usize) {
+        let blocked = self.entries[index as usize].blocked;
+        match blocked {
+            Some(since) if sent == 0 => {
+                if since.get().saturating_add(self.write_timeout) <= self.now {
+                    self.give_up_stalled(index);
+                }
             }
+            _ => self.block(index),
         }
     }
 
@@ -112,10 +174,7 @@ impl Shard {
                             return;
                         }
                         let chunk = Arc::new(Chunk::new(&recent, &interest.selection, frames));
-                        if self.chunks.len() >= CHUNKS {
-                            self.chunks.clear();
-                        }
-                        self.chunks.insert((group, after), Arc::clone(&chunk));
+                        self.keep_chunk((group, after), &chunk);
                         chunk
                     }
                 };
@@ -123,13 +182,39 @@ impl Shard {
             }
             Shape::Poll { limit, .. } => {
                 let limits = PullLimits { events: limit.saturating_add(1), bytes: limits::PAGE_BYTES };
+                let place = (group, after, self.position, self.now / SECOND);
+                if let Some((_, shared)) = self.page.as_ref().filter(|(own, _)| *own == place) {
+                    let shared = Arc::clone(shared);
+                    return self.answer_again(index, &shared);
+                }
                 match self.face.hub.recent_of(after, &interest.selection, limits) {
                     Some(recent) if recent.lineage != self.lineage => self.behind = true,
-                    Some(recent) => self.give_page(index, &recent),
+                    Some(recent) => {
+                        self.page = self.give_page(index, &recent).map(|page| (place, Arc::new(page)));
+                    }
                     None => self.read_later(index),
                 }
             }
         }
+    }
+
+    /// Keeps a chunk for others who come back to the same place.
+    fn keep_chunk(&mut self, place: (u32, Sequence), chunk: &Arc<Chunk>) {
+        let size = chunk.size();
+        if size > CHUNK_BYTES / 4 {
+            return;
+        }
+        if self.chunk_bytes + size > CHUNK_BYTES {
+            self.forget_chunks();
+        }
+        self.chunk_bytes += size;
+        self.chunks.insert(place, Arc::clone(chunk));
+    }
+
+    pub(super) fn forget_chunks(&mut self) {
+        self.chunks.clear();
+        self.chunk_bytes = 0;
+        self.page = None;
     }
 
     /// Sends a chunk that begins at an entry's cursor.
@@ -153,20 +238,29 @@ impl Shard {
         }
     }
 
-    fn give_page(&mut self, index: u32, recent: &Recent) {
+    /// Answers a poll with what is found after its cursor. Gives back a page that others may get as well.
+    fn give_page(&mut self, index: u32, recent: &Recent) -> Option<(PagePart, Answer)> {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        let Shape::Poll { limit, ref head, close, caching } = interest.shape else { return };
+        let Shape::Poll { limit, ref head, close, caching } = interest.shape else { return None };
         let mut page = PagePart::new(recent, &interest.selection, limit);
         if page.pull.is_empty() {
             entry.cursor = page.next;
-            return self.live_or_later(index);
+            self.live_or_later(index);
+            return None;
         }
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
-        let response = Bytes::from(page.response(head, caching, close || self.draining));
-        self.counts.long_poll.count(page.pull.entries.len(), response.len());
-        self.answer(index, &page, &response);
+        let answer = page.response(head, caching, close || self.draining);
+        self.counts.long_poll.count(page.pull.entries.len(), answer.bytes.len());
+        self.answer(index, &page, &answer);
+        (answer.bytes.len() <= CHUNK_BYTES / 4).then_some((page, answer))
+    }
+
+    /// Answers a poll as the last one that asked for the same.
+    fn answer_again(&mut self, index: u32, (page, answer): &(PagePart, Answer)) {
+        self.counts.long_poll.count(page.pull.entries.len(), answer.bytes.len());
+        self.answer(index, page, answer);
     }
 
     fn live_or_later(&mut self, index: u32) {
@@ -190,29 +284,59 @@ impl Shard {
         }
         while self.reading < READS {
             let Some(key) = self.want_read.pop_front() else { break };
-            let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { continue };
+            let Some(entry) = self.find(key) else { continue };
             let interest = &self.groups.get(entry.group).interest;
+            if let Some(Pending::Rest { rest, asked: true }) = entry.pending.as_deref() {
+                if let Some((place, limits)) = rest.wants() {
+                    let selection = Arc::clone(&interest.selection);
+                    self.read(key, place, selection, limits);
+                }
+                continue;
+            }
+            if entry.state != State::Reading {
+                continue;
+            }
             if self.rest_until > self.now && !interest.shape.is_poll() {
                 self.resting.push(key);
                 continue;
             }
-            let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
-            let (epoch, after) = (self.lineage.present(), entry.cursor);
+            let place = (self.lineage.present(), entry.cursor);
             let selection = Arc::clone(&interest.selection);
             let limits = match interest.shape {
                 Shape::Stream { .. } => CATCH_UP,
                 Shape::Poll { limit, .. } => PullLimits { events: limit.saturating_add(1), ..CATCH_UP },
             };
-            self.reading += 1;
-            self.runtime.spawn(async move {
-                let result = hub.read(epoch, after, &selection, limits).await;
-                mailbox.post(Message::Read(key, (epoch, after), result));
-            });
+            self.read(key, place, selection, limits);
         }
+    }
+
+    fn read(&mut self, key: Key, place: (Epoch, Sequence), selection: Arc<Selection>, limits: PullLimits) {
+        let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
+        self.reading += 1;
+        self.runtime.spawn(async move {
+            let (epoch, after) = place;
+            let result = hub.read(epoch, after, &selection, limits).await;
+            mailbox.post(Message::Read(key, place, result));
+        });
     }
 
     pub(super) fn on_read(&mut self, key: Key, place: (Epoch, Sequence), result: Result<Recent, ReadError>) {
         self.reading -= 1;
+        if let Some(entry) = self.entries.get_mut(key.index as usize)
+            && entry.generation == key.generation
+            && let Some(Pending::Rest { rest, asked: asked @ true }) = entry.pending.as_deref_mut()
+        {
+            if rest.wants().is_none_or(|(wanted, _)| wanted != place) {
+                return;
+            }
+            *asked = false;
+            let selection = &self.groups.get(entry.group).interest.selection;
+            let found = result.map_err(|_| Lost).and_then(|recent| rest.feed(&recent, selection));
+            if self.is_found(key.index, found) {
+                self.resume(key.index);
+            }
+            return;
+        }
         let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { return };
         let group = entry.group;
         if place != (self.lineage.present(), entry.cursor) {
@@ -238,7 +362,7 @@ impl Shard {
                         let chunk = Chunk::new(&recent, &interest.selection, frames);
                         self.give(key.index, &chunk);
                     }
-                    Shape::Poll { .. } => self.give_page(key.index, &recent),
+                    Shape::Poll { .. } => drop(self.give_page(key.index, &recent)),
                 }
             }
             Err(ReadError::Expired { .. }) => {
@@ -278,12 +402,17 @@ impl Shard {
         let before = std::mem::replace(&mut self.lineage, end.lineage);
         let position = std::mem::replace(&mut self.position, end.latest);
         self.behind = true;
-        self.chunks.clear();
+        self.forget_chunks();
         self.want_read.clear();
         self.resting.clear();
         let keys: Vec<_> = self.entries.iter().map(|(index, _)| self.key(narrow(index))).collect();
         for key in keys {
             let Some(entry) = self.find(key) else { continue };
+            if entry.depends_on_log() {
+                // What it is in the middle of is in the log that is gone.
+                self.close(key.index);
+                continue;
+            }
             let cursor = match entry.state {
                 State::Live => entry.cursor.max(position),
                 State::Lagging | State::Reading => entry.cursor,
@@ -322,9 +451,9 @@ impl Shard {
                 entry.told = entry.cursor;
                 entry.state = State::Lagging;
                 // What was begun is finished first, so that the gap falls between two events.
-                let mut bytes = entry.unsent(frames);
+                let mut bytes = Vec::new();
                 frames.gap(&gap, &mut bytes);
-                entry.pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
+                entry.send_then(bytes);
                 self.resume(index);
             }
             Shape::Poll { ref head, close, caching, .. } => {
@@ -333,8 +462,8 @@ impl Shard {
                 let mut page = PagePart::new(&none, &interest.selection, 1);
                 page.pull.gap = Some(gap);
                 page.pull.more = next < self.position;
-                let response = page.response(head, caching, close || self.draining);
-                self.answer(index, &page, &Bytes::from(response));
+                let answer = page.response(head, caching, close || self.draining);
+                self.answer(index, &page, &answer);
             }
         }
     }

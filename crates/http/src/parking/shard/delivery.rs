@@ -9,10 +9,13 @@ use tidings_hub::Recent;
 use tidings_protocol::Sequence;
 
 use super::{BATCH, Sent, Shard, TIMED, offer};
+use crate::memory::{Client, Portion};
 use crate::parking::chunk::{Chunk, Cut};
 use crate::parking::group::{Shape, narrow};
-use crate::parking::page::PagePart;
+use crate::parking::page::{Answer, PagePart};
 use crate::parking::parked::{Key, Pending, State};
+use crate::permits::Permit;
+use crate::remainder::Remainder;
 
 impl Shard {
     /// Passes on what the hub has after the shard's position, some at a time.
@@ -71,8 +74,8 @@ impl Shard {
                 Shape::Poll { limit, ref head, close, caching } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
                     if !page.pull.is_empty() {
-                        let response = page.response(head, caching, close || self.draining);
-                        self.deliver_page(number, start, &page, &Bytes::from(response));
+                        let answer = page.response(head, caching, close || self.draining);
+                        self.deliver_page(number, start, &page, &answer);
                     }
                 }
             }
@@ -118,7 +121,7 @@ impl Shard {
         }
     }
 
-    fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, response: &Bytes) {
+    fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, answer: &Answer) {
         let (mut served, mut timed) = (0, 0);
         let events = page.pull.entries.len();
         let mut place = self.groups.get(number).members.len();
@@ -134,28 +137,29 @@ impl Shard {
                 continue;
             }
             served += 1;
-            self.answer(index, page, response);
+            self.answer(index, page, answer);
             if served - timed == TIMED {
                 self.counts.long_poll.time(page.pull.oldest(), events * TIMED);
                 timed = served;
             }
         }
         self.counts.long_poll.time(page.pull.oldest(), events * (served - timed));
-        self.counts.long_poll.count(events * served, response.len() * served);
+        self.counts.long_poll.count(events * served, answer.bytes.len() * served);
     }
 
     /// Sends a poll its answer, a page as a response.
-    pub(super) fn answer(&mut self, index: u32, page: &PagePart, response: &Bytes) {
+    pub(super) fn answer(&mut self, index: u32, page: &PagePart, answer: &Answer) {
         let entry = &mut self.entries[index as usize];
         entry.state = State::Ending;
         if !page.pull.ended && page.pull.gap.is_none() {
             entry.told = page.next;
         }
-        self.told(index, StatusCode::OK, response.len());
-        match offer(&self.entries[index as usize].socket, response) {
+        self.told(index, StatusCode::OK, answer.bytes.len());
+        match offer(&self.entries[index as usize].socket, &answer.bytes) {
             Sent::All => self.finish(index),
             Sent::Some(sent) => {
-                self.entries[index as usize].pending = Some(Box::new(Pending::Bytes(response.clone(), sent)));
+                let rest = page.rest(answer, sent, self.portion(index));
+                self.keep_rest(index, rest);
                 self.block(index);
             }
             Sent::Failed => self.close(index),
@@ -170,9 +174,22 @@ impl Shard {
         let Shape::Poll { head, close, caching, .. } = &interest.shape else { return };
         let none = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next };
         let page = PagePart::new(&none, &interest.selection, 1);
-        let response = Bytes::from(page.response(head, *caching, *close || self.draining));
-        self.counts.long_poll.count(0, response.len());
-        self.answer(index, &page, &response);
+        let answer = page.response(head, *caching, *close || self.draining);
+        self.counts.long_poll.count(0, answer.bytes.len());
+        self.answer(index, &page, &answer);
+    }
+
+    /// Memory for what an entry has not taken.
+    fn portion(&self, index: u32) -> Portion {
+        let network = self.permits[index as usize].as_ref().and_then(Permit::network);
+        let known = self.leases.client(self.key(index));
+        let client = known.unwrap_or_else(|| network.map_or(Client::Unknown, Client::Network));
+        self.face.answers.portion(client)
+    }
+
+    fn keep_rest(&mut self, index: u32, mut rest: Remainder) {
+        rest.settle(&self.face.lately);
+        self.entries[index as usize].pending = Some(Box::new(Pending::Rest { rest, asked: false }));
     }
 
     /// Gives a silent stream a sign of life.
@@ -221,10 +238,12 @@ impl Shard {
             Shape::Stream { frames, .. } => frames,
         };
         // What was begun is finished first, so that the end falls between two events.
-        let mut bytes = entry.unsent(frames);
+        let mut bytes = Vec::new();
         frames.farewell(retry, &mut bytes);
-        self.entries[index as usize].state = State::Ending;
-        self.say(index, bytes);
+        let entry = &mut self.entries[index as usize];
+        entry.state = State::Ending;
+        entry.send_then(bytes);
+        self.resume(index);
     }
 
     /// A live entry took all of a chunk.
@@ -241,25 +260,33 @@ impl Shard {
 
     /// An entry took a part of a chunk that begins at its cursor.
     pub(super) fn took_some(&mut self, index: u32, chunk: &Chunk, sent: usize) {
+        let portion = self.portion(index);
         let entry = &mut self.entries[index as usize];
+        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
+        let rest = |event| Remainder::new(frames.framing(), self.lineage.present(), event, portion);
         entry.state = State::Lagging;
         match chunk.cut(sent, entry.cursor) {
             Cut::Frame(event, sent) => {
-                entry.cursor = event.event().sequence;
+                entry.cursor = event.sequence();
                 entry.told = entry.cursor;
-                entry.pending = Some(Box::new(Pending::Frame(event, sent)));
+                let mut rest = rest(Some(event));
+                rest.advance(sent);
+                self.keep_rest(index, rest);
             }
             Cut::Between(sequence) => {
                 entry.told = if sequence == entry.cursor { entry.told } else { sequence };
                 entry.cursor = sequence;
             }
-            Cut::End(sent) => {
+            Cut::End(event, end) => {
                 entry.cursor = chunk.next;
                 entry.state = State::Ending;
-                entry.pending =
-                    Some(Box::new(Pending::Bytes(Bytes::copy_from_slice(&chunk.bytes[sent..]), 0)));
+                let (event, sent) = event.unzip();
+                let mut rest = rest(event);
+                rest.then(&chunk.bytes[end..]);
+                rest.advance(sent.unwrap_or_default());
+                self.keep_rest(index, rest);
             }
         }
-        self.block(index);
+        self.block_after(index, sent);
     }
 }
