@@ -32,7 +32,12 @@ pub struct Entry {
     /// Each framing, once it was asked for; nothing is kept of one that there was no memory for.
     frames: [OnceLock<Option<Box<[u8]>>>; Framing::COUNT],
     memory: Option<Arc<FrameMemory>>,
+    /// How many bytes of framings are counted there; [`LEFT`] is set once none is any more.
+    counted: AtomicUsize,
 }
+
+/// Says of an entry that it has left the tail.
+const LEFT: usize = 1 << (usize::BITS - 1);
 
 /// The memory that the framings of a hub's entries take, which is a part of what its tail may take.
 #[derive(Debug, Default)]
@@ -66,12 +71,13 @@ impl Entry {
     /// Takes an entry that was written in `epoch`.
     #[must_use]
     pub fn new(event: Arc<Event>, epoch: Epoch) -> Self {
-        Self { event, epoch, frames: Default::default(), memory: None }
+        Self { event, epoch, frames: Default::default(), memory: None, counted: AtomicUsize::new(0) }
     }
 
     /// Takes an entry whose framings are counted; none is kept where there is no memory for it.
     pub(crate) fn counted(event: Arc<Event>, epoch: Epoch, memory: &Arc<FrameMemory>) -> Self {
-        Self { event, epoch, frames: Default::default(), memory: Some(Arc::clone(memory)) }
+        let memory = Some(Arc::clone(memory));
+        Self { event, epoch, frames: Default::default(), memory, counted: AtomicUsize::new(0) }
     }
 
     /// Takes an entry of a log that has, or had, these epochs.
@@ -103,7 +109,7 @@ impl Entry {
         let mut own = None;
         let kept = self.frames[framing.index()].get_or_init(|| {
             let out = encode();
-            if self.memory.as_ref().is_none_or(|memory| memory.take(out.len() + FRAME_ALLOCATION)) {
+            if self.take(out.len() + FRAME_ALLOCATION) {
                 Some(out.into_boxed_slice())
             } else {
                 own = Some(out);
@@ -124,10 +130,24 @@ impl Entry {
         Self::LEAST + self.event.data.len() + self.event.topic.as_str().len()
     }
 
-    /// How many bytes its framings take.
-    pub(crate) fn framed(&self) -> usize {
-        let frames = self.frames.iter().filter_map(|frame| frame.get()?.as_deref());
-        frames.map(|frame| frame.len() + FRAME_ALLOCATION).sum()
+    /// Takes memory for a framing, where there is some. What is in no tail is its reader's, who bounds it.
+    fn take(&self, bytes: usize) -> bool {
+        let Some(memory) = &self.memory else { return true };
+        if !memory.take(bytes) {
+            return false;
+        }
+        if self.counted.fetch_add(bytes, Ordering::AcqRel) & LEFT != 0 {
+            memory.give_back(bytes);
+        }
+        true
+    }
+
+    /// The entry leaves the tail: its framings count no more, whoever holds it still.
+    pub(crate) fn leave(&self) {
+        let counted = self.counted.fetch_or(LEFT, Ordering::AcqRel);
+        if let Some(memory) = self.memory.as_ref().filter(|_| counted & LEFT == 0) {
+            memory.give_back(counted);
+        }
     }
 
     fn encode(&self, framing: Framing, out: &mut Vec<u8>) {
@@ -160,9 +180,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(memory) = &self.memory {
-            memory.give_back(self.framed());
-        }
+        self.leave();
     }
 }
 
@@ -226,7 +244,10 @@ mod tests {
         }
         assert!(matches!(counted.frame(Framing::Line), Cow::Borrowed(_)), "it is shared");
         assert!(matches!(counted.frame(Framing::Object), Cow::Owned(_)), "there was no memory for it");
-        assert_eq!((memory.taken(), counted.framed()), (line.len() + FRAME_ALLOCATION, memory.taken()));
+        assert_eq!(memory.taken(), line.len() + FRAME_ALLOCATION);
+        counted.leave();
+        assert_eq!(memory.taken(), 0, "what its readers hold is theirs");
+        assert!(!counted.frame(Framing::Stream { topic: false, envelope: false }).is_empty());
         drop(counted);
         assert_eq!(memory.taken(), 0);
     }

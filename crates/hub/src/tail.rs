@@ -114,6 +114,7 @@ impl Tail {
 
     /// Forgets everything, and goes on after a place, perhaps in another epoch.
     pub(crate) fn renew(&mut self, lineage: Lineage, after: Sequence) {
+        self.entries.iter().for_each(|entry| entry.leave());
         *self = Self::with(lineage, after, self.max_bytes, Arc::clone(&self.framed));
         self.framed.limit(self.max_bytes);
     }
@@ -166,10 +167,9 @@ impl Tail {
         }
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
-        // What a reader still holds of an entry that leaves is given back later, so it is not asked for again and again.
-        let (mut framed, spare) = (self.framed.taken(), self.max_bytes / SPARE_PART);
-        while self.bytes + framed + spare > self.max_bytes && self.entries.len() > 1 {
-            framed = framed.saturating_sub(self.drop_first());
+        let spare = self.max_bytes / SPARE_PART;
+        while self.bytes + self.framed.taken() + spare > self.max_bytes && self.entries.len() > 1 {
+            self.drop_first();
         }
         self.limit_frames();
     }
@@ -217,9 +217,9 @@ impl Tail {
         self.after = self.after.max(earliest.saturating_sub(1)).min(self.latest);
     }
 
-    /// Gives how many bytes its framings took.
-    fn drop_first(&mut self) -> usize {
-        let Some(entry) = self.entries.pop_front() else { return 0 };
+    fn drop_first(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        entry.leave();
         let event = entry.event();
         self.bytes -= entry.bytes();
         self.after = event.sequence;
@@ -230,7 +230,6 @@ impl Tail {
                 self.by_topic.remove(event.topic.as_str());
             }
         }
-        entry.framed()
     }
 
     /// Every entry after a place, up to the limits; `None` where the tail begins later.
@@ -428,10 +427,11 @@ mod tests {
             drop((entry.frame(Framing::Line), entry.frame(Framing::Object)));
         }
         assert!(tail.size().1 <= max && all.len() > 1);
-        // Nothing is left of those that are gone.
-        drop(all);
+        // Nothing is left of those that are gone, whoever still holds them.
         tail.trim(200);
         assert_eq!((tail.size(), tail.bytes), ((0, 0), 0));
+        drop(all);
+        assert_eq!(tail.size(), (0, 0));
     }
 
     #[test]
