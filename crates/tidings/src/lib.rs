@@ -35,3 +35,9 @@ pub use tidings_nats::Nats;
 /// The engine of a log that any number of hubs share.
 #[cfg(feature = "redis")]
 pub use tidings_redis::Redis;
+
+/// The Rust of the documentation, which `cargo test` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../../docs/console.md")]
+pub struct Documentation;

@@ -9,6 +9,7 @@ mod chaos;
 mod chromium;
 mod clients;
 mod curl;
+mod documentation;
 mod draining;
 mod engines;
 mod eventsource;

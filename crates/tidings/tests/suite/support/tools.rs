@@ -46,7 +46,8 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-tools").join(name)
 }
 
-fn installed(path: &Path) -> Option<()> {
+/// Whether something is there that `./test` installs.
+pub(crate) fn installed(path: &Path) -> Option<()> {
     if !path.exists() {
         skip(&format!("{} is not installed", path.display()));
         return None;
