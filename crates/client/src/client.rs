@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
@@ -140,11 +140,11 @@ impl Client {
 
     /// A request with the token of this attempt.
     pub(crate) async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Interruption> {
-        let request = self.shared.http.request(method, url).headers(self.shared.headers.clone());
-        Ok(match self.shared.tokens.header().await? {
-            Some(token) => request.header(AUTHORIZATION, token),
-            None => request,
-        })
+        let mut headers = self.shared.headers.clone();
+        if let Some(token) = self.shared.tokens.header().await? {
+            headers.insert(AUTHORIZATION, token);
+        }
+        Ok(self.shared.http.request(method, url).headers(headers))
     }
 }
 
@@ -229,8 +229,12 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends these fields with every request, beside the client's own. They are not shown by `Debug`.
-    pub fn headers(mut self, headers: HeaderMap) -> Self {
+    /// Sends these fields with every request. The client's own (`Accept`, `Content-Type`, `Idempotency-Key`, and
+    /// `Authorization` where there is a token) take the place of those. `Debug` shows their names alone.
+    pub fn headers(mut self, mut headers: HeaderMap) -> Self {
+        for own in [ACCEPT.as_str(), CONTENT_TYPE.as_str(), "idempotency-key", "last-event-id"] {
+            headers.remove(own);
+        }
         self.headers = headers;
         self
     }
@@ -243,7 +247,8 @@ impl ClientBuilder {
     }
 
     /// Sends requests by this HTTP client instead of one of its own. It should follow no redirects, and have no time-outs
-    /// for whole requests, which would cut streams.
+    /// for whole requests, which would cut streams. Where it has no settings for TLS of its own, the program has to install a
+    /// provider of cryptography for rustls.
     pub fn http_client(mut self, http: reqwest::Client) -> Self {
         self.http = Some(http);
         self

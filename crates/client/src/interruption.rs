@@ -71,6 +71,9 @@ impl Interruption {
         if let Some(reason) = certificate::complaint(&error) {
             return Self::Untrusted(reason);
         }
+        if is_not_http(&error) {
+            return Self::Unexpected { what: "it is not HTTP".into() };
+        }
         let connect = error.is_connect();
         let text = innermost(&error.without_url());
         if connect { Self::Connect(text) } else { Self::Broken(text) }
@@ -92,6 +95,11 @@ impl Interruption {
         }
         Self::Unexpected { what }
     }
+}
+
+fn is_not_http(error: &(dyn StdError + 'static)) -> bool {
+    let here = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    here || error.source().is_some_and(is_not_http)
 }
 
 fn innermost(error: &dyn StdError) -> String {

@@ -52,6 +52,8 @@ struct Letter {
     content_type: &'static str,
     body: Bytes,
     key: String,
+    /// How many ids its answer has; an end alone may have one.
+    events: usize,
 }
 
 #[derive(Deserialize)]
@@ -191,7 +193,7 @@ impl Publish {
             }
             _ => ("application/x-ndjson", self.lines()?),
         };
-        Ok(Letter { url, content_type, body, key })
+        Ok(Letter { url, content_type, body, key, events: self.messages.len() })
     }
 
     /// Whether the topic stands in each item of a batch, as something on the way might read a path that names it in its own
@@ -231,6 +233,10 @@ async fn attempt(client: &Client, letter: &Letter) -> Result<Published, Failure>
     let Object::<Receipt>(receipt) =
         serde_json::from_slice(&body).map_err(|error| Interruption::Malformed(error.to_string()))?;
     let ids = receipt.ids.unwrap_or_else(|| receipt.id.into_iter().collect());
+    if letter.events > 0 && ids.len() != letter.events {
+        let what = format!("it has the ids of {} events, and {} were published", ids.len(), letter.events);
+        return Err(Interruption::Malformed(what).into());
+    }
     Ok(Published { ids, repeated: status == StatusCode::OK })
 }
 

@@ -4,8 +4,12 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use listenfd::ListenFd;
+
+/// The longest that a service manager may take to be told something.
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The listening sockets that were handed over (`LISTEN_FDS`). A service manager keeps them open while the hub is
 /// started again, and nobody is refused meanwhile. To be called before there are threads: the environment is cleared
@@ -29,7 +33,11 @@ pub(crate) fn notify(state: &str) {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(&place),
     };
-    let told = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    let told = address.and_then(|address| {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(NOTIFY_TIMEOUT))?;
+        socket.send_to_addr(state.as_bytes(), &address)
+    });
     if let Err(error) = told {
         tracing::warn!(%error, state, "failed to tell the service manager");
     }

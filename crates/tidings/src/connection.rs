@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use tidings_client::{BuildError, Client, defaults};
+use tidings_client::{BuildError, Client, Interruption, defaults};
 
 use crate::failure::WrongArguments;
 
@@ -71,11 +71,17 @@ impl Connection {
 // === impl NotAHub ===
 
 impl NotAHub {
-    pub(crate) fn new(url: &str, what: &str) -> Self {
-        Self(format!(
+    /// Where an attempt that no hub has answered before came to this, and a hub would not have answered so.
+    pub(crate) fn of(url: &str, reason: &Interruption) -> Option<Self> {
+        let what = match reason {
+            Interruption::Unexpected { what } => what.clone(),
+            malformed @ Interruption::Malformed(_) => malformed.to_string(),
+            _ => return None,
+        };
+        Some(Self(format!(
             "{url} does not answer as a hub does: {what}; `--url` is the address of a hub, like `{}`",
             defaults::URL
-        ))
+        )))
     }
 }
 

@@ -194,33 +194,32 @@ impl<'a> Sender<'a> {
         }
         let (terminal, troubles) = (self.terminal, self.troubles.clone());
         let is_first = !self.is_answered.load(Relaxed);
+        let url = self.arguments.connection.url().to_owned();
         let (give_up, mut given_up) = mpsc::channel(1);
-        let tell = move |reason: &Interruption, delay: Duration| {
-            if let (true, Interruption::Unexpected { what }) = (is_first, reason) {
+        let not_a_hub = move |reason: &Interruption| if is_first { NotAHub::of(&url, reason) } else { None };
+        let tell = {
+            let not_a_hub = not_a_hub.clone();
+            move |reason: &Interruption, delay: Duration| match not_a_hub(reason) {
                 // Where it is told already, that is enough.
-                drop(give_up.try_send(what.clone()));
-            } else {
-                troubles.tell(terminal, reason, format_args!("trying again {}", seconds(delay)));
+                Some(error) => drop(give_up.try_send(error)),
+                None => troubles.tell(terminal, reason, format_args!("trying again {}", seconds(delay))),
             }
         };
         let publish = publish.retry_for(self.arguments.retry_for.0).on_retry(tell).send();
         let published = tokio::select! {
-            published = publish => match published {
-                Err(PublishError::GaveUp { last: Interruption::Unexpected { what }, .. }) if is_first => {
-                    return Err(self.not_a_hub(&what));
-                }
-                published => published?,
-            },
-            Some(what) = given_up.recv() => return Err(self.not_a_hub(&what)),
+            published = publish => published,
+            Some(error) = given_up.recv() => return Err(error.into()),
         };
-        self.is_answered.store(true, Relaxed);
+        if let Err(PublishError::GaveUp { last, .. }) = &published
+            && let Some(error) = not_a_hub(last)
+        {
+            return Err(error.into());
+        }
+        self.is_answered.fetch_or(matches!(published, Ok(_) | Err(PublishError::Refused(_))), Relaxed);
+        let published = published?;
         self.troubles.are_over(self.terminal);
         print(published.ids()).await;
         Ok(())
-    }
-
-    fn not_a_hub(&self, what: &str) -> Box<dyn Error> {
-        NotAHub::new(self.arguments.connection.url(), what).into()
     }
 }
 

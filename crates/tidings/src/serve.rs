@@ -55,9 +55,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let endpoint = settings.otlp_endpoint.as_deref();
     // Held until the end: what is left of traces is sent then.
     let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
-    for warning in environment::warnings() {
-        tracing::warn!("{warning}");
-    }
     allow_open_files();
     let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -72,6 +69,9 @@ async fn serve(
     sockets: Vec<std::net::TcpListener>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut signals = Signals::listen();
+    for warning in environment::warnings() {
+        tracing::warn!("{warning}");
+    }
     let (hub_config, http_config) = (settings.hub()?, settings.http()?);
     let tls = settings.tls.open()?;
     signals.renew(tls.clone());

@@ -142,6 +142,8 @@ impl Queue {
             }
             let result = self.write_lines(out, &lines, &mut is_torn);
             lines.clear();
+            // What a burst took is given back.
+            lines.shrink_to(WRITE_BYTES);
             let mut state = self.lock();
             state.under_way = 0;
             let untold = match result {

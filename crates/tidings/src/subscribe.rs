@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use futures_util::{FutureExt as _, StreamExt as _};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use tidings_client::{Event, Interruption, Item, Since, Subscription, Transport};
+use tidings_client::{Event, Item, Since, Subscription, Transport};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::connection::{Connection, NotAHub};
@@ -136,15 +136,13 @@ impl Printer {
         loop {
             let mut next = subscription.next().await;
             // What has come together is written together.
-            let end = loop {
+            let end: Option<Result<(), Box<dyn Error>>> = loop {
                 match next {
-                    Some(Ok(Item::Reconnecting { reason: Interruption::Unexpected { what }, .. }))
-                        if !self.is_answered.get() =>
-                    {
-                        return Err(NotAHub::new(&self.url, &what).into());
-                    }
-                    Some(Ok(item)) => self.print(item, subscription.cursor(), &mut text),
-                    Some(Err(error)) => break Some(Err(error)),
+                    Some(Ok(item)) => match self.not_a_hub(&item) {
+                        None => self.print(item, subscription.cursor(), &mut text),
+                        Some(error) => break Some(Err(error.into())),
+                    },
+                    Some(Err(error)) => break Some(Err(error.into())),
                     None => break Some(Ok(())),
                 }
                 if text.len() >= WRITE_BYTES {
@@ -159,9 +157,14 @@ impl Printer {
             out.flush().await?;
             text.clear();
             if let Some(end) = end {
-                return Ok(end.map_err(|error| Failure::to("subscribe")(error.into()))?);
+                return Ok(end.map_err(Failure::to("subscribe"))?);
             }
         }
+    }
+
+    fn not_a_hub(&self, item: &Item) -> Option<NotAHub> {
+        let Item::Reconnecting { reason, .. } = item else { return None };
+        if self.is_answered.get() { None } else { NotAHub::of(&self.url, reason) }
     }
 
     fn print(&self, item: Item, cursor: Option<&str>, out: &mut Vec<u8>) {

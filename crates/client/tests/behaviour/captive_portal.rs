@@ -32,12 +32,20 @@ async fn a_page_of_html_or_a_redirect_is_waited_out() {
 
 #[tokio::test]
 async fn nothing_counts_as_published_there() {
-    for head in ["200 OK\ncontent-type: text/html", "301 Moved\nlocation: https://hub.example/"] {
+    for (head, body) in [
+        ("200 OK\ncontent-type: text/html", ""),
+        ("301 Moved\nlocation: https://hub.example/", ""),
+        ("201 Created\ncontent-type: application/json", "{}"),
+        ("201 Created\ncontent-type: application/json", r#"{"ids":["x-1","x-2"]}"#),
+    ] {
         let server =
-            Script::start(move |_, mut socket| async move { reply(&mut socket, head, "").await }).await;
+            Script::start(move |_, mut socket| async move { reply(&mut socket, head, body).await }).await;
         let publish = client(&server.url).publish("a", "1").retry_for(Duration::ZERO);
         let error = publish.await.unwrap_err();
-        let PublishError::GaveUp { last: Interruption::Unexpected { .. }, .. } = error else {
+        let PublishError::GaveUp {
+            last: Interruption::Unexpected { .. } | Interruption::Malformed(_), ..
+        } = error
+        else {
             panic!("{error:?}")
         };
     }

@@ -14,6 +14,7 @@ mod hub_restart;
 mod interrupted_event;
 mod lost_receipt;
 mod oversized;
+mod own_settings;
 mod refusal;
 mod resume_by_another_transport;
 mod retry_after;

@@ -14,7 +14,9 @@ fn ends_with(program: Program, code: i32, words: &str) {
 fn run(arguments: &[&str], code: i32, words: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+    // Should it begin to serve, then on nobody's port.
+    command.args(arguments).current_dir(folder.path()).env("TIDINGS_LISTEN", "127.0.0.1:0");
+    let output = command.output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
     assert!(told.contains(words), "{arguments:?}: {told}");

@@ -1,7 +1,7 @@
 //! What goes wrong is told, also where no person is looking.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::thread;
 
@@ -31,9 +31,12 @@ fn server(answer: &'static str) -> String {
     thread::spawn(move || {
         for mut socket in listener.incoming().map_while(Result::ok) {
             let mut request = vec![0; 16 << 10];
-            // One that asks no more has its answer.
+            // Nobody who asks no more is owed an answer.
             drop(socket.read(&mut request));
             drop(socket.write_all(answer.as_bytes()));
+            // What is unread when a socket is closed takes the answer with it.
+            drop(socket.shutdown(Shutdown::Write));
+            while socket.read(&mut request).is_ok_and(|count| count > 0) {}
         }
     });
     url
@@ -42,6 +45,11 @@ fn server(answer: &'static str) -> String {
 #[test]
 fn what_is_no_hub_is_not_waited_for() {
     for (answer, words) in [
+        ("SSH-2.0-OpenSSH_9.2p1\r\n", "it is not HTTP"),
+        (
+            "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
+            "",
+        ),
         (
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi",
             "status 200 OK, text/html",

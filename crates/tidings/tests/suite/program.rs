@@ -20,7 +20,9 @@ async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> O
 
 /// Runs the program, which is to refuse, and gives what it says about it.
 async fn refusal(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    let output = run(folder, arguments, variables).await;
+    // Should it begin to serve all the same, then nobody's port.
+    let variables = [&[("TIDINGS_LISTEN", "127.0.0.1:0")], variables].concat();
+    let output = run(folder, arguments, &variables).await;
     assert!(!output.status.success(), "it did not refuse");
     assert!(output.status.code().is_some(), "it ended by {}", output.status);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
