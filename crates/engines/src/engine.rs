@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_log::{AppendError, Appended, Batch, Bounds, BoxFuture, ReadLimits, Retention, TopicInfo};
-use tidings_protocol::{Cursor, Event, Sequence};
+use tidings_protocol::{Event, Sequence};
+
+use crate::Seen;
 
 /// What keeps a log: a server, or several, that any number of hubs use at once.
 ///
@@ -19,7 +21,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     ///
     /// `seen` is what the hub followed last. Where the engine no longer holds that, and retention is not the
     /// reason, events that were acknowledged are lost: the log gets a new epoch here, in the engine, before
-    /// anything is written to it.
+    /// anything is written to it. What of the log is as before goes into its lineage ([`Seen::common`]).
     ///
     /// # Errors
     /// [`EngineError`]; what was begun is undone.
@@ -109,15 +111,6 @@ pub struct Fed {
     pub entries: Vec<Arc<Event>>,
     /// Everything up to and including this has been given.
     pub next: Sequence,
-}
-
-/// What the hub has followed up to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The place.
-    pub cursor: Cursor,
-    /// The last entry that was followed, at that place or before; none where nothing has come since the start.
-    pub entry: Option<Arc<Event>>,
 }
 
 /// An engine that is connected to.

@@ -13,6 +13,10 @@ pub const BATCH_BYTES: usize = 32 << 20;
 /// told of a gap. Less than clients wait for an answer, which is five seconds.
 pub(crate) const AHEAD: Duration = Duration::from_secs(3);
 
+/// How many of the entries that were followed lately are known again, to find out after a loss what the engine still has:
+/// 16 bytes each.
+pub(crate) const MARKS: usize = 4_096;
+
 /// The first pause before an engine that is away is tried again, and the longest.
 pub(crate) const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How long an engine that takes no writes is left alone before it is asked again.

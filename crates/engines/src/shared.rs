@@ -16,7 +16,7 @@ use crate::awaiting::{Awaiting, Publisher};
 use crate::limits::{AHEAD, FULL, PATIENCE, RECONNECT, SWEEP};
 use crate::replay::Replay;
 use crate::trouble::Trouble;
-use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Seen};
+use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Marks, Seen};
 
 /// What the log and its tasks share.
 pub(crate) struct Shared {
@@ -40,6 +40,7 @@ struct State {
     bounds: Bounds,
     /// The last entry that was followed.
     last: Option<Arc<Event>>,
+    marks: Marks,
     topics: TopicTable,
     follower: Option<Arc<dyn Follower>>,
     awaiting: Awaiting,
@@ -56,6 +57,7 @@ impl Shared {
         let state = State {
             bounds: attached.bounds.clone(),
             last: None,
+            marks: Marks::default(),
             topics: table(&attached.topics),
             follower: None,
             awaiting: Awaiting::default(),
@@ -86,7 +88,8 @@ impl Shared {
 
     pub(crate) fn seen(&self) -> Seen {
         let state = self.state();
-        Seen { cursor: Cursor::new(state.bounds.epoch(), state.bounds.latest), entry: state.last.clone() }
+        let cursor = Cursor::new(state.bounds.epoch(), state.bounds.latest);
+        Seen { cursor, entry: state.last.clone(), marks: state.marks.clone() }
     }
 
     pub(crate) fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
@@ -109,6 +112,7 @@ impl Shared {
                 follower.appended(&fed.entries);
             }
             state.last = Some(Arc::clone(last));
+            state.marks.note(&fed.entries);
         }
         state.bounds.latest = before.max(fed.next);
         let last = fed.entries.last().map_or(0, |entry| entry.sequence);
@@ -174,9 +178,11 @@ impl Shared {
             engine = self.engine.name(),
             lost = %state.bounds.epoch(),
             epoch = %attached.bounds.epoch(),
-            "the engine has lost events that it had acknowledged: the log has a new epoch, and readers are told of a gap"
+            "the engine has lost events that it had acknowledged: the log has a new epoch, and readers who had seen them are \
+             told of a gap"
         );
-        state.bounds = attached.bounds.clone();
+        let before = std::mem::replace(&mut state.bounds, attached.bounds.clone()).lineage;
+        state.marks.keep(&before, &attached.bounds.lineage);
         state.last = None;
         state.topics = table(&attached.topics);
         self.replay.clear();

@@ -5,10 +5,11 @@
 //! for the time when retention has discarded that message. It cannot be compared and set in one step, so it may say
 //! what is older for a moment; each hub that finds it so sets it right.
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use tidings_engine::EngineError;
-use tidings_protocol::Epoch;
+use tidings_engine::{EngineError, after_loss, read_lineage, write_lineage};
+use tidings_protocol::{Epoch, Lineage, Sequence};
 
 use crate::options::chain;
 use crate::subject::Subjects;
@@ -16,6 +17,9 @@ use crate::subject::Subjects;
 /// What the description of a stream begins with.
 const DESCRIPTION: &str = "the log of Tidings, epoch ";
 const SINCE: &str = " since message ";
+/// The header of a message that tells of an epoch, with those before it. When retention has discarded the message, it has
+/// discarded all that was written in them.
+const EPOCHS: &str = "Tidings-Epochs";
 
 /// An epoch, and the message that it began with: 0 where it began with the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +51,34 @@ impl Begun {
         }
     }
 
-    /// What the last message says that tells of an epoch, as far as the leader of the stream has it.
-    pub(crate) async fn told(stream: &Stream, subjects: &Subjects) -> Result<Option<Self>, EngineError> {
+    /// What the last message says that tells of an epoch, as far as the leader of the stream has it, and which epochs were
+    /// before.
+    pub(crate) async fn told(
+        stream: &Stream,
+        subjects: &Subjects,
+    ) -> Result<Option<(Self, Lineage)>, EngineError> {
         match stream.get_last_raw_message_by_subject(&subjects.epoch()).await {
-            Ok(found) => Ok(read(&found.payload).map(|epoch| Self { epoch, number: found.sequence })),
+            Ok(found) => Ok(read(&found.payload).map(|epoch| {
+                let epochs = found.headers.get(EPOCHS).map_or("", |value| value.as_str());
+                (Self { epoch, number: found.sequence }, read_lineage(epochs, epoch))
+            })),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(EngineError::away(format!("failed to read the epoch: {}", chain(&error)))),
         }
     }
 
-    /// Begins a new epoch.
-    pub(crate) async fn tell(context: &Context, subjects: &Subjects) -> Result<Self, EngineError> {
-        let epoch = new_epoch();
-        let number = put(context, subjects.epoch(), epoch.to_string()).await?;
+    /// Begins a new epoch of a log that is the same up to a place, where that is known.
+    pub(crate) async fn tell(
+        context: &Context,
+        subjects: &Subjects,
+        before: &Lineage,
+        common: Option<Sequence>,
+    ) -> Result<Self, EngineError> {
+        let lineage = after_loss(before, new_epoch(), common);
+        let epoch = lineage.present();
+        let mut headers = HeaderMap::new();
+        headers.insert(EPOCHS, write_lineage(&lineage));
+        let number = put(context, subjects.epoch(), headers, epoch.to_string()).await?;
         Ok(Self { epoch, number })
     }
 }
@@ -72,11 +91,16 @@ pub(crate) fn read(body: &[u8]) -> Option<Epoch> {
 /// Puts a message without events into the stream, and says which number it has. Whoever leads the stream has by then
 /// come to everything before it.
 pub(crate) async fn mark(context: &Context, subjects: &Subjects) -> Result<u64, EngineError> {
-    put(context, subjects.mark(), String::new()).await
+    put(context, subjects.mark(), HeaderMap::new(), String::new()).await
 }
 
-async fn put(context: &Context, subject: String, body: String) -> Result<u64, EngineError> {
-    let put = async { context.publish(subject, body.into()).await?.await }.await;
+async fn put(
+    context: &Context,
+    subject: String,
+    headers: HeaderMap,
+    body: String,
+) -> Result<u64, EngineError> {
+    let put = async { context.publish_with_headers(subject, headers, body.into()).await?.await }.await;
     put.map(|ack| ack.sequence).map_err(|error| {
         EngineError::away(format!("failed to put a message into the stream: {}", chain(&error)))
     })

@@ -27,7 +27,7 @@ use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
 use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits};
-use tidings_protocol::{Epoch, Lineage, Sequence};
+use tidings_protocol::{Epoch, Event, Sequence};
 
 use crate::connection::{Connection, lost};
 use crate::epoch::Begun;
@@ -76,7 +76,7 @@ impl Nats {
         let subjects = Subjects::new(&self.options.stream);
         let (opened, same) = self.settle(&context, &subjects, seen).await?;
         let mut first = opened.first();
-        let Opened { stream, state, begun, .. } = opened;
+        let Opened { stream, state, begun, lineage, .. } = opened;
         let (number, topics) = match same {
             Some(seen) => (number_of(seen), Vec::new()),
             None => {
@@ -104,7 +104,7 @@ impl Nats {
         let feed = NatsFeed::begin(Arc::clone(&connection), number).await?;
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;
-        let bounds = Bounds { lineage: Lineage::of(begun.epoch), earliest, latest: message::last(number) };
+        let bounds = Bounds { lineage, earliest, latest: message::last(number) };
         Ok(Attached { bounds, topics, feed: Box::new(feed) })
     }
 
@@ -126,7 +126,11 @@ impl Nats {
             opened = open().await?;
             let is_behind = same(&opened).is_some_and(|seen| mark <= number_of(seen));
             if is_behind || !is_sound(&opened, same(&opened)).await? {
-                opened.renew(context, subjects).await?;
+                let common = match same(&opened) {
+                    Some(seen) => common(&opened, seen).await?,
+                    None => None,
+                };
+                opened.renew(context, subjects, common).await?;
                 opened = open().await?;
             }
         }
@@ -163,12 +167,24 @@ async fn is_sound(opened: &Opened, seen: Option<&Seen>) -> Result<bool, EngineEr
         // Retention has discarded it.
         return Ok(true);
     }
+    Ok(find(opened, entry.sequence).await?.as_ref() == Some(entry))
+}
+
+/// The last place up to which a stream has what was followed.
+async fn common(opened: &Opened, seen: &Seen) -> Result<Option<Sequence>, EngineError> {
+    let earliest = message::last(opened.first() - 1) + 1;
+    seen.common(earliest, |sequence| Box::pin(find(opened, sequence))).await
+}
+
+/// The entry with a number, where a stream has it.
+async fn find(opened: &Opened, sequence: Sequence) -> Result<Option<Arc<Event>>, EngineError> {
+    let number = message::after(sequence - 1);
     match opened.stream.get_raw_message(number).await {
         Ok(found) => {
-            let Ok(contents) = message::read(&found.payload) else { return Ok(false) };
-            Ok(entries(number, timestamp(found.time), contents).any(|own| own == *entry))
+            let Ok(contents) = message::read(&found.payload) else { return Ok(None) };
+            Ok(entries(number, timestamp(found.time), contents).find(|own| own.sequence == sequence))
         }
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(EngineError::away(chain(&error))),
     }
 }

@@ -4,6 +4,7 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, State, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use tidings_engine::{EngineConfig, EngineError};
+use tidings_protocol::{Lineage, Sequence};
 
 use crate::epoch::Begun;
 use crate::limits::PROBE;
@@ -17,6 +18,8 @@ pub(crate) struct Opened {
     /// What it held before its epoch was read: a later change of the epoch comes after that.
     pub(crate) state: State,
     pub(crate) begun: Begun,
+    /// The epochs, as far as the stream still tells.
+    pub(crate) lineage: Lineage,
     /// Whether the message that the epoch began with is there, or may have been discarded.
     pub(crate) whole: bool,
 }
@@ -25,8 +28,13 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Gives the log a new epoch, for events were lost.
-    pub(crate) async fn renew(&self, context: &Context, subjects: &Subjects) -> Result<(), EngineError> {
-        let begun = Begun::tell(context, subjects).await?;
+    pub(crate) async fn renew(
+        &self,
+        context: &Context,
+        subjects: &Subjects,
+        common: Option<Sequence>,
+    ) -> Result<(), EngineError> {
+        let begun = Begun::tell(context, subjects, &self.lineage, common).await?;
         // At once, as what it says may have begun with a message that is lost, whose number is higher.
         describe(context, self.stream.cached_info().config.clone(), begun).await.map(drop)
     }
@@ -73,7 +81,7 @@ pub(crate) async fn open(
             options.stream
         )));
     }
-    let told = Begun::told(&stream, &Subjects::new(&options.stream)).await?;
+    let (told, epochs) = Begun::told(&stream, &Subjects::new(&options.stream)).await?.unzip();
     let begun = match (described, told) {
         (Some(described), Some(told)) if told.number < described.number => described,
         (_, Some(told)) => told,
@@ -86,8 +94,10 @@ pub(crate) async fn open(
     }
     keep(context, &current, &wanted(options, config)).await;
     let state = info.state;
+    let lineage = epochs.filter(|epochs: &Lineage| epochs.present() == begun.epoch);
+    let lineage = lineage.unwrap_or_else(|| Lineage::of(begun.epoch));
     let whole = told == Some(begun) || begun.number < first_kept(&state);
-    Ok(Opened { stream, state, begun, whole })
+    Ok(Opened { stream, state, begun, lineage, whole })
 }
 
 /// Writes the epoch into the stream's description.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tidings_engine::EngineError;
 use tidings_log::{Bounds, TopicInfo};
-use tidings_protocol::{Epoch, Lineage, Timestamp, Topic};
+use tidings_protocol::{Epoch, Timestamp, Topic};
 use tokio_postgres::Row;
 
 use crate::limits::TOPICS;
@@ -29,7 +29,7 @@ pub(crate) async fn load(
     in_time(what, session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?;
     let state = in_time(what, session.query_one(&schema.fill(read::STATE), &[])).await?;
     let bounds = Bounds {
-        lineage: Lineage::of(read::epoch(&state, 0)?),
+        lineage: read::lineage(&state)?,
         earliest: number(state.get(1)),
         latest: number(state.get(2)),
     };

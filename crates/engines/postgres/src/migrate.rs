@@ -11,6 +11,9 @@ use crate::session::{Session, in_time};
 
 /// What leads from each version to the next.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+/// Where the epochs are that a log had before. It is not in the tables of older hubs, which do without; and what was written
+/// for another present epoch than the log's says nothing.
+const EPOCHS: &str = "CREATE TABLE IF NOT EXISTS {schema}.epochs (present text COLLATE \"C\" PRIMARY KEY, epochs text NOT NULL)";
 /// The oldest Postgres that has what is used here, as its own number.
 const OLDEST: i32 = 130_000;
 
@@ -18,7 +21,7 @@ const OLDEST: i32 = 130_000;
 pub(crate) async fn run(session: &Session, options: &Options, place: &Place) -> Result<(), EngineError> {
     let schema = &options.schema;
     check(session, options).await?;
-    if version(session, schema).await? == Some(MIGRATIONS.len()) {
+    if version(session, schema).await? == Some(MIGRATIONS.len()) && has_epochs(session, schema).await? {
         return Ok(());
     }
     let begin = schema.fill(
@@ -55,6 +58,7 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
     for sql in MIGRATIONS.iter().skip(current) {
         in_time(&what, session.batch_execute(&schema.fill(sql))).await?;
     }
+    in_time(&what, session.batch_execute(&schema.fill(EPOCHS))).await?;
     if current == 0 {
         begin_log(session, schema, place, &what).await?;
         tracing::info!(schema = schema.name(), "made the log's tables");
@@ -72,6 +76,12 @@ async fn begin_log(session: &Session, schema: &Schema, place: &Place, what: &str
     let insert: [&(dyn ToSql + Sync); 4] = [&epoch.as_str(), &&secret[..], &place.place, &place.timeline];
     in_time(what, session.execute(&sql, &insert)).await?;
     in_time(what, session.batch_execute(&partitions::create(schema, 0))).await
+}
+
+async fn has_epochs(session: &Session, schema: &Schema) -> Result<bool, EngineError> {
+    let (sql, table) = ("SELECT to_regclass($1::text) IS NOT NULL", format!("{}.epochs", schema.quoted()));
+    let there = in_time("look for the log's tables", session.query_one(sql, &[&table])).await?;
+    Ok(there.get(0))
 }
 
 /// The version of the tables; none where there are none.

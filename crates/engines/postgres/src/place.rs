@@ -3,8 +3,10 @@
 //! A copy that was restored is in another place, at least in another table, and a replica that took over goes on in a new
 //! timeline. Either may lack commits that were acknowledged, and nobody can tell. So the log gets a new epoch there.
 
-use tidings_engine::{EngineError, Seen};
-use tidings_protocol::{Epoch, Event};
+use std::sync::Arc;
+
+use tidings_engine::{EngineError, Seen, after_loss, write_lineage};
+use tidings_protocol::{Epoch, Event, Sequence};
 
 use crate::options::Options;
 use crate::read::{self, Table};
@@ -115,9 +117,10 @@ async fn identify_locked(
     let now = &now.of_table(table);
     let elsewhere = known.place != now.place;
     let promoted = known.timeline != now.timeline;
+    let lossy = elsewhere || (promoted && !options.lossless_failover);
     let reason = if elsewhere {
         Some("the database or its tables were restored from a copy")
-    } else if promoted && !options.lossless_failover {
+    } else if lossy {
         Some("another server took over, or the server was restored to an earlier time")
     } else if let Some(seen) = seen.filter(|seen| seen.cursor.epoch == epoch)
         && !holds(session, options, seen).await?
@@ -127,7 +130,22 @@ async fn identify_locked(
         None
     };
     if let Some(reason) = reason {
+        let state = in_time(what, session.query_one(&schema.fill(read::STATE), &[])).await?;
+        let (before, earliest, latest) =
+            (read::lineage(&state)?, read::number(state.get(1)), read::number(state.get(2)));
+        let common = match seen {
+            // Whoever is connected to it looks here first, so nothing was written to a copy before its epoch is drawn: all
+            // that it has is as it was.
+            _ if lossy => Some(latest),
+            Some(seen) => seen.common(earliest, |number| Box::pin(find(session, options, number))).await?,
+            None => None,
+        };
         epoch = draw_epoch()?;
+        let epochs = write_lineage(&after_loss(&before, epoch, common));
+        let sql = schema.fill("INSERT INTO {schema}.epochs (present, epochs) VALUES ($1, $2)");
+        in_time(what, session.execute(&sql, &[&epoch.as_str(), &epochs])).await?;
+        let sql = schema.fill("DELETE FROM {schema}.epochs WHERE present <> $1");
+        in_time(what, session.execute(&sql, &[&epoch.as_str()])).await?;
         tracing::warn!(%epoch, "the log gets a new epoch: {reason}");
     }
     if reason.is_some() || known != *now {
@@ -147,10 +165,19 @@ async fn holds(session: &Session, options: &Options, seen: &Seen) -> Result<bool
         return Ok(false);
     }
     let Some(entry) = seen.entry.as_ref().filter(|entry| entry.sequence >= earliest) else { return Ok(true) };
+    Ok(find(session, options, entry.sequence).await?.as_ref() == Some(entry))
+}
+
+/// The entry with a number, where the log has it.
+async fn find(
+    session: &Session,
+    options: &Options,
+    number: Sequence,
+) -> Result<Option<Arc<Event>>, EngineError> {
     let sql = options.schema.fill(
         "SELECT sequence, time, topic, event, format, closing, data FROM {schema}.entries WHERE sequence = $1",
     );
-    let row = in_time(what, session.query_opt(&sql, &[&read::bigint(entry.sequence)])).await?;
-    let own: Option<Event> = row.and_then(|row| read::event(&row, 0).ok());
-    Ok(own.as_ref() == Some(&**entry))
+    let row =
+        in_time("look for what was followed", session.query_opt(&sql, &[&read::bigint(number)])).await?;
+    Ok(row.and_then(|row| read::event(&row, 0).ok()).map(Arc::new))
 }

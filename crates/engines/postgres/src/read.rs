@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_engine::{Block, EngineError};
+use tidings_engine::{Block, EngineError, read_lineage};
 use tidings_log::ReadLimits;
-use tidings_protocol::{Closing, Epoch, Event, EventType, Format, Sequence, Timestamp, Topic};
+use tidings_protocol::{Closing, Epoch, Event, EventType, Format, Lineage, Sequence, Timestamp, Topic};
 use tokio_postgres::{Row, Statement};
 
 use crate::error::failed;
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
-/// Epoch, earliest and latest entry, the number that is next, the time that it would have, what is noted, and which table
-/// says so.
+/// Epoch, earliest and latest entry, the number that is next, the time that it would have, what is noted, which table
+/// says so, and the epochs before.
 pub(crate) const STATE: &str = "
     SELECT l.epoch, l.earliest, greatest(l.latest, e.sequence), greatest(l.next, e.sequence + 1),
         greatest(l.time, e.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), l.noted,
-        l.tableoid
+        l.tableoid, (SELECT p.epochs FROM {schema}.epochs p WHERE p.present = l.epoch)
     FROM {schema}.log l
     LEFT JOIN LATERAL (
         SELECT sequence, time FROM {schema}.entries ORDER BY sequence DESC LIMIT 1
@@ -120,6 +120,12 @@ pub(crate) fn number(bigint: i64) -> u64 {
 pub(crate) fn epoch(row: &Row, column: usize) -> Result<Epoch, EngineError> {
     let text = row.try_get::<_, &str>(column).unwrap_or_default();
     text.parse().map_err(|_| EngineError::away("the table `log` holds no epoch"))
+}
+
+/// The epochs that a row of [`STATE`] has.
+pub(crate) fn lineage(row: &Row) -> Result<Lineage, EngineError> {
+    let epochs = row.try_get::<_, Option<&str>>(7).ok().flatten();
+    Ok(read_lineage(epochs.unwrap_or_default(), epoch(row, 0)?))
 }
 
 /// The entry in a row whose columns, from `first`, are sequence, time, topic, event, format, closing and data.

@@ -26,6 +26,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script, Value, cmd, pipe};
 use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
+    after_loss, read_lineage, write_lineage,
 };
 use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits, TopicInfo};
 use tidings_protocol::{Epoch, Event, Lineage, Sequence, Timestamp, Topic};
@@ -53,7 +54,7 @@ struct Scripts {
 
 /// What there is of a log.
 struct Found {
-    epoch: Epoch,
+    lineage: Lineage,
     secret: [u8; 16],
     latest: Sequence,
     earliest: Sequence,
@@ -100,11 +101,12 @@ impl Redis {
             check_durability(&mut writes).await;
         }
         let mut found = self.find(&mut writes).await?;
-        let mut same = seen.filter(|seen| seen.cursor.epoch == found.epoch);
+        let mut same = seen.filter(|seen| seen.cursor.epoch == found.lineage.present());
         if let Some(seen) = same
             && !self.holds(&mut writes, &found, seen).await?
         {
-            self.renew(&mut writes, found.epoch).await?;
+            let common = self.common(&writes, &found, seen).await?;
+            self.renew(&mut writes, &found.lineage, common).await?;
             found = self.find(&mut writes).await?;
             same = None;
         }
@@ -119,14 +121,15 @@ impl Redis {
         // What was discarded meanwhile is not followed any more.
         let after =
             same.map_or(found.latest, |seen| seen.cursor.sequence).max(found.earliest.saturating_sub(1));
-        let connection = Connection::new((writes, reads), found.epoch, found.secret, found.largest);
+        let connection =
+            Connection::new((writes, reads), found.lineage.present(), found.secret, found.largest);
         connection.note_seen(after);
         if let Some(last) = same.and_then(|seen| seen.entry.as_ref()) {
             connection.note_last(last);
         }
         let connection = Arc::new(connection);
         self.set(Some(Arc::clone(&connection)));
-        let bounds = Bounds { lineage: Lineage::of(found.epoch), earliest: found.earliest, latest: after };
+        let bounds = Bounds { lineage: found.lineage, earliest: found.earliest, latest: after };
         let keys = self.keys.clone();
         Ok(Attached { bounds, topics, feed: Box::new(RedisFeed { held, connection, keys, after }) })
     }
@@ -158,8 +161,10 @@ impl Redis {
         }
         let number = |place: usize| text(place)?.parse::<u64>().map_err(|_| foreign());
         let secret = u128::from_str_radix(text(2)?, 16).map_err(|_| foreign())?;
+        let epoch = text(1)?.parse().map_err(|_| foreign())?;
         Ok(Found {
-            epoch: text(1)?.parse().map_err(|_| foreign())?,
+            // Hubs of older versions keep no epochs before.
+            lineage: read_lineage(text(6).unwrap_or_default(), epoch),
             secret: secret.to_be_bytes(),
             latest: number(3)?,
             earliest: number(4)?,
@@ -192,13 +197,47 @@ impl Redis {
         Ok(own == Some(Entry::Event(Arc::clone(event))))
     }
 
-    async fn renew(&self, writes: &mut MultiplexedConnection, lost: Epoch) -> Result<(), EngineError> {
+    /// The last place up to which the log has what was followed.
+    async fn common(
+        &self,
+        writes: &MultiplexedConnection,
+        found: &Found,
+        seen: &Seen,
+    ) -> Result<Option<Sequence>, EngineError> {
+        let entry = |sequence: Sequence| -> BoxFuture<'_, _> {
+            let mut writes = writes.clone();
+            Box::pin(async move {
+                let id = format!("{sequence}-0");
+                let range = cmd("XRANGE")
+                    .arg(&self.keys.log)
+                    .arg(&id)
+                    .arg(&id)
+                    .query_async::<Value>(&mut writes)
+                    .await;
+                let range = range.map_err(|error| because("failed to look for what was followed", &error))?;
+                let own = entries(&self.keys.log, range)?.into_iter().next();
+                Ok(own.and_then(|(_, own, _)| match own {
+                    Entry::Event(event) => Some(event),
+                    Entry::Epoch(_) => None,
+                }))
+            })
+        };
+        seen.common(found.earliest, entry).await
+    }
+
+    async fn renew(
+        &self,
+        writes: &mut MultiplexedConnection,
+        lost: &Lineage,
+        common: Option<Sequence>,
+    ) -> Result<(), EngineError> {
         let mut random = [0; 8];
         getrandom::fill(&mut random)
             .map_err(|error| EngineError::away(format!("no random numbers: {error}")))?;
         let mut call = self.scripts.renew.key(&self.keys.log);
         call.key(&self.keys.meta).key(&self.keys.topics);
-        call.arg(lost.as_str()).arg(new_epoch(&random).as_str());
+        let now = after_loss(lost, new_epoch(&random), common);
+        call.arg(lost.present().as_str()).arg(now.present().as_str()).arg(write_lineage(&now));
         let renewed = call.invoke_async::<Value>(writes).await;
         renewed.map(drop).map_err(|error| because("failed to give the log a new epoch", &error))
     }
@@ -303,7 +342,8 @@ impl Redis {
             let tidied = call.invoke_async::<Value>(&mut writes).await;
             let tidied = tidied.map_err(|error| because("failed to discard old events", &error))?;
             if tidied == Value::BulkString(b"lost".to_vec()) {
-                self.renew(&mut writes, connection.epoch).await?;
+                // It lacks entries at its beginning, so nothing is known of what readers have seen.
+                self.renew(&mut writes, &Lineage::of(connection.epoch), None).await?;
                 return Err(EngineError::Renewed);
             }
             let Ok((epoch, earliest, more)) = redis::from_redis_value::<(String, u64, u8)>(tidied) else {

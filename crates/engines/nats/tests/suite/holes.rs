@@ -92,7 +92,7 @@ async fn is_overtaken(server: &NatsServer, kept: u64) {
     assert!(matches!(&error, EngineError::Away { reason } if reason.contains("discarded")), "{error}");
     assert!((1_000 * 65_536..first(kept)).contains(&place), "{place}");
     // What is kept is followed from there.
-    let seen = Seen { cursor: Cursor::new(attached.bounds.epoch(), place), entry: None };
+    let seen = Seen::at(Cursor::new(attached.bounds.epoch(), place));
     let mut again = engine.attach(Some(&seen)).await.unwrap();
     assert_eq!(again.bounds.earliest, first(kept));
     let number = put(&context, "LOG.topic.a", message(6_001, "a", Closing::No)).await;
@@ -132,7 +132,7 @@ async fn readers_pass_over_what_was_deleted() {
     // So does a hub that starts, and one that was away.
     assert_eq!(numbers(&*open(&url(&server)).await).await, [1, 4, 5, 7, 8]);
     let engine = Nats::new(url(&server).parse().unwrap(), config()).unwrap();
-    let seen = Seen { cursor: Cursor::new(log.bounds().epoch(), 65_536), entry: None };
+    let seen = Seen::at(Cursor::new(log.bounds().epoch(), 65_536));
     let mut attached = engine.attach(Some(&seen)).await.unwrap();
     let mut followed = Vec::new();
     loop {

@@ -4,7 +4,7 @@ use std::process::Command;
 use tidings_engine_servers::{Listener, NatsServer, Told};
 use tidings_protocol::Selection;
 
-use crate::support::{agree, eventually, open, publish, read, url};
+use crate::support::{agree, eventually, open, publish, read, told_who_lost_something, url};
 
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
@@ -16,7 +16,7 @@ fn copy(from: &Path, to: &Path) {
 async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     let Some(mut server) = NatsServer::start() else { return };
     let (one, other) = (open(&url(&server)).await, open(&url(&server)).await);
-    publish(&*one, "a", "kept").await;
+    let kept = publish(&*one, "a", "kept").await;
     let (store, copied) = (server.folder().join("store"), server.folder().join("copy"));
     server.kill();
     eventually("both are away", || one.ready().is_err() && other.ready().is_err()).await;
@@ -25,8 +25,9 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     eventually("both are back", || one.ready().is_ok() && other.ready().is_ok()).await;
     let listeners = [Listener::of(&*one), Listener::of(&*other)];
     let epoch = one.bounds().epoch();
+    let mut lost = Vec::new();
     for data in ["lost 1", "lost 2", "lost 3"] {
-        publish(&*one, "a", data).await;
+        lost.push(publish(&*one, "a", data).await);
     }
     listeners[1].hears(|told| *told == Told::Entry("lost 3".into())).await;
     server.kill();
@@ -46,7 +47,11 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     let found = read(&*one, 0, &Selection::all()).await;
     assert_eq!(found.iter().map(|entry| &entry.data[..]).collect::<Vec<_>>(), [&b"kept"[..], b"new"]);
     assert_eq!(found, read(&*other, 0, &Selection::all()).await);
-    agree(&*open(&url(&server)).await, &*one).await;
+    let started = open(&url(&server)).await;
+    agree(&*started, &*one).await;
+    for log in [&one, &other, &started] {
+        told_who_lost_something(&**log, epoch, kept, &lost);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

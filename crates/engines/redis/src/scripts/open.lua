@@ -1,7 +1,7 @@
 -- Says what there is of a log, and begins one where there is none.
 --
 -- KEYS: log, meta, topics. ARGV: an epoch and a secret for a new log.
--- Answer: {format, epoch, secret, latest, earliest, largest}, or 'foreign'.
+-- Answer: {format, epoch, secret, latest, earliest, largest, epochs}, or 'foreign'.
 local log, meta, topics = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('EXISTS', meta) == 0 then
   if redis.call('EXISTS', log, topics) > 0 then return 'foreign' end
@@ -10,4 +10,4 @@ if redis.call('EXISTS', meta) == 0 then
 elseif redis.call('TYPE', meta).ok ~= 'hash' then
   return 'foreign'
 end
-return redis.call('HMGET', meta, 'format', 'epoch', 'secret', 'latest', 'earliest', 'largest')
+return redis.call('HMGET', meta, 'format', 'epoch', 'secret', 'latest', 'earliest', 'largest', 'epochs')

@@ -3,10 +3,12 @@ use std::sync::Arc;
 use tidings_engine::{Engine, EngineError, Seen};
 use tidings_engine_servers::{Listener, RedisServer, Told};
 use tidings_log::{AppendError, Batch, Idempotency, Scope};
-use tidings_protocol::{Cursor, Selection};
+use tidings_protocol::{Cursor, GapReason, Selection};
 use tidings_redis::Redis;
 
-use crate::support::{ask, config, event, eventually, open, publish, read, refusal, texts, topic, url};
+use crate::support::{
+    ask, config, event, eventually, open, publish, read, refusal, texts, told_who_lost_something, topic, url,
+};
 
 /// A master, and a replica that has caught up with it.
 async fn pair() -> Option<(RedisServer, RedisServer)> {
@@ -105,12 +107,13 @@ async fn a_replica_that_lacks_something_takes_over_and_readers_are_told() {
     let Some((mut master, replica)) = pair().await else { return };
     let log = open(&both(&master, &replica, "")).await;
     let listener = Listener::of(&*log);
-    publish(&*log, "a", "kept").await;
+    let kept = publish(&*log, "a", "kept").await;
     caught_up(&master, &replica).await;
     // It is cut off from its master, and then promoted.
     ask(&replica, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let mut lost = Vec::new();
     for data in ["lost 1", "lost 2"] {
-        publish(&*log, "a", data).await;
+        lost.push(publish(&*log, "a", data).await);
     }
     let epoch = log.bounds().epoch();
     master.kill();
@@ -119,6 +122,7 @@ async fn a_replica_that_lacks_something_takes_over_and_readers_are_told() {
     eventually("it is back", || log.ready().is_ok()).await;
     publish(&*log, "a", "new").await;
     assert_eq!(texts(&read(&*log, 0, &Selection::all()).await), ["kept", "new"]);
+    told_who_lost_something(&*log, epoch, kept, &lost);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,10 +156,10 @@ async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had()
     ask(&replica, &["REPLICAOF", "NO", "ONE"]).await;
     engine.write(["lost 1", "lost 2"].map(|data| Batch::of(event("a", data))).into()).await.unwrap();
     let fed = attached.feed.next().await.unwrap();
-    let seen = Seen {
-        cursor: Cursor::new(attached.bounds.epoch(), fed.next),
-        entry: fed.entries.last().map(Arc::clone),
-    };
+    let mut seen = Seen::at(Cursor::new(attached.bounds.epoch(), fed.next));
+    seen.entry = fed.entries.last().map(Arc::clone);
+    seen.marks.note(&read(&*open(&url(&replica)).await, 0, &Selection::all()).await);
+    seen.marks.note(&fed.entries);
     assert_eq!(fed.next, 3);
     engine.tidy().await.unwrap();
 
@@ -181,6 +185,12 @@ async fn what_a_master_has_after_it_was_a_replica_is_not_taken_for_what_it_had()
     assert_eq!(engine.tidy().await, Err(EngineError::Renewed));
     let again = engine.attach(Some(&seen)).await.unwrap();
     assert_ne!(again.bounds.epoch(), attached.bounds.epoch());
+    // Where two histories had one epoch, only what both had before is known to be the same.
+    let resume = |sequence| again.bounds.resume(Cursor::new(attached.bounds.epoch(), sequence));
+    assert_eq!(resume(1), Ok(1));
+    for sequence in 2..=4 {
+        assert_eq!(resume(sequence), Err(GapReason::Ahead));
+    }
 }
 
 /// A batch that replicas did not take in time is refused, and its repetition is as well, until they have it.
@@ -220,7 +230,7 @@ async fn a_replica_that_may_discard_the_log_does_not_take_over() {
     let reason = refusal(&url(&replica)).await;
     assert!(matches!(reason, EngineError::Refused { .. }), "{reason:?}");
     let engine = Redis::new(url(&replica).parse().unwrap(), config()).unwrap();
-    let seen = Seen { cursor: Cursor::new(log.bounds().epoch(), 1), entry: None };
+    let seen = Seen::at(Cursor::new(log.bounds().epoch(), 1));
     assert_eq!(engine.attach(Some(&seen)).await.err(), Some(reason));
     ask(&replica, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     eventually("it is back", || log.ready().is_ok()).await;

@@ -1,7 +1,7 @@
 use tidings_engine_servers::{Listener, RedisServer, Told};
 use tidings_protocol::Selection;
 
-use crate::support::{ask, eventually, open, publish, read, texts, url};
+use crate::support::{ask, eventually, open, publish, read, texts, told_who_lost_something, url};
 
 /// A server that keeps nothing, or that has lost what it had written last, as after a power cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -9,10 +9,11 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     let Some(mut server) = RedisServer::start_with(&["--appendonly", "no"]) else { return };
     let (one, other) = (open(&url(&server)).await, open(&url(&server)).await);
     let listeners = [Listener::of(&*one), Listener::of(&*other)];
-    publish(&*one, "a", "kept").await;
+    let kept = publish(&*one, "a", "kept").await;
     ask(&server, &["SAVE"]).await;
+    let mut lost = Vec::new();
     for data in ["lost 1", "lost 2", "lost 3"] {
-        publish(&*one, "a", data).await;
+        lost.push(publish(&*one, "a", data).await);
     }
     listeners[1].hears(|told| *told == Told::Entry("lost 3".into())).await;
     let epoch = one.bounds().epoch();
@@ -25,7 +26,9 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     eventually("they agree", || one.bounds().epoch() == other.bounds().epoch()).await;
     publish(&*other, "a", "new").await;
     listeners[0].hears(|told| *told == Told::Entry("new".into())).await;
-    for log in [&one, &other, &open(&url(&server)).await] {
+    let started = open(&url(&server)).await;
+    for log in [&one, &other, &started] {
+        told_who_lost_something(&**log, epoch, kept, &lost);
         assert_eq!(texts(&read(&**log, 0, &Selection::all()).await), ["kept", "new"]);
         assert_eq!(log.bounds(), one.bounds());
     }

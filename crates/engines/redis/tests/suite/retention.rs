@@ -87,7 +87,7 @@ async fn a_hub_that_has_not_read_what_is_discarded_tells_everybody() {
     let error = attached.feed.next().await.unwrap_err();
     assert!(matches!(&error, EngineError::Away { reason } if reason.contains("discarded")), "{error}");
     // What is kept is followed from there.
-    let seen = Seen { cursor: Cursor::new(attached.bounds.epoch(), 0), entry: None };
+    let seen = Seen::at(Cursor::new(attached.bounds.epoch(), 0));
     let mut again = engine.attach(Some(&seen)).await.unwrap();
     assert_eq!(again.bounds.earliest, 91);
     assert_eq!(again.feed.next().await.unwrap().entries[0].sequence, 91);

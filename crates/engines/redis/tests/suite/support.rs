@@ -6,7 +6,7 @@ use tidings_engine::{EngineConfig, EngineError, EngineLog};
 use tidings_engine_servers::RedisServer;
 use tidings_log::conformance;
 use tidings_log::{Batch, Log, ReadError, ReadLimits, Retention};
-use tidings_protocol::{Event, NewEvent, Selection, Topic};
+use tidings_protocol::{Cursor, Epoch, Event, GapReason, NewEvent, Selection, Topic};
 use tidings_redis::Redis;
 use tokio::time::timeout;
 
@@ -71,6 +71,16 @@ pub(crate) fn event(name: &str, data: &str) -> NewEvent {
 
 pub(crate) async fn publish(log: &dyn Log, name: &str, data: &str) -> u64 {
     log.append(Batch::of(event(name, data))).await.unwrap().first
+}
+
+/// Whoever had seen no more than what was kept goes on, and whoever had seen what was lost is told.
+pub(crate) fn told_who_lost_something(log: &dyn Log, epoch: Epoch, kept: u64, lost: &[u64]) {
+    let bounds = log.bounds();
+    assert_eq!(bounds.resume(Cursor::new(epoch, kept)), Ok(kept));
+    assert_eq!(bounds.lineage.id(kept), Cursor::new(epoch, kept), "its id is what it was");
+    for sequence in lost {
+        assert_eq!(bounds.resume(Cursor::new(epoch, *sequence)), Err(GapReason::Ahead));
+    }
 }
 
 pub(crate) async fn read(log: &dyn Log, mut after: u64, selection: &Selection) -> Vec<Arc<Event>> {
