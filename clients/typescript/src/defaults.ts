@@ -28,6 +28,10 @@ export const POLL_INTERVAL = 5_000;
 export const EMPTY_POLL_PAUSE = 1_000;
 /** How long a poll's answer may take beyond what it asked the hub to wait, and its body pause. */
 export const POLL_GRACE = 10_000;
+/** How long the body of a poll's answer may take in all: a page of a mebibyte over the slowest of networks. */
+export const PAGE_TIMEOUT = 600_000;
+/** The longest cursor that is sent. A hub's are far shorter; of another one the start is enough to be told that it is none. */
+export const CURSOR_SIZE = 1_000;
 
 /** The longest first delay before a reconnect; each further one may be twice as long. The hub's `retry:` takes its
  * place. */

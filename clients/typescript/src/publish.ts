@@ -55,6 +55,7 @@ export async function publish(url: string | URL, data: unknown, options: Publish
   for (;;) {
     const span = new Span();
     span.patience = PUBLISH_TIMEOUT;
+    span.due = Date.now() + PUBLISH_TIMEOUT;
     try {
       const response = await send(at, { ...options, method: "POST", headers, body: letter.body }, span, "application/json");
       if (!response.body) throw new TidingsError("unexpected", "an answer without a body");

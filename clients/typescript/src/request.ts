@@ -1,4 +1,4 @@
-import { ANSWER_SIZE, RETRY_CEILING } from "./defaults.ts";
+import { ANSWER_SIZE, POLL_GRACE, RETRY_CEILING } from "./defaults.ts";
 import { type Problem, TidingsError } from "./error.ts";
 import type { Span } from "./span.ts";
 
@@ -59,6 +59,9 @@ export async function send(
   const form = told.get("content-type") ?? "no type";
   const is = (type: string): boolean => form.split(";")[0]!.trim().toLowerCase() === type;
   if (status === 204 || ((status === 200 || status === 201) && is(type))) return response;
+  // It is an answer, if not the one that was wanted: no stream that something holds back.
+  span.kind = "late";
+  span.due = Date.now() + POLL_GRACE;
   const problem: Problem | undefined = is("application/problem+json") ? await json(response, span).catch(() => undefined) : undefined;
   const passes = status >= 500 || [408, 425, 429].includes(status);
   // Anything else may be that of a proxy while the hub is away, or of a captive portal.

@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff.ts";
-import { EMPTY_POLL_PAUSE, POLL_GRACE, SILENT_HEARTBEATS } from "./defaults.ts";
+import { CURSOR_SIZE, EMPTY_POLL_PAUSE, POLL_GRACE, SILENT_HEARTBEATS } from "./defaults.ts";
 import { TidingsError } from "./error.ts";
 import type { Step } from "./event.ts";
 import { climb, isGood, type Transport } from "./ladder.ts";
@@ -68,7 +68,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
       span.kind = "stalled";
     } else parameters.set("wait", held + "ms");
     // Unlike `since`, which is for the first time, this is never the caller's mistake: a cursor from elsewhere is a gap.
-    if (cursor) parameters.set("lastEventId", cursor);
+    if (cursor) parameters.set("lastEventId", cursor.slice(0, CURSOR_SIZE));
     // What the URL says stands where the options say nothing.
     else parameters.set("since", settings.since ?? parameters.get("since") ?? "latest");
     const response = await send(url, settings, span, accept);

@@ -5,6 +5,8 @@ import { because, type ErrorKind, TidingsError } from "./error.ts";
 export class Span extends AbortController {
   /** How long it may take, from each start. */
   patience = Infinity;
+  /** When it is over, however often it is started: something that comes a byte at a time is not waited for for ever. */
+  due = Infinity;
   /** What it is then. */
   kind: ErrorKind = "late";
   /** What it is where something fails now. */
@@ -15,7 +17,7 @@ export class Span extends AbortController {
   /** Starts its time anew, for something that may fail like this. */
   start(doing?: ErrorKind): void {
     this.#doing = doing;
-    this.#until = Date.now() + this.patience;
+    this.#until = Math.min(Date.now() + this.patience, this.due);
     this.check();
   }
 

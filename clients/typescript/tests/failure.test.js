@@ -153,6 +153,20 @@ for (const [what, start] of [
   });
 }
 
+test("a problem that comes a byte at a time is not waited for for ever", async (t) => {
+  let sent = 0;
+  const server = await script(t, (response) => {
+    response.writeHead(503, { "content-type": "application/problem+json" });
+    const more = () => response.write(" ") && sent++;
+    response.on("close", () => clearInterval(timer));
+    const timer = setInterval(more, 500);
+    more();
+  });
+  const { error } = await first(t, server.url, "waiting");
+  assert.equal(error.kind, "late");
+  assert.ok(sent > 1);
+});
+
 test("an answer to a poll without an end is given up", async (t) => {
   const server = await script(t, (response) => {
     response.writeHead(200, { "content-type": "application/json" });

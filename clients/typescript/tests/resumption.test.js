@@ -87,8 +87,10 @@ test("a gap is told before what follows it", async (t) => {
 
 test("a cursor that is none is a gap as well, and no dead end", async (t) => {
   const hub = await Hub.start(t);
-  const events = connect(hub.topic("a"), { cursor: "\u{1f4a5} &x=1" });
-  t.after(events.close);
-  const [gap] = await collect(events, "gap").count(1);
-  assert.equal(gap.reason, "unknown");
+  for (const cursor of ["\u{1f4a5} &x=1", "x".repeat(100_000), "\ud800", "a\0b\r\nc: d"]) {
+    const events = connect(hub.topic("a"), { cursor });
+    t.after(events.close);
+    const [gap] = await collect(events, "gap").count(1);
+    assert.equal(gap.reason, "unknown");
+  }
 });

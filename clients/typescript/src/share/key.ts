@@ -1,7 +1,8 @@
-/** What tabs have in common that share a connection: the URL, and whose token it is. It is the name of a lock and of
- * a channel, which others on the page can see, and so holds neither in the clear. */
-export async function keyOf(at: URL, token: string | undefined): Promise<string> {
-  const text = new TextEncoder().encode(JSON.stringify([at.href, token && subject(token)]));
+/** What tabs have in common that share a connection: the URL, whose token it is, and further headers, as these may say who
+ * it is as well. It is the name of a lock and of a channel, which others on the page can see, and so holds none of them
+ * in the clear. */
+export async function keyOf(at: URL, token?: string, headers?: HeadersInit): Promise<string> {
+  const text = new TextEncoder().encode(JSON.stringify([at.href, token && subject(token), [...new Headers(headers)]]));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
   return "tidings:" + btoa(String.fromCharCode(...digest));
 }

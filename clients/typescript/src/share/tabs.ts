@@ -90,7 +90,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
     }
     let key: string;
     try {
-      key = await keyOf(at, known ?? (await tokenInTime()));
+      key = await keyOf(at, known ?? (await tokenInTime()), settings.headers);
     } catch {
       // Whose token it is cannot be known. The session tells why, and shares with nobody until it is.
       if (!signal.aborted) read({ ...settings, token: async () => rejoin(await tokenNow()) }, { ...sink, tell: deliver });
@@ -116,7 +116,7 @@ export function tab(at: URL, settings: Settings, sink: Sink): Source {
     const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
 
     /** Where a token is somebody else's now, those who shared with the one before must not see what this one may. */
-    const guard = async (token?: string) => ((await keyOf(at, token)) === key ? token : rejoin(token));
+    const guard = async (token?: string) => ((await keyOf(at, token, settings.headers)) === key ? token : rejoin(token));
     const guarded: Settings = { ...settings };
     if (typeof token === "function") {
       guarded.token = async () => {

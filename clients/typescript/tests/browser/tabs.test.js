@@ -205,11 +205,17 @@ test("tabs of different users share nothing, and the key shows no token", async 
     await tab.evaluate((token) => void follow(share("/topics/a", { share: true, token: async () => token })), token);
     await told(tab, { status: "open" });
   }
+  // Who it is may stand in a header as well.
+  for (const name of ["ann", "bob", "ann"]) {
+    tab = await page(context, hub.url);
+    await tab.evaluate((name) => void follow(share("/topics/a", { share: true, headers: { "X-User": name } })), name);
+    await told(tab, { status: "open" });
+  }
   const held = await tab.evaluate(async () => (await navigator.locks.query()).held.map(({ name }) => name));
-  assert.equal(new Set(held).size, 3);
+  assert.equal(new Set(held).size, 5);
   await publish(hub.topic("a"), 1);
   await seen(tab, 1);
-  assert.equal(await streams(hub), 3);
+  assert.equal(await streams(hub), 5);
   for (const name of held) assert.match(name, /^tidings:[\w+/=]{44}$/);
 });
 
