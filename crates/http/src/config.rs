@@ -201,6 +201,10 @@ pub mod defaults {
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
     /// How long a stream waits before it reads the log again whose engine is away.
     pub const READ_PAUSE: Duration = Duration::from_secs(1);
+    /// How long an answer is looked for whose client has stopped sending, and may have left.
+    pub const LEAVE_GRACE: Duration = Duration::from_secs(5);
+    /// How long it takes until a thread of parked connections that ended begins anew.
+    pub const SHARD_PAUSE: Duration = Duration::from_millis(100);
     /// Connections at once while the log is not open yet.
     pub const OPENING_CONNECTIONS: usize = 1_024;
     /// How long accepting pauses where the system has no more open files to give.

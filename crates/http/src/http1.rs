@@ -51,11 +51,14 @@ impl Host {
                 if T::PARKS {
                     request.extensions_mut().insert(Space);
                 }
+                request.extensions_mut().insert(progress.attention());
+                let answering = progress.answering(request.method());
                 let has_fragment = fragments.next_has_one();
                 let (host, leaving) = (Arc::clone(&host), Arc::clone(&leaving));
                 async move {
                     let answer = host.answer_or_leave::<T>(request, address, has_fragment, leaving);
-                    Ok::<_, Infallible>(answer.await)
+                    let (response, share) = answer.await;
+                    Ok::<_, Infallible>(keep(response, (answering.begun(), share)))
                 }
             }
         });
@@ -65,7 +68,7 @@ impl Host {
             .header_read_timeout(self.face.config.head_timeout)
             .max_headers(defaults::HEAD_FIELDS)
             .max_buf_size(self.face.config.max_head_bytes)
-            .serve_connection(TokioIo::new(Strict::new(io, fragments)), service);
+            .serve_connection(TokioIo::new(Strict::new(io, fragments, Arc::clone(&progress))), service);
 
         // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
         // apart as soon as what came before it has been written.
@@ -144,10 +147,10 @@ impl Host {
         peer: IpAddr,
         has_fragment: bool,
         leaving: Leaving,
-    ) -> Response {
+    ) -> (Response, Option<Share>) {
         let fragment = if has_fragment { Err(authority::fragment()) } else { Ok(()) };
         if let Err(refusal) = fragment.and_then(|()| authority::check(&request, true)) {
-            return closing(self.refuse(&request, peer, refusal).await);
+            return (closing(self.refuse(&request, peer, refusal).await), None);
         }
         // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
         // for unless it is told (RFC 9110 §10.1.1).
@@ -157,10 +160,7 @@ impl Host {
             response = closing(response);
         }
         let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
-            return match share {
-                Some(share) => keep(response, share),
-                None => response,
-            };
+            return (response, share);
         };
         let mut head = Vec::new();
         head::write(&response.into_parts().0, &mut head);

@@ -15,7 +15,7 @@ use crate::kept::keep;
 use crate::limit::Limit;
 use crate::metrics::Speaks;
 use crate::paced::pace;
-use crate::socket::Progress;
+use crate::socket::{Patient, Progress};
 use crate::streams::Streams;
 use crate::{authority, defaults};
 
@@ -24,10 +24,13 @@ impl Host {
         peer.permit.speaks(Speaks { version: 2, tls: T::ENCRYPTED });
         let config = &self.face.config;
         // Dropping them ends every stream.
-        let streams = Streams::new(&self.face, progress);
+        let streams = Streams::new(&self.face, Arc::clone(&progress));
+        let io = Patient::new(io, Arc::clone(&progress));
         let service = service_fn({
             let (host, address) = (Arc::clone(&self), peer.address);
-            move |request: Request<Incoming>| {
+            move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(progress.attention());
+                let answering = progress.answering(request.method());
                 let host = Arc::clone(&host);
                 async move {
                     let (response, share) = match authority::check(&request, true) {
@@ -35,10 +38,7 @@ impl Host {
                         Err(refusal) => (host.refuse(&request, address, refusal).await, None),
                     };
                     let response = pace(response, defaults::HTTP2_PIECE_BYTES);
-                    Ok::<_, Infallible>(match share {
-                        Some(share) => keep(response, share),
-                        None => response,
-                    })
+                    Ok::<_, Infallible>(keep(response, (answering.begun(), share)))
                 }
             }
         });

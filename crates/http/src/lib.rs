@@ -72,6 +72,7 @@ mod strict;
 mod tls;
 mod topics;
 mod trace;
+mod vanishing;
 
 pub use auth::{
     Auth, AuthConfig, Authorize, CloseRight, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights,

@@ -99,6 +99,8 @@ impl Desk {
     async fn http1(self: Arc<Self>, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
+            // Nothing is held here: whoever has sent a request and stops sending gets the answer.
+            .half_close(true)
             .header_read_timeout(defaults::HEAD_TIMEOUT)
             .max_headers(defaults::HEAD_FIELDS);
         let answer = service_fn(move |request| {

@@ -14,6 +14,7 @@
 
 mod chunk;
 mod group;
+mod keeper;
 mod leases;
 mod lot;
 mod mailbox;

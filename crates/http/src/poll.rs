@@ -21,6 +21,7 @@ use crate::parking::{Interest, Order, Shape, Slip, Space};
 use crate::problem::{Answer, Refusal};
 use crate::query::ReadOptions;
 use crate::remainder::{Held, Pieces, Remainder};
+use crate::socket::Attention;
 use crate::{Face, defaults};
 
 /// A short or a long poll (§3.1).
@@ -50,6 +51,7 @@ pub(crate) async fn answer(
     } else {
         let deliveries = face.metrics.deliveries(Transport::LongPoll);
         let _reader = deliveries.reader();
+        let _waits = parts.extensions.get::<Attention>().map(Attention::waits);
         let held = async {
             tokio::select! {
                 biased;

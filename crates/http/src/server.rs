@@ -2,18 +2,20 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use tidings_hub::panic_message;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::connection::{Cleartext, Host, Peer};
 use crate::listener::Listeners;
 use crate::parking::{Lot, Returned};
 use crate::permits::Permits;
-use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults};
+use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, vanishing};
 
 /// Serves the face of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
 /// TLS.
@@ -30,6 +32,7 @@ struct Door {
     listeners: Listeners,
     permits: Permits,
     proxies: TrustedProxies,
+    write_timeout: Duration,
 }
 
 // === impl Server ===
@@ -88,7 +91,12 @@ impl Server {
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();
         let mut returns = Returns(returns);
-        let door = Door { listeners, permits, proxies: face.config.trusted_proxies.clone() };
+        let door = Door {
+            listeners,
+            permits,
+            proxies: face.config.trusted_proxies.clone(),
+            write_timeout: face.config.write_timeout,
+        };
         let watch = async {
             match tls {
                 Some(tls) => tls.watch().await,
@@ -101,7 +109,7 @@ impl Server {
                 biased;
                 () = &mut shutdown => break,
                 never = &mut watch => match never {},
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(ended),
                 (stream, unread, peer) = returns.next() => {
                     connections.spawn(Arc::clone(&host).resume(stream, unread, peer));
                 }
@@ -121,13 +129,29 @@ impl Server {
         let by = Instant::now() + face.config.drain_timeout;
         face.drain();
         lot.drain();
-        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let all_ended = async {
+            while let Some(ended) = connections.join_next().await {
+                note_panic(ended);
+            }
+        };
         if timeout_at(by, all_ended).await.is_err() {
             tracing::warn!(open = connections.len(), "closed connections that did not end in time");
         }
         // Joining threads blocks, if only for a moment.
         let patience = by.saturating_duration_since(Instant::now());
         tokio::task::spawn_blocking(move || lot.stop(patience)).await.map_err(io::Error::other)
+    }
+}
+
+/// A connection that panicked is closed, and takes nothing else with it.
+pub(crate) fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        tracing::error!(
+            panic = panic_message(&*panic),
+            "a connection ended with a panic; this is a bug of the hub"
+        );
     }
 }
 
@@ -182,6 +206,9 @@ impl Door {
         // An event is to leave at once, whatever was sent before it.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "failed to set TCP_NODELAY");
+        }
+        if let Err(error) = vanishing::notice(&stream, self.write_timeout) {
+            tracing::debug!(%error, "failed to have the kernel notice a client that vanishes");
         }
         Some((stream, Peer { address, permit }))
     }

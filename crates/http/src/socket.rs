@@ -1,19 +1,21 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
+use http::Method;
 use hyper::rt::{Sleep, Timer};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::Face;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::parking::DISCARD_BYTES;
+use crate::{Face, defaults, vanishing};
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.
@@ -42,6 +44,48 @@ pub(crate) struct Progress {
     is_full: AtomicBool,
     /// When that was last so.
     was_full: Mutex<Option<tokio::time::Instant>>,
+    /// Answers that are under way, from their request to the end of their body.
+    answers: AtomicUsize,
+    /// Those of them that wait for events.
+    waits: AtomicUsize,
+    /// Those of them that are looked for, and change nothing.
+    reads: AtomicUsize,
+    /// Whether something may have been written that is not with the kernel.
+    unsent: AtomicBool,
+    /// Who is to be woken when the end of what the client sends may be told.
+    ended: AtomicWaker,
+}
+
+/// An answer that is under way, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    progress: Arc<Progress>,
+    /// Whether it is looked for still, and changes nothing.
+    reads: bool,
+}
+
+/// How long the end of what a client sends is put off.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    progress: Arc<Progress>,
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+/// Says to a handler how to tell that its answer waits for events.
+#[derive(Debug, Clone)]
+pub(crate) struct Attention(Arc<Progress>);
+
+/// An answer that waits for events, for as long as this lives: a client that has left ends it.
+#[derive(Debug)]
+pub(crate) struct Waits(Arc<Progress>);
+
+/// A connection of HTTP/2 whose client may stop sending before it has its answers.
+#[derive(Debug)]
+pub(crate) struct Patient<T> {
+    inner: T,
+    patience: Patience,
+    /// Whether the end has come.
+    ended: bool,
 }
 
 /// A timer for hyper's deadline on request heads that is kinder to connections between two requests: these may
@@ -125,7 +169,11 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, buf));
+        if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            vanishing::count(&self.metrics);
+        }
+        read?;
         self.progress.bytes_read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
@@ -134,6 +182,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.progress.flushed.store(false, Ordering::Relaxed);
+        self.progress.unsent.store(true, Ordering::Release);
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.watch(cx, written, buf)
     }
@@ -144,6 +193,7 @@ impl AsyncWrite for Watched {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.progress.flushed.store(false, Ordering::Relaxed);
+        self.progress.unsent.store(true, Ordering::Release);
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
         self.watch(cx, written, first)
@@ -156,6 +206,9 @@ impl AsyncWrite for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes the connection only when it has written everything that it held back.
         self.progress.flushed.store(true, Ordering::Relaxed);
+        if self.progress.unsent.swap(false, Ordering::AcqRel) {
+            self.progress.ended.wake();
+        }
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
@@ -195,6 +248,154 @@ impl Progress {
     /// Whether everything that was to be written is with the kernel.
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// A request is being answered from now on.
+    pub(crate) fn answering(self: &Arc<Self>, method: &Method) -> Answering {
+        let reads = method.is_safe();
+        self.answers.fetch_add(1, Ordering::AcqRel);
+        self.reads.fetch_add(usize::from(reads), Ordering::AcqRel);
+        Answering { progress: Arc::clone(self), reads }
+    }
+
+    /// How handlers tell that they wait.
+    pub(crate) fn attention(self: &Arc<Self>) -> Attention {
+        Attention(Arc::clone(self))
+    }
+}
+
+// === impl Patience ===
+
+impl Patience {
+    pub(crate) fn new(progress: Arc<Progress>) -> Self {
+        Self { progress, deadline: None }
+    }
+
+    /// A client that has sent its request may stop sending, and still wants its answer (RFC 9112 §9.6). The HTTP
+    /// library takes that for the end of the connection. So it is told of it only when no answer is under way but such
+    /// as wait for events, or are looked for at length: for these the client may have left.
+    ///
+    /// Says whether the end is put off; then the task is woken when it may be told.
+    pub(crate) fn puts_off_end(&mut self, cx: &mut Context<'_>) -> bool {
+        let progress = &self.progress;
+        progress.ended.register(cx.waker());
+        if progress.unsent.load(Ordering::Acquire) {
+            return true;
+        }
+        let count = |answers: &AtomicUsize| answers.load(Ordering::Acquire);
+        let (answers, waits, reads) =
+            (count(&progress.answers), count(&progress.waits), count(&progress.reads));
+        if answers > waits + reads {
+            return true;
+        }
+        let sleep = || Box::pin(tokio::time::sleep(defaults::LEAVE_GRACE));
+        answers > waits && self.deadline.get_or_insert_with(sleep).as_mut().poll(cx).is_pending()
+    }
+}
+
+// === impl Answering ===
+
+impl Answering {
+    /// It is known what the answer is.
+    pub(crate) fn begun(mut self) -> Self {
+        self.end_read();
+        self
+    }
+
+    fn end_read(&mut self) {
+        if std::mem::take(&mut self.reads) {
+            self.progress.reads.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.end_read();
+        // The last of it may be on its way to the socket.
+        self.progress.unsent.store(true, Ordering::Release);
+        self.progress.answers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+// === impl Attention ===
+
+impl Attention {
+    pub(crate) fn waits(&self) -> Waits {
+        self.0.waits.fetch_add(1, Ordering::AcqRel);
+        self.0.ended.wake();
+        Waits(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waits.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+// === impl Patient ===
+
+impl<T> Patient<T> {
+    pub(crate) fn new(inner: T, progress: Arc<Progress>) -> Self {
+        Self { inner, patience: Patience::new(progress), ended: false }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        if is_end(&read, buf.filled().len() - before) {
+            if !std::mem::replace(&mut self.ended, true) {
+                // The library reads all that there is before it looks at the requests among it.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.patience.puts_off_end(cx) {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Whether a read of so many bytes met the end of what the client sends. One that leaves TLS out of its end has stopped
+/// sending as well.
+pub(crate) fn is_end(read: &io::Result<()>, count: usize) -> bool {
+    match read {
+        Ok(()) => count == 0,
+        Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
 use crate::problem::Refusal;
 use crate::query::ReadOptions;
 use crate::remainder::{Held, Lost, Pieces, Remainder};
+use crate::socket::{Attention, Waits};
 use crate::{Face, defaults};
 
 /// A stream of events (§3.2, §3.3).
@@ -78,6 +79,7 @@ pub(crate) fn answer(
         told: subscription.cursor(),
         live: false,
         _reader: deliveries.reader(),
+        _waits: parts.extensions.get::<Attention>().map(Attention::waits),
         deliveries,
         face: face.clone(),
         subscription: Some(subscription),
@@ -137,6 +139,7 @@ struct Streaming {
     live: bool,
     deliveries: Deliveries,
     _reader: Counted,
+    _waits: Option<Waits>,
     lease: Option<Lease>,
     client: Client,
     /// What is left of the last pull, where that was large.

@@ -12,6 +12,7 @@ use crate::Face;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::paced::{STALL, Stall};
+use crate::server::note_panic;
 use crate::socket::Progress;
 
 /// The tasks of the streams of one HTTP/2 connection. They end when the last of its clones is dropped.
@@ -98,7 +99,9 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
             _opened: Opened(Arc::clone(&shared.open)),
         };
         let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
+        while let Some(ended) = tasks.try_join_next() {
+            note_panic(ended);
+        }
         tasks.spawn(STALL.scope(stall, watched));
     }
 }

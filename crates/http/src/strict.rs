@@ -8,6 +8,7 @@ use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::heard::Heard;
+use crate::socket::{Patience, Progress, is_end};
 
 /// A connection of HTTP/1.1 whose requests are followed as they are read, so that none is understood whose end is in
 /// doubt. The library takes some of those as it may (a `Content-Length` beside a `Transfer-Encoding`, lines that end
@@ -21,6 +22,7 @@ use crate::heard::Heard;
 pub(crate) struct Strict<T> {
     inner: T,
     requests: Requests,
+    patience: Patience,
 }
 
 /// Which of a connection's requests have a raw `#` in their target. The library cuts the target there, so that the
@@ -95,8 +97,12 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 impl<T> Strict<T> {
     /// A connection before a request.
-    pub(crate) fn new(inner: T, fragments: Arc<Fragments>) -> Self {
-        Self { inner, requests: Requests { fragments, ..Requests::default() } }
+    pub(crate) fn new(inner: T, fragments: Arc<Fragments>, progress: Arc<Progress>) -> Self {
+        Self {
+            inner,
+            requests: Requests { fragments, ..Requests::default() },
+            patience: Patience::new(progress),
+        }
     }
 
     /// The connection, and the head of the last request, where it was a short one and nothing was read after it.
@@ -117,7 +123,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        let is_end = is_end(&read, buf.filled().len() - before);
+        if is_end && self.requests.are_whole() && self.patience.puts_off_end(cx) {
+            return Poll::Pending;
+        }
+        read?;
         if let Some(at) = self.requests.follow(&buf.filled()[before..]) {
             tracing::debug!("refused a request whose end is in doubt");
             buf.filled_mut()[before + at] = POISON;
@@ -184,6 +195,11 @@ impl Fragments {
 // === impl Requests ===
 
 impl Requests {
+    /// Whether no request has come in part.
+    fn are_whole(&self) -> bool {
+        matches!(self.place, Place::Between | Place::Body(0)) && self.line.is_empty()
+    }
+
     /// Follows what comes next, and gives the place from which on it is in doubt.
     fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;

@@ -22,5 +22,5 @@ pub use census::Census;
 pub use entry::{Entry, Framing};
 pub use hub::{Hub, HubConfig, HubStats, NotReady, Published};
 pub use subscription::{Pull, PullLimits, Subscription};
-pub use supervisor::{Supervisor, ThreadFailure};
+pub use supervisor::{Supervisor, ThreadFailure, panic_message};
 pub use tail::{End, Recent};

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use tidings_log::{Bounds, Follower};
 use tidings_protocol::{Event, Sequence};
 
-use crate::supervisor::message;
+use crate::supervisor::panic_message;
 use crate::tail::Tail;
 use crate::waiting::Waiting;
 use crate::{Audience, Entry};
@@ -53,7 +53,7 @@ impl Shared {
     fn wake(&self) {
         for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| audience.wake())) {
-                tracing::error!(panic = message(&*panic), "an audience of the hub failed to be woken");
+                tracing::error!(panic = panic_message(&*panic), "an audience of the hub failed to be woken");
             }
         }
     }
@@ -63,7 +63,7 @@ impl Shared {
     fn follow(&self, latest: Sequence, change: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(change)) {
             tracing::error!(
-                panic = message(&*panic),
+                panic = panic_message(&*panic),
                 latest,
                 "failed to keep new events in memory, they are read from the log"
             );

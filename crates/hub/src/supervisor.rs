@@ -66,7 +66,7 @@ impl Supervisor {
         Builder::new().name(name).spawn(move || match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => own.report(&thread, error),
-            Err(panic) => own.report(&thread, format!("it panicked: {}", message(&*panic))),
+            Err(panic) => own.report(&thread, format!("it panicked: {}", panic_message(&*panic))),
         })
     }
 
@@ -104,7 +104,8 @@ impl Supervisor {
 }
 
 /// What a panic says.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

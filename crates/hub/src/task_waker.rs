@@ -8,7 +8,7 @@ use std::thread::{JoinHandle, Thread};
 use tidings_protocol::{Selection, Topic};
 
 use crate::shared::Shared;
-use crate::supervisor::message;
+use crate::supervisor::panic_message;
 use crate::tail::Tail;
 use crate::waiting::Waiting;
 use crate::{Audience, End, PullLimits};
@@ -76,7 +76,7 @@ impl TaskWakerState {
     /// keeps them waiting for ever.
     fn run(&self, shared: &Shared, mut after: End) {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_all_of(shared, &mut after))) {
-            tracing::error!(panic = message(&*panic), "failed to wake waiting readers, all are woken");
+            tracing::error!(panic = panic_message(&*panic), "failed to wake waiting readers, all are woken");
             after = shared.with_tail(Tail::end);
             self.waiting.wake_all();
         }

@@ -211,6 +211,16 @@ fn is_trustworthy(url: &Url) -> bool {
     }
 }
 
+/// A fetch that is under way. However it ends, another may begin, and nobody waits for it any more.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_fetching = false;
+        self.0.ended.send_replace(());
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
@@ -219,9 +229,9 @@ impl Shared {
     }
 
     async fn fetch(&self) {
+        let ending = Ending(self);
         let downloaded = self.download().await;
         let mut state = self.state();
-        state.is_fetching = false;
         let kept = state.keys.as_ref().map_or(0, |keys| keys.len());
         // Neither its user and password nor its query are anybody's business.
         let (host, path) = (self.url.host_str().unwrap_or_default(), self.url.path());
@@ -235,7 +245,7 @@ impl Shared {
             }
         }
         drop(state);
-        self.ended.send_replace(());
+        drop(ending);
     }
 
     async fn download(&self) -> Result<KeySet, FetchError> {

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidings_hub::Audience;
 use tidings_protocol::Cursor;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::group::Interest;
+use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
-use super::shard::Shard;
 use super::template::Template;
 use crate::Face;
 use crate::access::Line;
@@ -112,9 +111,7 @@ impl Lot {
         let mut lot = Self { mailboxes: Vec::new(), threads: Mutex::default(), turn: AtomicUsize::new(0) };
         for number in 0..count {
             let mailbox = Arc::new(Mailbox::new()?);
-            let shard = Shard::new(face.clone(), Arc::clone(&mailbox), Handle::current(), returned.clone())?;
-            let thread = std::thread::Builder::new().name(format!("tidings-park-{number}"));
-            let thread = thread.spawn(move || shard.run())?;
+            let thread = Keeper::start(format!("tidings-park-{number}"), face, &mailbox, returned)?;
             lot.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
             face.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
             lot.mailboxes.push(mailbox);
@@ -124,8 +121,11 @@ impl Lot {
 
     /// Parks a connection: `unread` is what was read of it beyond the request.
     pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes, permit: Permit) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        if let Some(mailbox) = self.mailboxes.get(turn % self.mailboxes.len().max(1)) {
+        let count = self.mailboxes.len().max(1);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count;
+        let in_turn = || (turn..turn + count).filter_map(|place| self.mailboxes.get(place % count));
+        // Where none is alive, one is about to be.
+        if let Some(mailbox) = in_turn().find(|mailbox| mailbox.is_alive()).or_else(|| in_turn().next()) {
             mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread, permit })));
         }
     }
@@ -138,6 +138,9 @@ impl Lot {
     /// Ends the threads, once their entries have ended; whatever is open after `patience` is closed.
     pub(crate) fn stop(&self, patience: Duration) {
         let by = Instant::now() + patience;
+        for mailbox in &self.mailboxes {
+            mailbox.stop();
+        }
         self.tell(|| Message::Stop(by));
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if thread.join().is_err() {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -23,6 +23,10 @@ pub(super) struct Mailbox {
     /// How many entries the shard has.
     entries: AtomicUsize,
     census: Mutex<Census>,
+    /// How many shards have had it, one after the other.
+    shards: AtomicU32,
+    alive: AtomicBool,
+    stopping: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -30,11 +34,22 @@ pub(super) enum Message {
     /// A connection to be parked.
     Park(Box<Parcel>),
     /// What an entry has asked the log for.
-    Read(Key, (Epoch, Sequence), Result<Recent, ReadError>),
+    Read(Asked, Result<Recent, ReadError>),
+    /// The read of an entry ended without a result.
+    Lost(Asked),
     /// The hub begins to shut down.
     Drain,
     /// Nothing more will come: the thread ends when its entries have, and no later than this.
     Stop(Instant),
+}
+
+/// What was read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The shard, of those that have had the mailbox: an earlier one's keys may be others' now.
+    pub(super) shard: u32,
+    pub(super) key: Key,
+    pub(super) place: (Epoch, Sequence),
 }
 
 /// How many entries of the shard would get an event of a topic.
@@ -55,7 +70,39 @@ impl Mailbox {
             messages: Mutex::default(),
             entries: AtomicUsize::new(0),
             census: Mutex::default(),
+            shards: AtomicU32::new(0),
+            alive: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
         })
+    }
+
+    /// The number of the next shard that has it.
+    pub(super) fn next_shard(&self) -> u32 {
+        self.shards.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether its shard serves, or is about to begin.
+    pub(super) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_alive(&self, alive: bool) {
+        self.alive.store(alive, Ordering::Relaxed);
+    }
+
+    /// No shard follows the present one.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The shard has lost its entries.
+    pub(super) fn forget_entries(&self) {
+        *self.census() = Census::default();
+        self.occupy(0);
     }
 
     pub(super) fn bell(&self) -> BorrowedFd<'_> {

@@ -36,6 +36,8 @@ pub(super) struct Parked {
     pub(super) state: State,
     /// Whether its reader has sent something that was not read yet.
     pub(super) readable: bool,
+    /// Whether its reader sends nothing more, and may have left: it gets the answer that is under way, and is not held.
+    pub(super) left: bool,
 }
 
 /// What an entry is about to do.

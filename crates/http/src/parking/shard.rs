@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
-use prometheus_client::metrics::counter::Counter;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -31,18 +30,22 @@ use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::access::Line;
 use crate::limit::Limit;
-use crate::metrics::{Deliveries, Transport};
 use crate::permits::Permit;
-use crate::{Face, defaults};
+use crate::{Face, defaults, vanishing};
 
 mod catch_up;
+mod counts;
 mod delivery;
 mod idle;
+
+use counts::Counts;
 
 type PagePlace = (u32, Sequence, Sequence, u32);
 
 /// What a shard's thread works with. Nothing of it is shared but the mailbox.
 pub(super) struct Shard {
+    /// Which of those it is that have had the mailbox.
+    number: u32,
     face: Face,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
@@ -98,14 +101,6 @@ pub(super) struct Shard {
     stop: Option<Instant>,
 }
 
-struct Counts {
-    stream: Deliveries,
-    lines: Deliveries,
-    long_poll: Deliveries,
-    /// Answers with 200.
-    answers: Counter,
-}
-
 /// How a write went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -148,14 +143,11 @@ impl Shard {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let data = epoll::EventData::new_u64(Key::MAILBOX.to_bits());
         epoll::add(&epoll, mailbox.bell(), data, epoll::EventFlags::IN)?;
-        let counts = Counts {
-            stream: face.metrics.deliveries(Transport::Stream),
-            lines: face.metrics.deliveries(Transport::Lines),
-            long_poll: face.metrics.deliveries(Transport::LongPoll),
-            answers: face.metrics.responses(200),
-        };
+        let counts = Counts::new(&face);
         let end = face.hub.end();
         Ok(Self {
+            number: mailbox.next_shard(),
+            draining: face.draining.is_cancelled(),
             lineage: end.lineage,
             position: end.latest,
             write_timeout: ticks(face.config.write_timeout),
@@ -187,19 +179,15 @@ impl Shard {
             targets: Vec::new(),
             heard: Vec::new(),
             templates: HashSet::new(),
-            draining: false,
             stop: None,
         })
     }
 
     /// Serves the entries until it is told to stop and none is left.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            if let Err(error) = self.wait(&mut events) {
-                tracing::error!(%error, "failed to wait for parked connections");
-                return;
-            }
+            self.wait(&mut events)?;
             self.now = Wheel::tick_at(self.begun.elapsed());
             for event in events.drain(..) {
                 match Key::from_bits(event.data.u64()) {
@@ -222,7 +210,7 @@ impl Shard {
                 }
             }
             if self.stop.is_some_and(|stop| self.entries.is_empty() || stop <= Instant::now()) {
-                return;
+                return Ok(());
             }
         }
     }
@@ -252,7 +240,16 @@ impl Shard {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Park(parcel) => self.admit(*parcel),
-            Message::Read(key, after, result) => self.on_read(key, after, result),
+            Message::Read(asked, result) if asked.shard == self.number => {
+                self.reading -= 1;
+                self.on_read(asked, result);
+            }
+            Message::Lost(asked) if asked.shard == self.number => {
+                self.reading -= 1;
+                self.on_lost_read(asked);
+            }
+            // Who asked for it is gone.
+            Message::Read(..) | Message::Lost(_) => {}
             Message::Drain => {
                 self.draining = true;
                 self.forget_chunks();
@@ -294,7 +291,7 @@ impl Shard {
             Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)).saturating_add(1),
         };
         self.mailbox.count(&order.interest.selection, true);
-        self.counts.of(&order.interest.shape).arrive();
+        self.counts.arrive(&order.interest.shape);
         let template = order.template.map(|template| self.share(template));
         if let Some(lease) = order.lease {
             let left = lease.until.saturating_duration_since(Instant::now());
@@ -316,6 +313,7 @@ impl Shard {
             blocked: None,
             state: State::Lagging,
             readable: false,
+            left: false,
         });
         if self.permits.len() <= index as usize {
             self.permits.resize_with(index as usize + 1, || None);
@@ -370,12 +368,21 @@ impl Shard {
     }
 
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
-        let Some(entry) = self.find(key) else { return };
-        if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP | epoll::EventFlags::RDHUP) {
+        if self.find(key).is_none() {
+            return;
+        }
+        if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
             tracing::debug!(?flags, "a reader has left");
+            if vanishing::is_cause(&self.entries[key.index as usize].socket) {
+                vanishing::count(&self.face.metrics);
+            }
             return self.close(key.index);
         }
-        if flags.contains(epoll::EventFlags::OUT) && entry.blocked.is_some() {
+        let left = flags.contains(epoll::EventFlags::RDHUP);
+        if left {
+            self.entries[key.index as usize].left = true;
+        }
+        if flags.contains(epoll::EventFlags::OUT) && self.entries[key.index as usize].blocked.is_some() {
             self.resume(key.index);
         }
         if flags.contains(epoll::EventFlags::IN) && self.find(key).is_some() {
@@ -383,6 +390,32 @@ impl Shard {
             if self.entries[key.index as usize].state == State::Idle {
                 self.hear(key.index);
             }
+        }
+        if left && self.find(key).is_some() {
+            self.end_wait(key.index);
+        }
+    }
+
+    /// Closes an entry whose reader sends nothing more and may have left, unless it is being given an answer: that is
+    /// finished (RFC 9112 §9.6).
+    fn end_wait(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        let is_poll = self.groups.get(entry.group).interest.shape.is_poll();
+        match entry.state {
+            State::Ending => {}
+            State::Lagging | State::Reading if is_poll => {}
+            State::Live | State::Idle | State::Lagging | State::Reading => {
+                tracing::debug!("a reader has left");
+                self.close(index);
+            }
+        }
+    }
+
+    /// An entry has all that there is, and waits for more.
+    fn settle(&mut self, index: u32) {
+        self.entries[index as usize].state = State::Live;
+        if self.entries[index as usize].left {
+            self.end_wait(index);
         }
     }
 
@@ -536,7 +569,7 @@ impl Shard {
         let interest = &self.groups.get(entry.group).interest;
         if entry.state != State::Idle {
             self.mailbox.count(&interest.selection, false);
-            self.counts.of(&interest.shape).leave();
+            self.counts.leave(&interest.shape);
         }
         let (moved, gone) = self.groups.leave(entry.group, entry.place);
         if let Some(moved) = moved {
@@ -554,12 +587,11 @@ impl Shard {
     }
 }
 
-impl Counts {
-    fn of(&self, shape: &Shape) -> &Deliveries {
-        match shape {
-            Shape::Poll { .. } => &self.long_poll,
-            Shape::Stream { transport: Transport::Lines, .. } => &self.lines,
-            Shape::Stream { .. } => &self.stream,
+impl Drop for Shard {
+    /// Also where it broke: what is told of its entries is told.
+    fn drop(&mut self) {
+        for (_, line) in self.lines.drain() {
+            line.end(None, None);
         }
     }
 }

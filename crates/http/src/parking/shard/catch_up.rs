@@ -10,11 +10,25 @@ use super::{CATCH_UP, CHUNK_BYTES, READS, SECOND, Sent, Shard, TURNS, offer};
 use crate::defaults;
 use crate::parking::chunk::Chunk;
 use crate::parking::group::{Shape, narrow};
-use crate::parking::mailbox::Message;
+use crate::parking::mailbox::{Asked, Mailbox, Message};
 use crate::parking::page::{Answer, PagePart};
 use crate::parking::parked::{Key, Pending, State};
 use crate::parking::wheel::ticks;
 use crate::remainder::Lost;
+
+/// A read that is under way. The shard hears of its end, however that comes: it has only so many at once.
+struct Reading {
+    mailbox: Arc<Mailbox>,
+    lost: Option<Asked>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(asked) = self.lost {
+            self.mailbox.post(Message::Lost(asked));
+        }
+    }
+}
 
 impl Shard {
     /// Gives their turns to the entries that lag, and to polls whose next request is there already.
@@ -155,8 +169,7 @@ impl Shard {
     fn catch_up(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         if entry.cursor >= self.position {
-            entry.state = State::Live;
-            return;
+            return self.settle(index);
         }
         let (group, after) = (entry.group, entry.cursor);
         let interest = &self.groups.get(group).interest;
@@ -252,20 +265,20 @@ impl Shard {
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
         let answer = page.response(head, caching, close || self.draining);
-        self.counts.long_poll.count(page.pull.entries.len(), answer.bytes.len());
+        self.counts.polls().count(page.pull.entries.len(), answer.bytes.len());
         self.answer(index, &page, &answer);
         (answer.bytes.len() <= CHUNK_BYTES / 4).then_some((page, answer))
     }
 
     /// Answers a poll as the last one that asked for the same.
     fn answer_again(&mut self, index: u32, (page, answer): &(PagePart, Answer)) {
-        self.counts.long_poll.count(page.pull.entries.len(), answer.bytes.len());
+        self.counts.polls().count(page.pull.entries.len(), answer.bytes.len());
         self.answer(index, page, answer);
     }
 
     fn live_or_later(&mut self, index: u32) {
         if self.entries[index as usize].cursor >= self.position {
-            self.entries[index as usize].state = State::Live;
+            self.settle(index);
         } else {
             self.catch_up_later(index);
         }
@@ -313,15 +326,31 @@ impl Shard {
     fn read(&mut self, key: Key, place: (Epoch, Sequence), selection: Arc<Selection>, limits: PullLimits) {
         let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
         self.reading += 1;
+        let asked = Asked { shard: self.number, key, place };
+        let mut reading = Reading { mailbox, lost: Some(asked) };
         self.runtime.spawn(async move {
             let (epoch, after) = place;
             let result = hub.read(epoch, after, &selection, limits).await;
-            mailbox.post(Message::Read(key, place, result));
+            reading.lost = None;
+            reading.mailbox.post(Message::Read(asked, result));
         });
     }
 
-    pub(super) fn on_read(&mut self, key: Key, place: (Epoch, Sequence), result: Result<Recent, ReadError>) {
-        self.reading -= 1;
+    /// A read has ended without a result: it panicked, or the runtime ends.
+    pub(super) fn on_lost_read(&mut self, asked: Asked) {
+        let Some(entry) = self.find(asked.key) else { return };
+        let wants_rest = matches!(entry.pending.as_deref(), Some(Pending::Rest { asked: true, .. }));
+        if entry.state == State::Reading || wants_rest {
+            tracing::error!(
+                after = asked.place.1,
+                "a read of the log failed without a word, closed who waited for it"
+            );
+            self.close(asked.key.index);
+        }
+    }
+
+    pub(super) fn on_read(&mut self, asked: Asked, result: Result<Recent, ReadError>) {
+        let Asked { key, place, .. } = asked;
         if let Some(entry) = self.entries.get_mut(key.index as usize)
             && entry.generation == key.generation
             && let Some(Pending::Rest { rest, asked: asked @ true }) = entry.pending.as_deref_mut()

@@ -139,12 +139,12 @@ impl Shard {
             served += 1;
             self.answer(index, page, answer);
             if served - timed == TIMED {
-                self.counts.long_poll.time(page.pull.oldest(), events * TIMED);
+                self.counts.polls().time(page.pull.oldest(), events * TIMED);
                 timed = served;
             }
         }
-        self.counts.long_poll.time(page.pull.oldest(), events * (served - timed));
-        self.counts.long_poll.count(events * served, answer.bytes.len() * served);
+        self.counts.polls().time(page.pull.oldest(), events * (served - timed));
+        self.counts.polls().count(events * served, answer.bytes.len() * served);
     }
 
     /// Sends a poll its answer, a page as a response.
@@ -175,7 +175,7 @@ impl Shard {
         let none = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next };
         let page = PagePart::new(&none, &interest.selection, 1);
         let answer = page.response(head, *caching, *close || self.draining);
-        self.counts.long_poll.count(0, answer.bytes.len());
+        self.counts.polls().count(0, answer.bytes.len());
         self.answer(index, &page, &answer);
     }
 

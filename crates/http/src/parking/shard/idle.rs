@@ -17,7 +17,11 @@ impl Shard {
     pub(super) fn stays(&self, index: u32) -> bool {
         let entry = &self.entries[index as usize];
         let Shape::Poll { close, .. } = self.groups.get(entry.group).interest.shape else { return false };
-        entry.template.is_some() && !close && !self.draining && !self.unread.contains_key(&self.key(index))
+        entry.template.is_some()
+            && !entry.left
+            && !close
+            && !self.draining
+            && !self.unread.contains_key(&self.key(index))
     }
 
     /// Waits for an entry's next request.
@@ -28,7 +32,7 @@ impl Shard {
         entry.since = self.now.saturating_add(ticks(self.face.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
         self.mailbox.count(&interest.selection, false);
-        self.counts.of(&interest.shape).leave();
+        self.counts.leave(&interest.shape);
         self.schedule_if_sooner(index);
         if self.entries[index as usize].readable {
             // Not here, where the shard may be about to move its position over what an older cursor asks for.
@@ -87,9 +91,8 @@ impl Shard {
         // The present tick has begun already, and does not count.
         entry.since = self.now.saturating_add(template.wait).saturating_add(1);
         self.mailbox.count(&group.interest.selection, true);
-        let counts = self.counts.of(&group.interest.shape);
-        counts.arrive();
-        counts.reconnect();
+        self.counts.arrive(&group.interest.shape);
+        self.counts.of(&group.interest.shape).reconnect();
         self.counts.answers.inc();
         self.face.metrics.repeated_polls.inc();
         if let Some(line) = self.lines.get_mut(&key) {

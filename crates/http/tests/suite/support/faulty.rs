@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidings_log::{
@@ -14,13 +15,20 @@ pub(crate) struct FaultyLog {
     append: Mutex<Option<AppendError>>,
     read: Mutex<Option<ReadError>>,
     withheld: watch::Sender<bool>,
+    panics: AtomicBool,
 }
 
 // === impl FaultyLog ===
 
 impl FaultyLog {
     pub(crate) fn new(log: MemoryLog) -> Self {
-        Self { log, append: Mutex::default(), read: Mutex::default(), withheld: watch::Sender::new(false) }
+        Self {
+            log,
+            append: Mutex::default(),
+            read: Mutex::default(),
+            withheld: watch::Sender::new(false),
+            panics: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn refuse_appends(&self, error: Option<AppendError>) {
@@ -34,6 +42,11 @@ impl FaultyLog {
     /// Leaves reads without an answer, or answers them.
     pub(crate) fn withhold_reads(&self, withheld: bool) {
         self.withheld.send_replace(withheld);
+    }
+
+    /// Has reads panic, or no more.
+    pub(crate) fn panic_reads(&self, panics: bool) {
+        self.panics.store(panics, Ordering::SeqCst);
     }
 
     fn readable(&self) -> Result<(), ReadError> {
@@ -58,6 +71,7 @@ impl Log for FaultyLog {
     ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
         Box::pin(async move {
             self.withheld.subscribe().wait_for(|withheld| !withheld).await.unwrap();
+            assert!(!self.panics.load(Ordering::SeqCst), "a fault of the test");
             self.readable()?;
             self.log.read(after, selection, limits).await
         })

@@ -70,6 +70,11 @@ impl Frames {
         within(self.socket.write_all(bytes)).await
     }
 
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish_sending(&self) {
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).unwrap();
+    }
+
     /// Takes some bytes, whatever they are; `None` at the end of the connection.
     pub(crate) async fn take(&mut self, most: usize) -> Option<usize> {
         let mut bytes = vec![0; most];

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidings_log::{
@@ -8,7 +9,11 @@ use tidings_protocol::{Lineage, Selection, Sequence, Topic};
 
 /// A log that becomes another one while its hub runs, as one does whose engine has lost some of it.
 #[derive(Debug)]
-pub(crate) struct RenewableLog(Mutex<State>);
+pub(crate) struct RenewableLog {
+    state: Mutex<State>,
+    /// How often a shard that asks for its bounds shall panic.
+    faults: AtomicUsize,
+}
 
 struct State {
     log: Arc<MemoryLog>,
@@ -21,12 +26,18 @@ struct State {
 impl RenewableLog {
     pub(crate) fn new(log: MemoryLog) -> Self {
         let lineage = log.bounds().lineage;
-        Self(Mutex::new(State { log: Arc::new(log), lineage, follower: None }))
+        let state = Mutex::new(State { log: Arc::new(log), lineage, follower: None });
+        Self { state, faults: AtomicUsize::new(0) }
+    }
+
+    /// Has the threads of parked connections panic so many times, each when it next tells somebody of a gap.
+    pub(crate) fn fail_shards(&self, times: usize) {
+        self.faults.store(times, Ordering::SeqCst);
     }
 
     /// Goes on as another log, of which everything up to `common` is as before: nothing, where that is not known.
     pub(crate) fn renew(&self, log: MemoryLog, common: Option<Sequence>) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         let present = log.bounds().epoch();
         state.lineage = match common {
             Some(common) => state.lineage.renewed(present, common),
@@ -40,7 +51,7 @@ impl RenewableLog {
     }
 
     fn log(&self) -> Arc<MemoryLog> {
-        Arc::clone(&self.0.lock().unwrap().log)
+        Arc::clone(&self.state.lock().unwrap().log)
     }
 }
 
@@ -92,11 +103,15 @@ impl Log for RenewableLog {
     }
 
     fn bounds(&self) -> Bounds {
-        self.0.lock().unwrap().bounds()
+        let is_shard = std::thread::current().name().is_some_and(|name| name.starts_with("tidings-park"));
+        let less = |faults: usize| faults.checked_sub(1);
+        let fails = is_shard && self.faults.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok();
+        assert!(!fails, "a fault of the test");
+        self.state.lock().unwrap().bounds()
     }
 
     fn follow(&self, follower: Arc<dyn Follower>) -> Bounds {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         state.follower = Some(Arc::clone(&follower));
         state.log.follow(follower);
         state.bounds()

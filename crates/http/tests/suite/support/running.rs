@@ -80,6 +80,11 @@ impl Setup {
     /// Serves a hub that exists to whoever may use it.
     pub(crate) async fn start_with(self, hub: Hub, auth: Auth) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.start_on(listener, hub, auth)
+    }
+
+    /// Serves a hub that exists on a port that exists.
+    pub(crate) fn start_on(self, listener: TcpListener, hub: Hub, auth: Auth) -> Running {
         let face = Face::builder(hub.clone(), self.http).auth(auth).build();
         let mut server = Server::new(face, [listener]).and_routes(self.beside);
         if let Some((tls, cleartext)) = self.tls {

@@ -47,6 +47,11 @@ impl Stream {
         self.take_until(b"\n\n").await.expect("a block, not the end")
     }
 
+    /// The next block of an event stream, unless it ends.
+    pub(crate) async fn try_text(&mut self) -> Option<String> {
+        self.take_until(b"\n\n").await
+    }
+
     /// The next block of an event stream.
     pub(crate) async fn block(&mut self) -> Block {
         Block::new(&self.text().await)
