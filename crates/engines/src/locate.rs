@@ -83,7 +83,7 @@ async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Se
                     found.push(entry.sequence);
                 }
                 if steps >= STEPS_AT_ONCE {
-                    steps = 0;
+                    budget.compare(std::mem::take(&mut steps));
                     yield_now().await;
                 }
             }

@@ -174,7 +174,7 @@ impl MemoryLog {
                     return place;
                 }
                 if steps >= READ_STEPS {
-                    steps = 0;
+                    budget.compare(std::mem::take(&mut steps));
                     tokio::task::yield_now().await;
                 }
             }

@@ -212,7 +212,9 @@ impl Search {
         let (sequence, length) = (record.sequence, record.length);
         let matches = sequence <= last && self.matcher.matches(&record);
         self.budget.spend(length);
-        self.work = self.work.saturating_sub(length + self.matcher.take_work());
+        let comparisons = self.matcher.take_steps();
+        self.budget.compare(comparisons);
+        self.work = self.work.saturating_sub(length + comparisons * limits::STEP_WORK);
         Ok(Seen { sequence, length, matches })
     }
 

@@ -234,9 +234,9 @@ impl Matcher {
             && self.topic(record.topic).is_some()
     }
 
-    /// The work of the comparisons since this was last asked.
-    pub(crate) fn take_work(&mut self) -> u64 {
-        std::mem::take(&mut self.steps) * limits::STEP_WORK
+    /// How many comparisons were made since this was last asked.
+    pub(crate) fn take_steps(&mut self) -> u64 {
+        std::mem::take(&mut self.steps)
     }
 
     /// The topic, where it belongs to the selection.
@@ -309,7 +309,7 @@ impl Reading {
         }
         let sequence = record.sequence;
         let concerned = self.matcher.concerned(&record);
-        self.work = self.work.saturating_sub(record.length + self.matcher.take_work());
+        self.work = self.work.saturating_sub(record.length + self.matcher.take_steps() * limits::STEP_WORK);
         if let Some(topic) = concerned {
             let bytes = self.bytes + record.data.len() + record.topic.len();
             let is_full = self.chunk.entries.len() >= self.limits.entries || bytes > self.limits.bytes;

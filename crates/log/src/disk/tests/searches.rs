@@ -100,7 +100,7 @@ fn a_search_goes_back_in_steps_and_no_farther_than_its_budget() {
     assert_eq!(steps(busy.clone(), 50_000, None).0, 10_000);
     assert_eq!(steps(Selection::all(), 50_000, None).0, 10_000);
     for selection in [nothing(), busy.of_types(["nothing".to_owned()])] {
-        let (found, few) = steps(selection, 1, Some(Budget::new(20_000, u64::MAX)));
+        let (found, few) = steps(selection, 1, Some(Budget::new(20_000, u64::MAX, u64::MAX)));
         assert!((30_000..=40_000).contains(&found) && few < many, "{found} after {few}");
     }
 }
@@ -117,11 +117,25 @@ fn what_a_pattern_matches_is_looked_for_for_so_long_and_no_longer() {
     let patterns = (0..60).map(|n| format!("{}{n}", "*/".repeat(200)).parse().unwrap());
     let selection = Selection::new(patterns);
     let mut matcher = Matcher::new(&log.shared, selection.clone());
-    assert_eq!(matcher.take_work(), 0, "that is not counted with what is read");
+    assert_eq!(matcher.take_steps(), 0, "that is not counted with what is read");
     // And a read looks at few of them at a time.
     let limits = ReadLimits { entries: 1_000, bytes: 1 << 20 };
     let chunk = runtime().block_on(log.read(0, &selection, limits)).unwrap();
     assert!(chunk.next < 1_000, "{}", chunk.next);
     let all = super::try_read_with(&log, &selection).unwrap();
     assert_eq!(all.len(), 60);
+    // A search ends as well.
+    let search = |comparisons| {
+        let mut search = Box::new(Search::new(&log.shared, 1_000, selection.clone()));
+        search.set_budget(Budget::new(usize::MAX, u64::MAX, comparisons));
+        loop {
+            match search.step(&log.shared).unwrap() {
+                Step::Found(sequence) => return sequence,
+                Step::On(next) => search = next,
+            }
+        }
+    };
+    let found = search(10_000_000);
+    assert!((1_500..2_500).contains(&found), "{found}");
+    assert_eq!(search(u64::MAX), 0);
 }
