@@ -128,7 +128,11 @@ impl Cors {
     pub(crate) async fn show<B>(&self, request: &Request<B>, response: Response) -> Response {
         let Some(layer) = self.layer() else { return response };
         let mut head = Request::new(());
-        // Whatever its method: OPTIONS would be answered in place of this.
+        // A page may ask whether it may ask, also for what is refused for now. A refusal that stands is not answered with
+        // a yes.
+        if response.status().is_success() || response.headers().contains_key(RETRY_AFTER) {
+            *head.method_mut() = request.method().clone();
+        }
         *head.headers_mut() = request.headers().clone();
         let mut response = Some(response);
         let answer =

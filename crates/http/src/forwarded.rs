@@ -1,5 +1,6 @@
 //! What proxies say of where a request comes from: lists (RFC 9110 §5.6.1) that each of them appends to.
 
+use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 
 use crate::ClientAddress;
@@ -27,17 +28,29 @@ pub(crate) fn forwarded(line: &str) -> Vec<Option<ClientAddress>> {
     elements.into_iter().filter(|element| !element.is_empty()).map(forwarded_for).collect()
 }
 
+/// What the elements of the field `Forwarded` say under a name.
+pub(crate) fn told<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = String> + 'a {
+    let lines = headers.get_all(FORWARDED).into_iter().filter_map(|line| line.to_str().ok());
+    let elements = lines.flat_map(|line| split(line, ',').unwrap_or_default());
+    elements.filter_map(move |element| value(element, name))
+}
+
 fn forwarded_for(element: &str) -> Option<ClientAddress> {
+    address(&value(element, "for")?)
+}
+
+/// The value that an element has under a name.
+fn value(element: &str, name: &str) -> Option<String> {
     let pairs = split(element, ';')?;
     let mut values = pairs.into_iter().filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
+        let (own, value) = pair.split_once('=')?;
+        own.trim().eq_ignore_ascii_case(name).then_some(value.trim())
     });
     // Named twice, it is in doubt.
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     match value.strip_prefix('"') {
-        None => address(value),
-        Some(rest) => address(&unescape(rest.strip_suffix('"')?)),
+        None => Some(value.to_owned()),
+        Some(rest) => Some(unescape(rest.strip_suffix('"')?)),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Whether the page that a browser sends a request for is the hub's own.
 
-use http::header::{FORWARDED, HOST};
+use http::header::HOST;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 
+use crate::forwarded::told;
 use crate::guard::host_of;
 
 /// How a request came here. [`Server`](crate::Server) leaves it in the extensions of every request.
@@ -73,8 +74,8 @@ pub(crate) fn is_origin_of(
     hosts.extend(uri.authority().map(Authority::as_str).or(named).map(str::to_owned));
     if way.trusted {
         // Another page cannot add these fields: it would have to be let in first (CORS). So any of them will do.
-        hosts.extend(listed(headers, "x-forwarded-host").chain(forwarded(headers, "host")));
-        schemes.extend(listed(headers, "x-forwarded-proto").chain(forwarded(headers, "proto")));
+        hosts.extend(listed(headers, "x-forwarded-host").chain(told(headers, "host")));
+        schemes.extend(listed(headers, "x-forwarded-proto").chain(told(headers, "proto")));
     } else if let Some(encrypted) = way.encrypted {
         schemes.push(if encrypted { "https" } else { "http" }.to_owned());
     }
@@ -110,17 +111,6 @@ impl<'a> Origin<'a> {
 fn listed(headers: &HeaderMap, name: &'static str) -> impl Iterator<Item = String> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|list| list.split(',')).map(|element| element.trim().to_owned())
-}
-
-/// What the elements of `Forwarded` (RFC 7239) say under a name. None of these values has a comma or a semicolon, so one
-/// that is cut at either is no host and no scheme.
-fn forwarded(headers: &HeaderMap, name: &'static str) -> impl Iterator<Item = String> {
-    let elements = listed(headers, FORWARDED.as_str());
-    elements.filter_map(move |element| {
-        let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(own, _)| own.trim().eq_ignore_ascii_case(name))?;
-        Some(value.trim().trim_matches('"').to_owned())
-    })
 }
 
 #[cfg(test)]
@@ -182,6 +172,11 @@ mod tests {
                 true,
             ),
             (vec![inner, ("forwarded", "for=192.0.2.1;host=\"hub.example\";proto=https")], true),
+            (
+                vec![inner, ("forwarded", "by=\"a,b;host=x\";Host=hub.example;proto=https, for=10.0.0.1")],
+                true,
+            ),
+            (vec![inner, ("forwarded", "for=\"x;host=hub.example;proto=https\"")], false),
             (vec![("host", "hub.example"), ("x-forwarded-proto", "https")], true),
             (vec![("host", "hub.example")], true),
             (vec![("host", "hub.example"), ("x-forwarded-proto", "http")], false),
