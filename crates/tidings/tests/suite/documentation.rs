@@ -38,6 +38,60 @@ async fn the_readme_does_what_it_says() {
     assert!(count > 5, "the README has lost its commands");
 }
 
+/// Pages whose blocks are read here as far as they are in a language of data.
+const PAGES: [(&str, &str); 4] = [
+    ("protocol.md", include_str!("../../../../docs/protocol.md")),
+    ("operations.md", include_str!("../../../../docs/operations.md")),
+    ("engines.md", include_str!("../../../../docs/engines.md")),
+    ("console.md", include_str!("../../../../docs/console.md")),
+];
+
+#[test]
+fn json_in_the_documentation_is_json() {
+    let mut count = 0;
+    for (page, text) in PAGES {
+        for block in markdown::blocks(text).iter().filter(|block| block.language == "json") {
+            if let Err(error) = serde_json::from_str::<serde_json::Value>(&block.text) {
+                panic!("docs/{page}, line {}: {error}", block.line);
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 1, "the documentation has lost its JSON");
+}
+
+/// The commands that pages show are such as the program takes: each flag is in the help of its command.
+#[tokio::test]
+async fn flags_in_the_documentation_are_flags() {
+    let room = room();
+    let mut helps = std::collections::HashMap::new();
+    for command in ["serve", "publish", "subscribe", "token", "bench"] {
+        let help = crate::support::hub::command(room.path()).args([command, "--help"]).output();
+        let help = within("the help", help).await.unwrap();
+        helps.insert(command, String::from_utf8(help.stdout).unwrap());
+    }
+    let mut count = 0;
+    for (page, text) in PAGES.into_iter().chain([("../README.md", README)]) {
+        for (number, line) in (1..).zip(text.lines()) {
+            // A command ends with its quotation, a pipe, or its line.
+            for part in line.split("tidings ").skip(1) {
+                let part = part.split(['`', '|', '&', ';', ')']).next().unwrap_or_default();
+                let mut words = part.split_whitespace();
+                let Some(help) = words.next().and_then(|command| helps.get(command)) else { continue };
+                for flag in words.filter_map(|word| word.strip_prefix("--")).filter(|flag| !flag.is_empty()) {
+                    let flag = flag.split('=').next().unwrap_or_default();
+                    let named = help.contains(&format!("--{flag} "))
+                        || help.contains(&format!("--{flag}\n"))
+                        || help.contains(&format!("--{flag}["));
+                    assert!(named, "docs/{page}, line {number}: there is no --{flag}");
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 10, "the documentation has lost its commands: {count}");
+}
+
 #[tokio::test]
 async fn its_programs_for_browsers_are_well_typed() {
     let client = Path::new(REPOSITORY).join("clients/typescript");

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::support::hub::{error_file, room};
 use crate::support::within;
 
-const STREAM: &[u8] = b"GET /topics/a HTTP/1.1\r\nhost: hub\r\naccept: text/event-stream\r\n\r\n";
+const STREAM: &[u8] = b"GET /topics/a HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
 
 /// A stream of events.
 struct Reader(BufReader<TcpStream>);
@@ -40,7 +40,7 @@ impl Reader {
 /// Publishes on a connection that is open already.
 async fn publish(socket: &mut TcpStream, data: &str) {
     let request =
-        format!("POST /topics/a HTTP/1.1\r\nhost: hub\r\ncontent-length: {}\r\n\r\n{data}", data.len());
+        format!("POST /topics/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{data}", data.len());
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![0; 1_024];
     let count = within("an answer", socket.read(&mut answer)).await.unwrap();
