@@ -46,6 +46,8 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
   let paused = false;
   let pulled = false;
   let over = false;
+  /** The cursor that is to be kept, and the last one that the store was given. */
+  let due: string | undefined;
   let saved: string | undefined;
   let saving = false;
   /** Those who wait for a change. */
@@ -105,12 +107,14 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
     changed();
   }
 
-  /** Keeps the cursor. A store that is slow is given the newest one once it has kept the last. */
+  /** Keeps the cursor. A store that is slow is given the newest one once it has kept the last: of those that were due, as one
+   * who pulls may be busy with what lies before the cursor of now. */
   async function save(): Promise<void> {
+    due = cursor;
     if (saving || !store) return;
     saving = true;
-    while (cursor && cursor !== saved) {
-      saved = cursor;
+    while (due && due !== saved) {
+      saved = due;
       let storeError;
       try {
         await store.save(saved);

@@ -204,17 +204,48 @@ for (const [what, fail] of [
 }
 
 test("a store that is slow is given the newest cursor once it has kept the last", async (t) => {
-  const server = await script(t, events(begin(), block(1), block(2), block(3)));
+  const server = await script(t, events(block(1), block(2), block(3)));
   const given = [];
   let keep;
   const store = { load: () => null, save: (cursor) => given.push(cursor) && new Promise((resolve) => (keep = resolve)) };
   const subscription = connect(server.url, { since: "earliest", store });
   t.after(subscription.close);
   await collect(subscription).count(3);
-  assert.deepEqual(given, ["aaaaaa-0"]);
+  assert.deepEqual(given, ["aaaaaa-1"]);
   keep();
   while (given.length < 2) await new Promise(setImmediate);
-  assert.deepEqual(given, ["aaaaaa-0", "aaaaaa-3"]);
+  assert.deepEqual(given, ["aaaaaa-1", "aaaaaa-3"]);
+});
+
+test("a store that is slow is not given the cursor of an event that somebody is still busy with", async (t) => {
+  const server = await script(t, events(block(1), block(2), block(3)));
+  const given = [];
+  const keep = [];
+  const store = { load: () => null, save: (cursor) => given.push(cursor) && new Promise((resolve) => keep.push(resolve)) };
+  const subscription = connect(server.url, { since: "earliest", store });
+  let busy;
+  const pulled = [];
+  (async () => {
+    for await (const { data } of subscription) {
+      pulled.push(data);
+      await new Promise((resolve) => (busy = resolve));
+    }
+  })();
+  const until = async (holds) => {
+    while (!holds()) await new Promise(setImmediate);
+  };
+  await until(() => pulled.length === 1);
+  busy();
+  await until(() => pulled.length === 2);
+  assert.deepEqual(given, ["aaaaaa-1"]);
+  keep.shift()();
+  await new Promise(setImmediate);
+  assert.deepEqual(given, ["aaaaaa-1"]);
+  busy();
+  await until(() => pulled.length === 3);
+  assert.deepEqual(given, ["aaaaaa-1", "aaaaaa-2"]);
+  subscription.close();
+  busy();
 });
 
 test("numbers that JavaScript cannot hold are read by a parser of one's own, and published as they are", async (t) => {
