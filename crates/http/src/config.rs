@@ -84,7 +84,8 @@ pub mod defaults {
     pub const BATCH_EVENT_BYTES: usize = 256;
     /// A larger body is parsed on a thread of its own, where it keeps nobody waiting.
     pub const PARSE_BYTES: usize = 64 << 10;
-    /// How many of them are parsed at once; the others wait for their turn.
+    /// How many of them are parsed at once, and appended, where their events take more than [`MEDIUM_BYTES`]; the others
+    /// wait for their turn.
     pub const PARSES: usize = 2;
     /// The most connections at once, where the system allows so many open files.
     pub const MAX_CONNECTIONS: usize = 100_000;

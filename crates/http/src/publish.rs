@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tidings_hub::Published;
 use tidings_log::{Batch, Idempotency, Scope};
 use tidings_protocol::{EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::memory::{Client, Portion};
@@ -42,6 +43,13 @@ struct Item<'a> {
     event: Option<Cow<'a, str>>,
     #[serde(borrow)]
     encoding: Option<Cow<'a, str>>,
+}
+
+/// What is kept until the events of a publication are appended.
+struct Kept {
+    _memory: Portion,
+    /// Events that take much memory are not counted but appended in turn, so there are only so many of them.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// The events of a publication, as they are read.
@@ -100,8 +108,7 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     let key = idempotency_key(&parts.headers)?;
 
     let own = (face.clone(), topic.clone());
-    // The memory is kept until the events are appended.
-    let (events, _memory) = parse(face, whole, move |bytes, events| {
+    let (events, _kept) = parse(face, whole, move |bytes, events| {
         let (face, topic) = own;
         match content {
             _ if close && bytes.is_empty() => Ok(()),
@@ -139,8 +146,7 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
     let whole = body::read(face, client, &parts.headers, body, face.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
     let (own, scope) = (face.clone(), access.scope());
-    // The memory is kept until the events are appended.
-    let (events, _memory) = parse(face, whole, move |bytes, events| {
+    let (events, _kept) = parse(face, whole, move |bytes, events| {
         let take = |item: Item<'_>| {
             let text =
                 item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
@@ -156,29 +162,28 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
     Ok(receipt(&published, None, true))
 }
 
-/// Makes a body into events, with the memory that both take. What is large is parsed where it keeps nobody waiting.
+/// Makes a body into events, with what is to be kept until they are appended. What is large is parsed where it keeps
+/// nobody waiting.
 async fn parse(
     face: &Face,
     whole: body::Whole,
     read: impl FnOnce(&Bytes, &mut Events) -> Result<(), Refusal> + Send + 'static,
-) -> Result<(Vec<NewEvent>, Portion), Refusal> {
+) -> Result<(Vec<NewEvent>, Kept), Refusal> {
     let body::Whole { bytes, memory } = whole;
     let size = bytes.len();
     let mut events = Events { face: face.clone(), list: Vec::new(), bytes: size, counted: size, memory };
-    let parse = move || {
-        read(&bytes, &mut events)?;
-        Ok((events.list, events.memory))
-    };
+    let parse = move || read(&bytes, &mut events).map(|()| events);
     if size <= defaults::PARSE_BYTES {
-        return parse();
+        let events = parse()?;
+        return Ok((events.list, Kept { _memory: events.memory, _turn: None }));
     }
     let gone = || Refusal::new(ProblemKind::Unavailable, "the body cannot be read now");
     let turn = Arc::clone(&face.parses).acquire_owned().await.map_err(|_| gone())?;
     let parsed = tokio::task::spawn_blocking(move || {
-        let parsed = parse();
-        // Also where nobody waits for it any more, the turn is over only now.
-        drop(turn);
-        parsed
+        // Also where nobody waits for it any more, the turn is over only when this is.
+        let events = parse()?;
+        let turn = Some(turn).filter(|_| events.bytes > defaults::MEDIUM_BYTES);
+        Ok((events.list, Kept { _memory: events.memory, _turn: turn }))
     });
     parsed.await.map_err(|_| gone())?
 }
@@ -344,7 +349,7 @@ impl Events {
             return Err(body::too_large(config.max_event_bytes));
         }
         self.bytes += event.data().len() + defaults::BATCH_EVENT_BYTES;
-        if self.bytes > self.counted + defaults::SMALL_BYTES {
+        if self.bytes > self.counted + defaults::SMALL_BYTES && self.bytes <= defaults::MEDIUM_BYTES {
             self.counted = self.bytes;
             if let Err(short) = self.memory.grow(self.bytes) {
                 return Err(self.memory.refuse(short, "bodies that are under way"));

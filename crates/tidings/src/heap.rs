@@ -9,23 +9,51 @@ use tokio::time::{MissedTickBehavior, interval};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many connections have to have come for that.
 const CONNECTIONS: u64 = 500;
+/// How many bytes have to have become free for that, else.
+const FREED: usize = 16 << 20;
+/// What takes so many bytes is asked of the system by itself, and given back by itself when it is free. The allocator
+/// would move this bound upwards, and then keep large pieces.
+const BY_ITSELF: i32 = 1 << 20;
 
-/// Gives memory back after many connections have come, for as long as it is polled.
+/// Gives memory back after many connections have come, and after much of it has become free, for as long as it is
+/// polled.
 ///
 /// A connection needs some kilobytes until its first request is answered or parked, and then next to nothing.
-/// Where thousands come at once, as after a restart, the allocator would keep those kilobytes for each.
+/// Where thousands come at once, as after a restart, the allocator would keep those kilobytes for each. It would keep
+/// what large bodies and slow readers took as well, after they have gone.
 pub(crate) async fn tidy(face: Face) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = 0;
+    bound();
+    let (mut seen, mut free) = (0, usize::MAX);
     loop {
         ticks.tick().await;
         let accepted = face.accepted_connections();
-        if accepted - seen >= CONNECTIONS {
+        // What was given back is free as well, so only what became free since then tells.
+        free = free.min(free_bytes());
+        if accepted - seen >= CONNECTIONS || free_bytes().saturating_sub(free) >= FREED {
             seen = accepted;
             trim();
+            free = free_bytes();
         }
     }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "the C library has no safe way to ask for this")]
+fn bound() {
+    // SAFETY: mallopt may be called at any time and from any thread; it only sets where large pieces come from.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, BY_ITSELF);
+    }
+}
+
+/// The bytes that the allocator has and nobody uses, whether it has given them back or not.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "the C library has no safe way to ask for this")]
+fn free_bytes() -> usize {
+    // SAFETY: mallinfo2 may be called at any time and from any thread; it only reads.
+    unsafe { libc::mallinfo2() }.fordblks
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -35,6 +63,14 @@ fn trim() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn bound() {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn free_bytes() -> usize {
+    0
 }
 
 /// Other allocators give memory back by themselves.

@@ -123,6 +123,8 @@ const TURNS: usize = 256;
 const READS: usize = 4;
 /// Sends between two looks at the clock.
 const TIMED: usize = 64;
+/// The largest page that is kept to be shared.
+const PAGE_BYTES: usize = 16 << 20;
 /// A second, in ticks.
 const SECOND: u32 = 20;
 /// The memory for chunks that are kept to be shared.
@@ -198,6 +200,8 @@ impl Shard {
             for message in self.mailbox.open() {
                 self.on_message(message);
             }
+            let second = self.now / SECOND;
+            self.page.take_if(|((.., own), _)| *own != second);
             self.advance();
             self.take_turns();
             self.start_reads();

@@ -5,6 +5,7 @@
 mod access_log;
 mod activation;
 mod backup;
+mod burdens;
 mod chaos;
 mod chromium;
 mod clients;

@@ -6,7 +6,7 @@ use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
 use tidings_protocol::{Cursor, Epoch, GapReason, Selection, Sequence, limits};
 
-use super::{CATCH_UP, CHUNK_BYTES, READS, SECOND, Sent, Shard, TURNS, offer};
+use super::{CATCH_UP, CHUNK_BYTES, PAGE_BYTES, READS, SECOND, Sent, Shard, TURNS, offer};
 use crate::defaults;
 use crate::parking::chunk::Chunk;
 use crate::parking::group::{Shape, narrow};
@@ -267,7 +267,7 @@ impl Shard {
         let answer = page.response(head, caching, close || self.draining);
         self.counts.polls().count(page.pull.entries.len(), answer.bytes.len());
         self.answer(index, &page, &answer);
-        (answer.bytes.len() <= CHUNK_BYTES / 4).then_some((page, answer))
+        (answer.bytes.len() <= PAGE_BYTES).then_some((page, answer))
     }
 
     /// Answers a poll as the last one that asked for the same.
