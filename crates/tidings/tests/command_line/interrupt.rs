@@ -1,6 +1,10 @@
 //! Ctrl-C ends a subscription cleanly, whatever it is doing.
 
-use rustix::process::Signal;
+use std::fs::File;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::Hub;
 
@@ -27,4 +31,29 @@ fn while_the_hub_is_away() {
     subscriber.signal(Signal::INT);
     let (code, more, _) = subscriber.end();
     assert_eq!((code, more), (Some(0), vec![]));
+}
+
+#[test]
+fn while_nobody_takes_the_ids_of_what_is_published() {
+    let hub = Hub::start();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    let mut pipe = File::from(writer.try_clone().unwrap());
+    while pipe.write(b"\n").is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    drop(pipe);
+
+    let mut publisher = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(["publish", "a", "x", "--url", &hub.url()])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let subscriber = hub.run(&["subscribe", "a", "--since", "earliest"]);
+    assert_eq!(subscriber.line(), "x");
+    kill_process(Pid::from_child(&publisher), Signal::INT).unwrap();
+    let status = publisher.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}");
+    drop(reader);
 }
