@@ -18,6 +18,7 @@ use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
+use crate::turns::Turns;
 use crate::{Auth, Authorize, HttpConfig, access, defaults, guard, publish, query, read, status, topics};
 
 /// A hub with its HTTP face. Clones are the same face.
@@ -53,7 +54,7 @@ pub struct Parts {
     /// Turns to parse large bodies.
     pub(crate) parses: Arc<Semaphore>,
     /// Turns to list the topics.
-    pub(crate) listings: Arc<Semaphore>,
+    pub(crate) listings: Turns,
     /// Counts the lines of the program's log that were lost.
     pub(crate) dropped_log_lines: Option<fn() -> u64>,
 }
@@ -91,7 +92,7 @@ impl Face {
             subjects: Subjects::default(),
             lately: Arc::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
-            listings: Arc::new(Semaphore::new(defaults::LISTINGS)),
+            listings: Turns::new(defaults::LISTINGS),
             dropped_log_lines,
         }))
     }

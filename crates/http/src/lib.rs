@@ -72,6 +72,7 @@ mod strict;
 mod tls;
 mod topics;
 mod trace;
+mod turns;
 mod vanishing;
 
 pub use auth::{

@@ -2,6 +2,7 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,6 +34,8 @@ struct Door {
     permits: Permits,
     proxies: TrustedProxies,
     write_timeout: Duration,
+    /// Whether the last connection could not be accepted.
+    failing: AtomicBool,
 }
 
 // === impl Server ===
@@ -96,6 +99,7 @@ impl Server {
             permits,
             proxies: face.config.trusted_proxies.clone(),
             write_timeout: face.config.write_timeout,
+            failing: AtomicBool::new(false),
         };
         let watch = async {
             match tls {
@@ -187,11 +191,17 @@ impl Door {
         let (stream, address) = match self.listeners.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
+                // Told once, however long it lasts: clients can have the files run out.
+                if self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%error, "failed to accept a connection again");
+                } else {
+                    tracing::warn!(%error, "failed to accept a connection; accepting goes on when it can");
+                }
                 sleep(defaults::ACCEPT_PAUSE).await;
                 return None;
             }
         };
+        self.failing.store(false, Ordering::Relaxed);
         let address = address.ip();
         let permit = if self.proxies.contains(address) {
             self.permits.admit_proxy(room)

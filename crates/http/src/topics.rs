@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::response::Response;
 use http::HeaderValue;
@@ -9,6 +7,7 @@ use serde::Serialize;
 use tidings_log::TopicQuery;
 use tidings_protocol::{ProblemKind, Selector};
 
+use crate::memory::Client;
 use crate::problem::{Answer, Refusal};
 use crate::query::{Query, selector};
 use crate::{Face, defaults};
@@ -38,7 +37,8 @@ pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
     access.list(&selector)?;
     let limit = query.number("limit", defaults::TOPICS, defaults::MAX_TOPICS)?;
     // Those who wait for their turn hold nothing yet.
-    let turn = Arc::clone(&face.listings).acquire_owned().await.map_err(|_| unavailable())?;
+    let client = Client::of(&parts.extensions, Some(&access));
+    let turn = face.listings.next(client).await.ok_or_else(unavailable)?;
     let wanted = TopicQuery { selector: &selector, after: query.get("after")?, limit: limit + 1 };
     let mut infos = face.hub.topics(wanted).await?;
     let more = infos.len() > limit;

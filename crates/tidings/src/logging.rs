@@ -1,6 +1,7 @@
 //! What the program tells the one who runs it.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::IsTerminal as _;
 
@@ -28,14 +29,25 @@ pub(crate) fn start(level: &str, json: bool, otlp: Option<&str>) -> Result<Kept,
         )
         .into());
     }
-    // What the client of NATS tells of connections, the hub tells in its own words.
-    let quiet = if level == "info" { "info,async_nats=warn" } else { level };
-    let filter = EnvFilter::builder().parse(quiet).map_err(|error| {
+    let filter = EnvFilter::builder().parse(with_quiet_parts(level)).map_err(|error| {
         format!("failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`")
     })?;
     let kept = begin(filter, json, otlp)?;
     log_panics();
     Ok(kept)
+}
+
+/// A level, with less of those parts that do not speak for themselves.
+fn with_quiet_parts(level: &str) -> Cow<'_, str> {
+    // What these warn of, clients can cause at will, each of them once for each connection.
+    const NOISY: &str = "h2=error,hyper=error,rustls=off";
+    match level {
+        // What the client of NATS tells of connections, the hub tells in its own words.
+        "info" => format!("info,async_nats=warn,{NOISY}").into(),
+        "warn" => format!("warn,{NOISY}").into(),
+        "error" => "error,rustls=off".into(),
+        _ => level.into(),
+    }
 }
 
 /// Lets panics be lines of the log: what the standard library does waits for standard error.
@@ -113,4 +125,21 @@ pub(crate) fn complain(error: &dyn Error) {
         cause = error.source();
     }
     stderr::line(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_cause_in_libraries_is_not_told_unless_asked_for() {
+        for level in ["info", "warn", "error"] {
+            let filter = EnvFilter::builder().parse(with_quiet_parts(level)).unwrap().to_string();
+            assert!(filter.contains("rustls=off"), "{filter}");
+            assert!(level == "error" || filter.contains("h2=error"), "{filter}");
+        }
+        for level in ["debug", "warn,h2=warn", "off"] {
+            assert_eq!(with_quiet_parts(level), level);
+        }
+    }
 }
