@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use tidings_protocol::ProblemKind;
 
 use crate::Face;
-use crate::origin::{is_own, site};
+use crate::origin::{Site, is_own, site};
 use crate::problem::Refusal;
 
 /// Fields by which proxies say that they have passed a request on, beside all that begin with [`FORWARDED`].
@@ -108,7 +108,7 @@ fn check_origin<B>(face: &Face, request: &Request<B>) -> Result<(), Refusal> {
     }
     let cors = &face.config.cors;
     let mut origins = request.headers().get_all(ORIGIN).into_iter().peekable();
-    if origins.peek().is_none() && !cors.allows_any() && site(request).is_some_and(|site| site.is_other()) {
+    if origins.peek().is_none() && !cors.allows_any() && site(request).is_some_and(Site::is_other) {
         let detail = "a page of another site may change something here only where `[cors] origins` names it";
         return Err(Refusal::new(ProblemKind::Forbidden, detail));
     }
