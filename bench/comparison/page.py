@@ -165,6 +165,8 @@ def write(everything, docs):
         f"- {machine['tidings']}; {machine['nchan']}; {machine['durable-streams']}; {machine['rustc']}.",
         f"- Servers under `taskset -c {SERVER_CORE}`, the load under `taskset -c {LOAD_CORE}`; nginx with one worker.",
         "- CPU is user and system time of the server's process, memory its proportional set size; both from `/proc`.",
+        "- Pollers begin with `since=latest`, as clients do. `long-poll` sends bare heads; `browser-polls` sends the head of Chromium\n"
+        "  with a cookie of 700 bytes. The report's `repeated_polls` says how many polls the hub knew by their bytes.",
         "- One command: `bench/run`. What it runs against each server:\n",
         "```",
         commands(everything),

@@ -9,11 +9,13 @@ use clap::Args;
 use crate::connection::Connection;
 use crate::failure::WrongArguments;
 use crate::value::Span;
+use browser::Client;
 use dialect::Target;
 use plan::{Plan, Transport};
 use table::Table;
 
 mod body;
+mod browser;
 mod call;
 mod clock;
 mod crowd;
@@ -62,6 +64,10 @@ pub(crate) struct Arguments {
     /// How subscribers read
     #[arg(long, value_enum, default_value = "sse")]
     transport: Transport,
+
+    /// What the clients are like
+    #[arg(long, value_enum, default_value = "bare")]
+    client: Client,
 
     /// Connections that wait for events
     #[arg(long, default_value_t = 1_000, value_name = "NUMBER")]

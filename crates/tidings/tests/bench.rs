@@ -60,6 +60,33 @@ fn assert_complete(report: &Value, deliveries: u64) {
     assert_eq!(report["faults"], 0, "{report}");
 }
 
+/// Each subscriber begins without a cursor; its second poll is the one that all later ones are like.
+#[test]
+fn held_polls_take_the_short_way_however_long_their_heads_are() {
+    let hub = Hub::start();
+    for client in ["bare", "chromium"] {
+        let report = hub.report(&[
+            "--transport",
+            "long-poll",
+            "--client",
+            client,
+            "--subscribers",
+            "20",
+            "--events",
+            "20",
+            "--rate",
+            "20",
+            "--duration",
+            "60s",
+        ]);
+        assert_complete(&report, 400);
+        let repeated = report["delivery"]["repeated_polls"].as_u64().unwrap();
+        assert!((300..=380).contains(&repeated), "{client}: {report}");
+        let sent = report["delivery"]["bytes_sent_each"].as_f64().unwrap();
+        assert_eq!(sent > 1_200.0, client == "chromium", "{report}");
+    }
+}
+
 #[test]
 fn every_transport_brings_every_event_once_and_in_order() {
     let hub = Hub::start();

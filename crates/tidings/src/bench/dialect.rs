@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use memchr::memmem;
 
+use super::browser::Client;
 use super::head::Head;
 use super::payload::Payload;
 use super::plan::Transport;
@@ -38,6 +39,7 @@ pub(crate) enum Place {
 /// Speaks to one server.
 pub(crate) struct Dialect {
     target: Target,
+    client: Client,
     prefix: String,
     /// The header fields that every request has.
     fields: String,
@@ -67,28 +69,33 @@ impl fmt::Display for Target {
     }
 }
 
-fn fields(host: &str, token: Option<&str>) -> String {
-    let mut fields = format!("Host: {host}\r\n");
-    if let Some(token) = token {
-        fields.push_str(&format!("Authorization: Bearer {token}\r\n"));
-    }
-    fields
+fn fields(host: &str, client: Client, token: Option<&str>) -> String {
+    format!("Host: {host}\r\n{}", client.fields(token))
 }
 
 // === impl Dialect ===
 
 impl Dialect {
     /// The requests of one run, whose topics no other run has.
-    pub(crate) fn new(target: Target, host: &str, prefix: &str, token: Option<&str>) -> Self {
+    pub(crate) fn new(target: Target, client: Client, host: &str, prefix: &str, token: Option<&str>) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let run = format!("bench-{:x}-{:x}", now.as_millis(), std::process::id());
-        Self { target, prefix: prefix.to_owned(), fields: fields(host, token), run }
+        Self { target, client, prefix: prefix.to_owned(), fields: fields(host, client, token), run }
     }
 
     /// The same run at another server.
     pub(crate) fn at(&self, host: &str, prefix: &str, token: Option<&str>) -> Self {
-        let (target, run) = (self.target, self.run.clone());
-        Self { target, prefix: prefix.to_owned(), fields: fields(host, token), run }
+        let (target, client, run) = (self.target, self.client, self.run.clone());
+        Self { target, client, prefix: prefix.to_owned(), fields: fields(host, client, token), run }
+    }
+
+    /// The request for what a hub counts; false where it counts nothing that is of use.
+    pub(crate) fn metrics(&self, out: &mut Vec<u8>) -> bool {
+        if self.target == Target::Tidings {
+            self.head(out, "GET", format_args!("/metrics"));
+            out.extend_from_slice(b"\r\n");
+        }
+        self.target == Target::Tidings
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -115,15 +122,20 @@ impl Dialect {
         true
     }
 
-    /// The request of a subscriber. `held`: it may wait for an answer; a first poll of Tidings only asks for
-    /// the place.
+    /// The request of a subscriber. A first poll that is not held only asks for the place.
     pub(crate) fn subscribe(&self, transport: Transport, topic: usize, place: &Place, out: &mut Vec<u8>) {
         let run = &self.run;
         match self.target {
             Target::Tidings => match (transport, place) {
                 (Transport::Sse, _) => self.head(out, "GET", format_args!("/topics/{run}/{topic}")),
-                (_, Place::Now) => {
+                (Transport::Poll, Place::Now) => {
                     self.head(out, "GET", format_args!("/topics/{run}/{topic}?since=latest"));
+                }
+                // As clients begin.
+                (_, Place::Now) => {
+                    let target =
+                        format_args!("/topics/{run}/{topic}?since=latest&wait={WAIT_SECONDS}&limit=10000");
+                    self.head(out, "GET", target);
                 }
                 (_, place) => {
                     let wait = if transport == Transport::LongPoll { WAIT_SECONDS } else { 0 };
@@ -258,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_page_tells_where_to_read_on() {
-        let dialect = Dialect::new(Target::Tidings, "localhost", "", None);
+        let dialect = Dialect::new(Target::Tidings, Client::Bare, "localhost", "", None);
         let page = br#"{"events":[{"id":"e-1","data":"],\"next\":\""}],"next":"e-7","more":true}"#;
         assert_eq!(dialect.place_in_page(page), Some((Place::After("e-7".into()), true)));
         let page = br#"{"events":[],"next":"e-7","more":false}"#;
@@ -268,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_run_has_the_same_topics_at_another_server() {
-        let here = Dialect::new(Target::Tidings, "here", "", None);
+        let here = Dialect::new(Target::Tidings, Client::Bare, "here", "", None);
         let there = Dialect { run: "bench-of-a-moment-ago".into(), ..here };
         let there = there.at("there", "/push", None);
         assert_eq!((&*there.run, &*there.prefix), ("bench-of-a-moment-ago", "/push"));
@@ -276,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_publication_is_one_whole_request() {
-        let dialect = Dialect::new(Target::Tidings, "localhost", "/push", Some("t"));
+        let dialect = Dialect::new(Target::Tidings, Client::Bare, "localhost", "/push", Some("t"));
         let payload = Payload { publisher: 0, topic: 3, number: 0, sent: 0 };
         let (mut body, mut out) = (Vec::new(), Vec::new());
         dialect.publish(3, [payload, payload].into_iter(), 40, &mut body, &mut out);

@@ -94,7 +94,7 @@ impl Plan {
         };
         let token = arguments.connection.token();
         let (server, authority, prefix) = place(arguments.connection.url())?;
-        let dialect = Dialect::new(target, authority, prefix, token);
+        let dialect = Dialect::new(target, arguments.client, authority, prefix, token);
         let publish_url = arguments.publish_url.as_deref().unwrap_or(arguments.connection.url());
         let (publish_server, authority, prefix) = place(publish_url)?;
         let publish_dialect = dialect.at(authority, prefix, token);

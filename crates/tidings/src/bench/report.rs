@@ -61,6 +61,9 @@ pub(crate) struct Delivery {
     /// From sending to receipt. Absent where events were published before the subscribers came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency_ms: Option<Percentiles>,
+    /// Held polls that the hub knew by their bytes, without the way through its routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repeated_polls: Option<u64>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_received_each: f64,
     pub(crate) bytes_sent_each: f64,

@@ -108,19 +108,21 @@ impl Run<'_> {
         let (mut connected, mut started, mut ended) = (begun, begun, begun);
         let own = Process::own();
         let mut own_cpu = own.cpu()?;
-        let mut bytes = (0, 0);
+        let (mut bytes, mut repeated) = ((0, 0), None);
         let outcomes = thread::scope(|scope| -> Result<Vec<Outcome>, Failure> {
             let over = Over(shared);
             let crowd: Vec<Crowd<'_>> = shares(plan.subscribers, plan.threads)
                 .map(|share| scope.spawn(move || crowd::run(plan, shared, places, share)))
                 .collect();
             self.gather(&crowd)?;
+            self.settle_polls();
             connected = shared.clock.now();
             self.wait(plan.settle, "settling");
             if let Some(watch) = &mut self.watch {
                 watch.idle()?;
             }
             bytes = (shared.bytes_in.load(Ordering::Relaxed), shared.bytes_out.load(Ordering::Relaxed));
+            repeated = self.repeated_polls();
             own_cpu = own.cpu()?;
             started = shared.clock.now();
             Shared::set(&shared.go);
@@ -140,6 +142,8 @@ impl Run<'_> {
                 shared.bytes_in.load(Ordering::Relaxed) - bytes.0,
                 shared.bytes_out.load(Ordering::Relaxed) - bytes.1,
             );
+            repeated =
+                self.repeated_polls().zip(repeated).map(|(after, before)| after.saturating_sub(before));
             drop(over);
             crowd.into_iter().map(join).collect()
         })?;
@@ -150,9 +154,12 @@ impl Run<'_> {
         if let (Mode::Deliver, Some(published)) = (plan.mode, &published) {
             started = published.first;
         }
-        let delivery = matches!(plan.mode, Mode::Deliver | Mode::Return { .. })
+        let mut delivery = matches!(plan.mode, Mode::Deliver | Mode::Return { .. })
             .then(|| self.delivery(&outcomes, published.as_ref(), started, bytes))
             .transpose()?;
+        if let Some(delivery) = &mut delivery {
+            delivery.repeated_polls = repeated;
+        }
         let works = delivery.as_ref().map(|delivery| delivery.deliveries);
         let works = works.or(published.as_ref().map(|published| published.events)).unwrap_or(0);
         Ok(Report {
@@ -175,6 +182,32 @@ impl Run<'_> {
             faults: 0,
             messages: Vec::new(),
         })
+    }
+
+    /// How many held polls the hub has known by their bytes; nothing where it does not say so.
+    fn repeated_polls(&self) -> Option<u64> {
+        self.metric("tidings_repeated_polls_total ")
+    }
+
+    /// Waits until the hub holds the polls that were sent: one that begins with what comes next would miss what is
+    /// published before.
+    fn settle_polls(&self) {
+        let deadline = self.shared.clock.now() + nanos(PATIENCE);
+        let all = self.plan.subscribers as u64;
+        while self.metric("tidings_subscribers{transport=\"long-poll\"} ").is_some_and(|held| held < all)
+            && self.shared.clock.now() < deadline
+        {
+            sleep(TICK);
+        }
+    }
+
+    fn metric(&self, name: &str) -> Option<u64> {
+        let mut request = Vec::new();
+        if self.plan.transport != Transport::LongPoll || !self.plan.dialect.metrics(&mut request) {
+            return None;
+        }
+        let metrics = String::from_utf8(call(self.plan.server, &request).ok()?).ok()?;
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())
     }
 
     /// Waits until every subscriber is there.
@@ -283,6 +316,7 @@ impl Run<'_> {
             seconds: span,
             deliveries_per_second: deliveries as f64 / span.max(1e-9),
             latency_ms: (self.plan.mode == Mode::Deliver).then(|| latencies.percentiles()).flatten(),
+            repeated_polls: None,
             bytes_received: bytes.0,
             bytes_received_each: each(bytes.0),
             bytes_sent_each: each(bytes.1),

@@ -136,8 +136,7 @@ impl Subscriber {
         let plan = desk.plan;
         plan.dialect.subscribe(plan.transport, self.topic, &self.place, &mut self.unsent);
         self.stage = Stage::Head;
-        let held = plan.dialect.target() != Target::Tidings || self.place != Place::Now;
-        if plan.transport == Transport::LongPoll && held {
+        if plan.transport == Transport::LongPoll {
             self.set_ready(desk);
         }
         self.send(desk)

@@ -95,6 +95,17 @@ fn write_delivery(f: &mut Formatter<'_>, delivery: &Delivery, mode: &str) -> fmt
             faults.out_of_order, faults.malformed
         ),
     )?;
+    if let Some(repeated) = delivery.repeated_polls {
+        let share = 100.0 * repeated as f64 / (delivery.deliveries as f64).max(1.0);
+        line(
+            f,
+            "short way",
+            format_args!(
+                "{} polls known by their bytes, {share:.0} for 100 deliveries",
+                Grouped(repeated as f64)
+            ),
+        )?;
+    }
     let (received, sent) = (delivery.bytes_received_each, delivery.bytes_sent_each);
     line(f, "on the wire", format_args!("{received:.0} bytes for each delivery, and {sent:.0} to ask for it"))
 }
