@@ -87,8 +87,9 @@ fn follow(
     }
 }
 
-/// What a stream was given: the first block, the events from the first on, and when to come back.
-fn check(text: &str) -> u64 {
+/// What a stream was given: the first block, the events from the first on, and when to come back. Gives the delay and the
+/// number of events.
+fn check(text: &str) -> (u64, usize) {
     let blocks: Vec<_> = text.strip_suffix("\n\n").unwrap().split("\n\n").collect();
     let [opening, events @ .., farewell] = &*blocks else { panic!("no farewell in {text}") };
     assert!(opening.starts_with("retry: 2000\nid: "), "{text}");
@@ -97,7 +98,7 @@ fn check(text: &str) -> u64 {
     }
     let delay: u64 = farewell.strip_prefix("retry: ").unwrap().parse().unwrap();
     assert!(delay <= 5_000, "{delay}");
-    delay
+    (delay, events.len())
 }
 
 async fn drains(way: Way) {
@@ -120,7 +121,13 @@ async fn drains(way: Way) {
             unreachable!("the hub ends")
         }
     });
-    sleep(Duration::from_millis(200)).await;
+    // As many as there are readers: whoever is given none has others make up for it.
+    let delivered = async {
+        while hub.metric("tidings_delivered_events_total{transport=\"sse\"}").await < way.streams as u64 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("events to be delivered", delivered).await;
     let asked = Instant::now();
     hub.signal(Signal::TERM);
     let (ended, _) = hub.ended().await;
@@ -128,11 +135,16 @@ async fn drains(way: Way) {
     assert!(ended.success(), "{ended}");
     assert!(!hub.log().contains("did not end in time"), "{}", hub.log());
     let published = within("the publisher to be told", publishing).await.unwrap();
-    println!("{published} events");
-    let mut delays = Vec::new();
+    assert!(published > 0);
+    let (mut delays, mut delivered) = (Vec::new(), 0);
     while let Some(text) = within("a reader to end", readers.join_next()).await {
-        delays.push(check(&text.unwrap()));
+        let (delay, events) = check(&text.unwrap());
+        // One may have been written whose publisher was not told any more.
+        assert!(events <= published + 1, "{events} of {published} events");
+        delays.push(delay);
+        delivered += events;
     }
+    assert!(delivered >= way.streams, "{delivered} events for {} streams", way.streams);
     assert_eq!(delays.len(), way.streams);
     // They come back one after the other, not in a crowd: a tenth of the time sees about a tenth of them.
     assert!(delays.iter().collect::<HashSet<_>>().len() > way.streams / 4);

@@ -1,3 +1,4 @@
+use super::super::record::{ALIGN, FENCE_BYTES, HEADER, Stamp, encode_fence};
 use super::*;
 
 /// A disk with one event less than `log` has, and every state that writing the last one may leave.
@@ -37,34 +38,48 @@ fn a_write_that_is_torn_at_any_byte_is_cut_off() {
     }
 }
 
+/// The stamp of the records in a log's first segment.
+fn stamp(bench: &Bench) -> Stamp {
+    let header = segment::Header::decode(&bench.disk.contents(&log_file(1)));
+    header.ok().expect("a segment has a header").stamp
+}
+
+/// A publisher who has seen the files of another log sends a fence as data, at a place where a record may begin; and the write
+/// of it is torn. With the stamp of this log's own segment, which nobody outside knows, it would be taken for damage.
 #[test]
 fn data_that_looks_like_a_record_is_only_data() {
-    let bench = Bench::new(8 << 10);
-    let log = bench.open().unwrap();
-    fill(&log, 2);
-    // A publisher who has seen a log file sends a fence of that log as data.
-    let places = offsets(&bench, 1);
-    let other = Bench::new(8 << 10);
-    let other_log = other.open().unwrap();
-    fill(&other_log, 2);
-    drop(other_log);
-    let record = other.disk.contents(&log_file(1))[places[0] as usize..places[1] as usize].to_vec();
-    let event = NewEvent::binary(topic("a"), record.repeat(5));
-    append(&log, Batch::of(event)).unwrap();
-    let torn = bench.on(bench.disk.after_kill());
-    torn.disk.damage(&log_file(1), |bytes| {
-        bytes[places[2] as usize..places[2] as usize + 36].fill(0);
-        let end = bytes.len();
-        // Without the fence that follows, this is a torn write.
-        let fence = (0..end - 36)
-            .rev()
-            .find(|&at| bytes[at..at + 4] == bytes[places[0] as usize..places[0] as usize + 4]);
-        let fence = fence.filter(|&fence| fence > places[2] as usize);
-        if let Some(fence) = fence {
-            bytes[fence..fence + 40].fill(0);
+    for is_own in [false, true] {
+        let bench = Bench::new(8 << 10);
+        let log = bench.open().unwrap();
+        fill(&log, 2);
+        let other = Bench::new(8 << 10);
+        drop(other.open().unwrap());
+        let stamp = stamp(if is_own { &bench } else { &other });
+        let mut fence = Vec::new();
+        encode_fence(&mut fence, 9, Timestamp::from_millis(1), stamp);
+        fence.resize(FENCE_BYTES as usize, 0);
+        let before = bench.disk.after_kill().contents(&log_file(1));
+        let start = offsets(&bench.on(bench.disk.after_kill()), 1)[2] as usize;
+        // The fixed part and the topic take forty bytes.
+        let name = "four";
+        assert!((HEADER + name.len()).is_multiple_of(ALIGN as usize));
+        append(&log, Batch::of(NewEvent::binary(topic(name), fence.repeat(5)))).unwrap();
+        let after = bench.disk.after_kill().contents(&log_file(1));
+        let (data, end) = (start + HEADER + name.len(), start + HEADER + name.len() + 5 * fence.len());
+        assert_eq!(after[data..end], fence.repeat(5));
+        // All of the write is there but for its beginning, and nothing that was written later.
+        let torn = bench.on(bench.disk.after_kill());
+        torn.disk.damage(&log_file(1), |bytes| {
+            bytes.copy_from_slice(&before);
+            bytes[start..start + HEADER].fill(0);
+            bytes[start + HEADER..end].copy_from_slice(&after[start + HEADER..end]);
+        });
+        match torn.open() {
+            Ok(log) if !is_own => assert_eq!(log.bounds().latest, 2),
+            Err(OpenError::Damaged { .. }) if is_own => {}
+            other => panic!("with the stamp of {}: {other:?}", if is_own { "its own" } else { "another" }),
         }
-    });
-    assert_eq!(torn.open().unwrap().bounds().latest, 2);
+    }
 }
 
 #[test]
