@@ -91,6 +91,8 @@ impl fmt::Debug for Trust {
 impl Named {
     fn from_pem(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Self, BuildError> {
         let invalid = |reason: String| BuildError::Certificates { reason };
+        // Some editors begin a text with a mark, which is no part of its first line.
+        let pem = pem.strip_prefix("\u{feff}".as_bytes()).unwrap_or(pem);
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
         let certificates = read.map_err(|error| invalid(format!("they are not PEM: {error}")))?;
         let mut roots = RootCertStore::empty();

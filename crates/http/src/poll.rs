@@ -208,7 +208,7 @@ impl Page<'_> {
         if self.closed {
             body.extend_from_slice(b",\"closed\":true");
         }
-        body.push(b'}');
+        body.extend_from_slice(b"}\n");
         body
     }
 }

@@ -2,6 +2,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 use tidings_log::{AppendError, ReadError};
 use tidings_protocol::{InvalidData, InvalidSelector, InvalidTopic, ProblemKind};
 
@@ -94,11 +95,18 @@ impl Refusal {
     }
 }
 
+/// A value as the body of an answer: a line, for those who read it in a terminal.
+pub(crate) fn json_line(value: &impl Serialize) -> Vec<u8> {
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    body
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (passes, seconds) = (self.passes(), self.seconds());
         let problem = self.kind.problem(self.detail);
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let body = json_line(&problem);
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
         // For whoever counts.

@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::memory::{Client, Portion};
-use crate::problem::{Answer, Refusal};
+use crate::problem::{Answer, Refusal, json_line};
 use crate::query::{Query, path_topic, shown};
 use crate::{Face, body, defaults, trace};
 
@@ -209,7 +209,7 @@ fn receipt(published: &Published, topic: Option<&Topic>, many: bool) -> Response
     let (id, ids) = if many { (None, Some(ids.collect())) } else { (ids.next(), None) };
     let receipt =
         Receipt { id, ids, topic: topic.map(Topic::as_str), time: published.appended.time.to_string() };
-    let mut response = Response::new(Body::from(serde_json::to_vec(&receipt).unwrap_or_default()));
+    let mut response = Response::new(Body::from(json_line(&receipt)));
     *response.status_mut() = if published.appended.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -245,6 +245,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let file = std::fs::File::open(path);
     let read = file.and_then(|file| file.take(defaults::CERTIFICATE_BYTES).read_to_end(&mut bytes));
     read.map_err(|error| TlsError::Read { path: path.into(), error })?;
+    // Some editors begin a text with a mark, which is no part of its first line.
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(.."\u{feff}".len());
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let problem = "it is UTF-16; write it as UTF-8 or ASCII".into();
+        return Err(TlsError::Content { path: path.into(), problem });
+    }
     Ok(bytes)
 }
 

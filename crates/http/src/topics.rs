@@ -8,7 +8,7 @@ use tidings_log::TopicQuery;
 use tidings_protocol::{ProblemKind, Selector};
 
 use crate::memory::Client;
-use crate::problem::{Answer, Refusal};
+use crate::problem::{Answer, Refusal, json_line};
 use crate::query::{Query, selector};
 use crate::{Face, defaults};
 
@@ -57,7 +57,7 @@ pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
         let list = List { topics: rows.collect(), more };
         // Also where nobody waits for it any more, the turn is over only now.
         drop(turn);
-        serde_json::to_vec(&list).unwrap_or_default()
+        json_line(&list)
     };
     let body = tokio::task::spawn_blocking(write).await.map_err(|_| unavailable())?;
     let mut response = Response::new(Body::from(body));

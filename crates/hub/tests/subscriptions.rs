@@ -47,7 +47,7 @@ async fn subscribe(hub: &Hub, selectors: &[&str], start: Start) -> Subscription 
 /// A hub over a log that does not answer at once.
 fn hesitant_hub(tail_bytes: usize) -> Hub {
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(3_600));
-    Hub::new(Arc::new(HesitantLog::new(log)), HubConfig { tail_bytes })
+    Hub::new(Arc::new(HesitantLog::new(log)), HubConfig { tail_bytes, ..HubConfig::default() })
 }
 
 /// Begins something and goes on with it so often; gives it up where it is not done then.

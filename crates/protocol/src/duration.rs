@@ -8,10 +8,10 @@ use std::time::Duration;
 pub struct InvalidDuration;
 
 /// Reads a duration as requests and settings write it (§3): `25`, `2.5`, `25s`, `500ms`, `15m`, `24h`, `7d`. A
-/// number alone counts seconds.
+/// number alone counts seconds. One of more than a thousand years is a thousand years: whoever writes it means for ever.
 ///
 /// # Errors
-/// [`InvalidDuration`] where the text is none, is negative, or is too long to count in milliseconds.
+/// [`InvalidDuration`] where the text is none, or is negative.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,10 +31,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
         return Err(InvalidDuration);
     }
     let number: f64 = digits.parse().map_err(|_| InvalidDuration)?;
-    let millis = number * seconds_per_unit * 1_000.0;
-    if !millis.is_finite() || millis > MAX_MILLIS {
-        return Err(InvalidDuration);
-    }
+    let millis = (number * seconds_per_unit * 1_000.0).min(MAX_MILLIS);
     Duration::try_from_secs_f64(millis.round() / 1_000.0).map_err(|_| InvalidDuration)
 }
 
@@ -71,9 +68,18 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "s", "-1", "1e3", "1 s", "1w", "1..2", "inf", "NaN", "ms", "9999999999999999d", "1é"]
-        {
+        for text in ["", "s", "-1", "1e3", "1 s", "1w", "1..2", "inf", "NaN", "ms", "1é"] {
             assert_eq!(parse_duration(text), Err(InvalidDuration), "{text}");
+        }
+    }
+
+    #[test]
+    fn for_ever_is_a_thousand_years() {
+        let longest = parse_duration("366000d");
+        assert!(longest.is_ok());
+        let digits = "9".repeat(400);
+        for text in ["366001d", "999999999d", "9999999999999999d", &digits, &format!("{digits}ms")] {
+            assert_eq!(parse_duration(text), longest, "{text}");
         }
     }
 

@@ -24,7 +24,7 @@ pub enum Start {
 /// The text is no place to begin at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`since` is a cursor, `earliest`, `latest`, `-N` with N from 1 to {}, a time as in RFC 3339, or an age like `15m`; `{text}` is none of these",
+    "`since` is a cursor, `earliest`, `latest`, `-N` with N from 1 to {}, a time as in RFC 3339 like `2026-11-22T05:46:19Z`, or an age like `15m`; `{text}` is none of these",
     limits::PAGE_EVENTS
 )]
 pub struct InvalidStart {
@@ -84,6 +84,7 @@ mod tests {
         assert_eq!(Start::from_since("15m"), Ok(Start::Age(Duration::from_secs(900))));
         assert_eq!(Start::from_since("500ms"), Ok(Start::Age(Duration::from_millis(500))));
         assert_eq!(Start::from_since("q7m2x9-7"), Ok(Start::Cursor("q7m2x9-7".parse().unwrap())));
+        assert!(matches!(Start::from_since("999999999d"), Ok(Start::Age(_))));
         let moment = "2026-11-22T05:46:19Z".parse().unwrap();
         assert_eq!(Start::from_since("2026-11-22T05:46:19Z"), Ok(Start::Time(moment)));
         assert_eq!(Start::from_since("2026-11-22T07:46:19 02:00"), Ok(Start::Time(moment)));

@@ -2,6 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::fmt::temporal::Pieces;
+
 /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 in UTC with three decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -56,11 +58,20 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let parsed: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        let Ok(parsed) = text.parse::<jiff::Timestamp>() else { return beyond(text).ok_or(InvalidTimestamp) };
         // "the first event at or after": a fraction of a millisecond rounds up.
         let nanos = u128::try_from(parsed.as_nanosecond()).unwrap_or(0);
         u64::try_from(nanos.div_ceil(1_000_000)).map(Self).map_err(|_| InvalidTimestamp)
     }
+}
+
+/// A moment that is well written, in the years 0 to 9999, and beyond what the library counts: the end of 9999 is.
+fn beyond(text: &str) -> Option<Timestamp> {
+    let pieces = Pieces::parse(text).ok()?;
+    let (date, time, offset) = (pieces.date(), pieces.time()?, pieces.to_numeric_offset()?);
+    let is_beyond = offset.to_timestamp(date.to_datetime(time)).is_err();
+    let millis = |moment: jiff::Timestamp| u64::try_from(moment.as_millisecond()).unwrap_or(0);
+    is_beyond.then(|| Timestamp(if date.year() > 0 { millis(jiff::Timestamp::MAX) } else { 0 }))
 }
 
 impl fmt::Display for Timestamp {
@@ -87,6 +98,22 @@ mod tests {
         assert_eq!(moment.as_millis(), 1_795_326_379_120);
         assert_eq!("1969-01-01T00:00:00Z".parse(), Ok(Timestamp::from_millis(0)));
         assert_eq!("1970-01-01T00:00:00.0001Z".parse(), Ok(Timestamp::from_millis(1)));
-        assert_eq!("yesterday".parse::<Timestamp>(), Err(InvalidTimestamp));
+        for text in [
+            "yesterday",
+            "10000-01-01T00:00:00Z",
+            "9999-12-31",
+            "9999-12-31T23:59:59",
+            "9999-13-31T00:00:00Z",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text}");
+        }
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-23:59"] {
+            let last: Timestamp = text.parse().unwrap();
+            assert!(last > moment, "{text}");
+            assert!(last.to_string().starts_with("9999-12-30"), "{last}");
+        }
+        for text in ["0000-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z"] {
+            assert_eq!(text.parse(), Ok(Timestamp::from_millis(0)), "{text}");
+        }
     }
 }

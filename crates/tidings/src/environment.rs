@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::env;
 
+use std::ffi::OsStr;
+
 use clap::{Command, CommandFactory as _};
 
 use crate::Arguments;
+use crate::failure::WrongArguments;
 use crate::settings::SECRET_VARIABLES;
 
 /// How alike two names are where one may be meant by the other, from 0 to 1.
@@ -17,6 +20,17 @@ pub(crate) fn warnings() -> Vec<String> {
     let known = known();
     let set: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     set.iter().filter_map(|name| warning(name, &known)).collect()
+}
+
+/// A setting whose variable is empty: whoever set it meant to give it a value, and nobody can say which. To leave the setting
+/// as if it were not set might even open a hub.
+pub(crate) fn empty_setting(command: Option<&OsStr>) -> Option<WrongArguments> {
+    let arguments = Arguments::command();
+    let command = arguments.find_subcommand(command.filter(|name| *name == "serve")?)?;
+    let mut read = BTreeSet::new();
+    add(command, &mut read);
+    let name = read.into_iter().find(|name| env::var_os(name).is_some_and(|value| value.is_empty()))?;
+    Some(WrongArguments::new(format!("the variable {name} is empty; unset it, or give it a value")))
 }
 
 fn warning(name: &str, known: &BTreeSet<String>) -> Option<String> {

@@ -53,7 +53,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let parsed = Arguments::try_parse();
+    // Help is given in any case.
+    if parsed.as_ref().err().is_none_or(clap::Error::use_stderr)
+        && let Some(problem) = environment::empty_setting(std::env::args_os().nth(1).as_deref())
+    {
+        logging::complain(&problem);
+        stderr::flush();
+        return ExitCode::from(USAGE);
+    }
+    let command = parsed.unwrap_or_else(|error| error.exit()).command;
     // A hub has a log for that.
     if !matches!(command, Command::Serve(_)) {
         for warning in environment::warnings() {

@@ -506,7 +506,10 @@ mod tests {
 
     #[test]
     fn numbers_alone_are_seconds_and_bytes() {
-        let settings: Settings = toml::from_str("heartbeat = 20\ntail-bytes = 4096").unwrap();
+        let settings: Settings = toml::from_str("heartbeat = 2.5").unwrap();
+        assert_eq!(settings.http().unwrap().heartbeat, Duration::from_millis(2_500));
+        assert!(toml::from_str::<Settings>("heartbeat = inf").is_err());
+        let settings: Settings = toml::from_str("\u{feff}heartbeat = 20\ntail-bytes = 4096").unwrap();
         assert_eq!(settings.http().unwrap().heartbeat.as_secs(), 20);
         assert_eq!(settings.hub().unwrap().tail_bytes, 4_096);
     }
@@ -521,6 +524,7 @@ mod tests {
             "max-batch-bytes = \"1GiB\"",
             "max-connections = 0",
             "max-wait = \"100000d\"",
+            "max-wait = \"999999999d\"",
             "[limits]\nmax-connections-per-address = 0",
             "[limits]\nmax-streams-per-connection = 0",
             "[limits]\nmax-connections-per-subject = 0",

@@ -28,7 +28,9 @@ pub(crate) enum LogPlace {
 
 /// The text is not a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a size is a number of bytes, perhaps with KiB, MiB, GiB, TiB, KB, MB, GB or TB, like `64MiB`")]
+#[error(
+    "a size is a number of bytes, perhaps with KiB, MiB, GiB, TiB, KB, MB, GB or TB, like `64MiB`, and less than 16777216TiB"
+)]
 pub(crate) struct InvalidSize;
 
 /// The text names no log.
@@ -127,6 +129,10 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(|error| E::custom(format!("`{text}`: {error}")))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {

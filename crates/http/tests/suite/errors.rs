@@ -144,3 +144,43 @@ async fn no_answer_is_to_be_taken_for_another_type_than_it_says() {
     let stream = hub.stream("/topics/a").await;
     assert_eq!(stream.head.header("x-content-type-options"), Some("nosniff"));
 }
+
+/// For those who read it in a terminal.
+#[tokio::test]
+async fn every_answer_in_json_is_a_line() {
+    let hub = Running::start().await;
+    let id = hub.publish("a", "x").await;
+    hub.publish("a", "y").await;
+    for (request, status) in [
+        (Request::get("/topics/a"), 200),
+        (Request::get("/topics/a?wait=20ms&since=latest"), 200),
+        (Request::get(&format!("/topics/a?since={id}")), 200),
+        (Request::get("/events?topic=a"), 200),
+        (Request::get("/topics"), 200),
+        (Request::get("/openapi.json"), 200),
+        (Request::post("/topics/a", "x"), 201),
+        (Request::post("/topics/a", "{\"data\":1}").ndjson(), 201),
+        (Request::post("/events", "[{\"topic\":\"a\",\"data\":1}]").json(), 201),
+        (Request::get("/topics/a?limit=0"), 400),
+        (Request::get("/nowhere"), 404),
+        (Request::new("PUT", "/topics/a"), 405),
+        (Request::get("/topics/a").header("host", "twice"), 400),
+    ] {
+        let answer = hub.ask(request.clone()).await;
+        assert_eq!(answer.status(), status, "{request:?}");
+        assert!(answer.header("content-type").unwrap().contains("json"), "{request:?}");
+        let text = answer.text();
+        assert!(text.ends_with("}\n") && !text.ends_with("\n\n"), "{request:?}: {text:?}");
+        assert_eq!(answer.header("content-length").unwrap(), text.len().to_string(), "{request:?}");
+    }
+    // A poll that waited in the lot, too.
+    let mut wire = hub.connect().await;
+    for round in 0..3 {
+        let target = format!("/topics/a?wait=30&since={}", hub.cursor(hub.hub.latest()));
+        wire.send(Request::get(&target).bytes()).await;
+        hub.waiting("a", 1).await;
+        hub.publish("a", "later").await;
+        let answer = wire.answer(false).await;
+        assert!(answer.text().ends_with("}\n"), "round {round}: {:?}", answer.text());
+    }
+}

@@ -18,7 +18,7 @@ async fn a_page_is_as_the_protocol_shows_it() {
         answer.text(),
         format!(
             "{{\"events\":[{{\"id\":\"{id}\",\"topic\":\"orders/42\",\"event\":\"shipped\",\"time\":\"{time}\",\
-             \"data\":{{\"carrier\":\"X\"}}}}],\"next\":\"{id}\",\"more\":false}}"
+             \"data\":{{\"carrier\":\"X\"}}}}],\"next\":\"{id}\",\"more\":false}}\n"
         )
     );
 }

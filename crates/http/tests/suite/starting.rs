@@ -166,3 +166,31 @@ async fn a_malformed_since_is_refused() {
     let detail = hub.get("/topics/a?since=soon").await.problem(400, "invalid-query");
     assert!(detail.contains("soon") && detail.contains("earliest"));
 }
+
+#[tokio::test]
+async fn what_is_beyond_every_clock_is_the_beginning_or_the_end() {
+    let hub = Running::start().await;
+    hub.publish("a", "x").await;
+    let days = "9".repeat(400);
+    for since in ["999999999d", "99999999999999999999h", &format!("{days}d"), "0000-01-01T00:00:00Z"] {
+        assert_eq!(hub.read(&format!("/topics/a?since={since}")).await, ["x"], "{since}");
+    }
+    for since in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-23:59"] {
+        let page = hub.poll(&format!("/topics/a?since={since}")).await;
+        assert!(page.events.is_empty() && page.gap.is_none(), "{since}");
+        hub.stream(&format!("/topics/a?since={since}")).await;
+    }
+    for since in ["10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "99999999999999999999"] {
+        let detail = hub.get(&format!("/topics/a?since={since}")).await.problem(400, "invalid-query");
+        assert!(detail.contains(since) && detail.contains("RFC 3339"), "{detail}");
+    }
+    // Wishes are clamped, however large they are.
+    for wish in ["999999999d", "99999999999999999999", &days] {
+        assert_eq!(hub.read(&format!("/topics/a?since=-1&wait={wish}")).await.len(), 1, "{wish}");
+        hub.stream(&format!("/topics/a?heartbeat={wish}")).await;
+    }
+    for limit in ["99999999999999999999", "18446744073709551617", "-1", "1e3"] {
+        let detail = hub.get(&format!("/topics/a?limit={limit}")).await.problem(400, "invalid-query");
+        assert!(detail.contains("1 to 10000"), "{detail}");
+    }
+}

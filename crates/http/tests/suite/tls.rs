@@ -280,3 +280,21 @@ async fn a_client_that_reads_nothing_over_tls_is_closed_after_the_write_timeout(
     hub.readers("sse", 0).await;
     drop(wire);
 }
+
+/// As some editors write a file.
+#[tokio::test]
+async fn a_mark_before_a_certificate_and_its_key_is_no_part_of_them() {
+    let authority = Authority::new();
+    let pair = authority.issue("hub", 7);
+    for path in [&pair.certificate, &pair.key] {
+        let text = std::fs::read_to_string(path).unwrap().replace('\n', "\r\n");
+        std::fs::write(path, format!("\u{feff}{text}")).unwrap();
+    }
+    let (hub, _) = start(&pair).await;
+    assert_eq!(authority.number(hub.address).await, 7);
+    let wide = std::fs::read_to_string(&pair.key).unwrap();
+    let wide: Vec<u8> = wide.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&pair.key, wide).unwrap();
+    let error = Tls::open(&pair.certificate, &pair.key).unwrap_err().to_string();
+    assert!(error.contains("UTF-16") && error.contains("hub.key"), "{error}");
+}

@@ -256,10 +256,8 @@ impl AuthSettings {
     /// The secret, and where it was found.
     pub(crate) fn secret(&self) -> Result<Option<(String, Vec<u8>)>, AuthSetupError> {
         if let Some(path) = &self.hs256_secret_file {
-            let mut secret = std::fs::read(path).map_err(unreadable(path))?;
-            // Editors end files with a line's end, which nobody means as a part of the secret.
-            secret.truncate(secret.trim_ascii_end().len());
-            return Ok(Some((path.display().to_string(), secret)));
+            let secret = std::fs::read(path).map_err(unreadable(path))?;
+            return Ok(Some((path.display().to_string(), of_file(secret))));
         }
         Ok(variable(SECRET_VARIABLE)?.map(|secret| (SECRET_VARIABLE.to_owned(), secret.into_bytes())))
     }
@@ -293,6 +291,19 @@ fn variable(name: &'static str) -> Result<Option<String>, AuthSetupError> {
     }
 }
 
+/// The secret in a file. Editors end texts with a line's end, and some begin them with a mark, which nobody means as a part
+/// of the secret. What is no text is a secret as it is: random bytes may well end like a line.
+fn of_file(bytes: Vec<u8>) -> Vec<u8> {
+    let is_odd = |character: char| character.is_control() && !matches!(character, '\t' | '\r' | '\n');
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if !text.contains(is_odd) => {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            text.as_bytes().trim_ascii_end().to_vec()
+        }
+        _ => bytes,
+    }
+}
+
 fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> AuthSetupError {
     let path = path.to_owned();
     |source| AuthSetupError::Read { path, source }
@@ -304,4 +315,26 @@ fn selectors(name: &'static str, texts: Option<&[String]>) -> Result<Vec<Selecto
             .map_err(|error| ConfigError::Value { name, problem: format!("`{text}`: {error}") })
     };
     texts.unwrap_or_default().iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_file;
+
+    #[test]
+    fn a_text_loses_its_line_end_and_other_bytes_lose_nothing() {
+        for (file, secret) in [
+            ("a secret", "a secret"),
+            ("a secret\n", "a secret"),
+            ("\u{feff}ein Schlüssel \r\n", "ein Schlüssel"),
+        ] {
+            assert_eq!(of_file(file.into()), secret.as_bytes(), "{file:?}");
+        }
+        for end in [b'\n', b'\r', b' ', b'\t'] {
+            for begin in [&b"\x80\xff"[..], b"\0\x01", b"\xef\xbb\xbf\x07"] {
+                let secret = [begin, &[end]].concat();
+                assert_eq!(of_file(secret.clone()), secret);
+            }
+        }
+    }
 }

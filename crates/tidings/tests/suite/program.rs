@@ -331,3 +331,27 @@ fn nothing_that_is_handed_out_lets_anybody_in() {
     }
     assert!(files >= 10, "{files}");
 }
+
+#[tokio::test]
+async fn an_empty_variable_is_refused_by_name() {
+    let room = room();
+    for name in [
+        "TIDINGS_LOG_LEVEL",
+        "TIDINGS_LISTEN",
+        "TIDINGS_MAX_CONNECTIONS",
+        "TIDINGS_CONSOLE",
+        "TIDINGS_CORS_ORIGINS",
+        "TIDINGS_TLS_CERTIFICATE",
+        "TIDINGS_AUTH_HS256_SECRET_FILE",
+        "TIDINGS_AUTH_ANONYMOUS_SUBSCRIBE",
+        "TIDINGS_AUTH_HS256_SECRET",
+        "TIDINGS_CONFIG",
+    ] {
+        let output = run(room.path(), &["serve", "--listen", "127.0.0.1:0"], &[(name, "")]).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {error}");
+        assert!(error.contains(name) && error.contains("empty"), "{name}: {error}");
+        // Help is given in any case.
+        assert!(run(room.path(), &["serve", "--help"], &[(name, "")]).await.status.success(), "{name}");
+    }
+}
