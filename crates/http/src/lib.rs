@@ -56,6 +56,7 @@ mod origin;
 mod paced;
 mod parking;
 mod permits;
+mod pieces;
 mod poll;
 mod problem;
 mod publish;

@@ -14,13 +14,14 @@ use tidings_protocol::{Cursor, Start, limits};
 use tokio::time::timeout;
 
 use crate::caching::Caching;
-use crate::lease::Lease;
-use crate::memory::{Client, Portion};
+use crate::lease::{Lease, Reader};
+use crate::memory::Portion;
 use crate::metrics::Transport;
 use crate::parking::{Interest, Order, Shape, Slip, Space};
+use crate::pieces::Pieces;
 use crate::problem::{Answer, Refusal};
 use crate::query::ReadOptions;
-use crate::remainder::{Held, Pieces, Remainder};
+use crate::remainder::{Held, Remainder};
 use crate::socket::Attention;
 use crate::{Face, defaults};
 
@@ -31,8 +32,7 @@ pub(crate) async fn answer(
     mut subscription: Subscription,
     options: &ReadOptions,
     caching: Caching,
-    lease: Option<Lease>,
-    client: Client,
+    Reader { client, lease }: Reader,
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
     let remaining = lease.as_ref().map(|lease| lease.until.saturating_duration_since(Instant::now()));

@@ -8,7 +8,7 @@ use tidings_protocol::{ProblemKind, Selector, Start};
 use crate::accept::Form;
 use crate::auth::Access;
 use crate::caching::Caching;
-use crate::lease::Lease;
+use crate::lease::{Lease, Reader};
 use crate::limit::Limit;
 use crate::memory::Client;
 use crate::metrics::Transport;
@@ -59,6 +59,7 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
     let returning = matches!(options.start, Some(Start::Cursor(_)));
     let client = Client::of(&parts.extensions, Some(&access));
     let lease = if long { lease(face, parts, &access)? } else { None };
+    let reader = Reader { client, lease };
     let transport = match form {
         Form::Page if options.wait.is_zero() => Transport::Poll,
         Form::Page => Transport::LongPoll,
@@ -70,9 +71,9 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
     }
     let subscription = face.hub.subscribe(selection, start).await?;
     let mut response = match form {
-        Form::Page => poll::answer(face, parts, subscription, &options, caching, lease, client).await?,
+        Form::Page => poll::answer(face, parts, subscription, &options, caching, reader).await?,
         Form::Stream | Form::Lines => {
-            stream::answer(face, parts, form, subscription, &options, returning, lease, client)
+            stream::answer(face, parts, form, subscription, &options, returning, reader)
         }
     };
     // For the access log.

@@ -15,13 +15,14 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::accept::Form;
 use crate::frames::Frames;
-use crate::lease::Lease;
+use crate::lease::{Lease, Reader};
 use crate::memory::Client;
 use crate::metrics::{Counted, Deliveries, Transport};
 use crate::parking::{Interest, Order, Shape, Slip, Space, ticks};
+use crate::pieces::Pieces;
 use crate::problem::Refusal;
 use crate::query::ReadOptions;
-use crate::remainder::{Held, Lost, Pieces, Remainder};
+use crate::remainder::{Held, Lost, Remainder};
 use crate::socket::{Attention, Waits};
 use crate::{Face, defaults};
 
@@ -33,8 +34,7 @@ pub(crate) fn answer(
     subscription: Subscription,
     options: &ReadOptions,
     returning: bool,
-    lease: Option<Lease>,
-    client: Client,
+    Reader { client, lease }: Reader,
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();

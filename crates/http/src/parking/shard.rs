@@ -36,6 +36,7 @@ use crate::{Face, defaults, vanishing};
 mod catch_up;
 mod counts;
 mod delivery;
+mod flush;
 mod idle;
 
 use counts::Counts;
