@@ -37,7 +37,7 @@ impl Hubs {
     /// One over memory, and one over a disk, which takes its time.
     async fn start() -> Self {
         let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
-        let disk = DiskLog::open(&folder.path().join("log"), DiskConfig::default()).unwrap();
+        let disk = DiskLog::open(folder.path().join("log"), DiskConfig::default()).unwrap();
         let logs: [Arc<dyn Log>; 2] = [Arc::new(Setup::new().log()), Arc::new(disk)];
         let mut running = Vec::new();
         for (number, log) in (1..).zip(logs) {

@@ -20,22 +20,22 @@ impl Network {
     fn new() -> Option<Self> {
         let id = std::process::id();
         let own = Self { name: format!("tidings-{id}"), clients: Vec::new() };
-        let (near, far) = (own.near(), format!("tidf{id}"));
+        let (near, far) = (Self::near(), format!("tidf{id}"));
         let made = ip(&format!("netns add {}", own.name))
             && ip(&format!("link add {near} type veth peer name {far} netns {}", own.name))
-            && ip(&format!("address add {}/30 dev {near}", own.address(1)))
+            && ip(&format!("address add {}/30 dev {near}", Self::address(1)))
             && ip(&format!("link set {near} up"))
-            && ip(&format!("-n {} address add {}/30 dev {far}", own.name, own.address(2)))
+            && ip(&format!("-n {} address add {}/30 dev {far}", own.name, Self::address(2)))
             && ip(&format!("-n {} link set {far} up", own.name));
         made.then_some(own)
     }
 
-    fn near(&self) -> String {
+    fn near() -> String {
         format!("tidn{}", std::process::id())
     }
 
     /// The address of this end, or of the other.
-    fn address(&self, host: u32) -> String {
+    fn address(host: u32) -> String {
         let id = std::process::id();
         format!("10.{}.{}.{}", 200 + id % 50, id / 50 % 250, 4 * (id / 12_500 % 60) + host)
     }
@@ -60,7 +60,7 @@ impl Drop for Network {
             drop(client.wait());
         }
         ip(&format!("netns del {}", self.name));
-        ip(&format!("link del {}", self.near()));
+        ip(&format!("link del {}", Self::near()));
     }
 }
 
@@ -81,7 +81,7 @@ async fn a_client_whose_network_is_gone_is_closed() {
     let mut setup = Setup::new().heartbeat(Duration::from_secs(1));
     setup.http.write_timeout = Duration::from_secs(3);
     setup.tls = Some((authority.issue("hub", 1).open(), Cleartext::Everyone));
-    let listener = TcpListener::bind((network.address(1), 0)).await.unwrap();
+    let listener = TcpListener::bind((Network::address(1), 0)).await.unwrap();
     let log = setup.hub();
     let hub = setup.start_on(listener, log, Auth::open());
     let (clear, tls) =
