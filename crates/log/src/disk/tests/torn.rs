@@ -41,7 +41,7 @@ fn a_write_that_is_torn_at_any_byte_is_cut_off() {
 /// The stamp of the records in a log's first segment.
 fn stamp(bench: &Bench) -> Stamp {
     let header = segment::Header::decode(&bench.disk.contents(&log_file(1)));
-    header.ok().expect("a segment has a header").stamp
+    header.expect("a segment has a header").stamp
 }
 
 /// A publisher who has seen the files of another log sends a fence as data, at a place where a record may begin; and the write
