@@ -1,5 +1,7 @@
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize as _;
@@ -46,6 +48,8 @@ const RSA_BYTES: usize = 256;
 /// A point of the curve, not compressed.
 const P256_BYTES: usize = 65;
 const ED25519_BYTES: usize = 32;
+/// A coordinate of P-256, and a point of Ed25519.
+const COORDINATE_BYTES: usize = 32;
 
 // === impl Key ===
 
@@ -107,7 +111,10 @@ impl Key {
 
     /// A key of a published set, where it is a public one for signatures and of a kind that is taken here. A secret that
     /// is published is none.
-    fn from_jwk(jwk: &Jwk) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Where it says that it is one, and its numbers cannot be.
+    fn from_jwk(jwk: &Jwk) -> Result<Option<Self>, String> {
         let (algorithm, declared) = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
@@ -116,13 +123,17 @@ impl Key {
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
                 (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
             }
-            _ => return None,
+            _ => return Ok(None),
         };
         let common = &jwk.common;
         let fits = common.key_algorithm.is_none_or(|own| own == declared)
             && common.public_key_use.as_ref().is_none_or(|own| *own == PublicKeyUse::Signature);
-        let decoding = DecodingKey::from_jwk(jwk).ok().filter(|_| fits)?;
-        Some(Self { id: common.key_id.clone(), algorithm, decoding })
+        if !fits {
+            return Ok(None);
+        }
+        check_numbers(&jwk.algorithm)?;
+        let decoding = DecodingKey::from_jwk(jwk).map_err(|error| error.to_string())?;
+        Ok(Some(Self { id: common.key_id.clone(), algorithm, decoding }))
     }
 
     pub(super) fn algorithm(&self) -> Algorithm {
@@ -143,6 +154,31 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Refuses numbers of which no signature could come, which would otherwise be found out with the first token.
+fn check_numbers(key: &AlgorithmParameters) -> Result<(), String> {
+    let bytes = |name: &str, text: &str| {
+        URL_SAFE_NO_PAD.decode(text).map_err(|error| format!("`{name}` is not base64url: {error}"))
+    };
+    let exactly = |name: &str, text: &str| match bytes(name, text)?.len() {
+        COORDINATE_BYTES => Ok(()),
+        other => Err(format!("`{name}` has {other} bytes, and {COORDINATE_BYTES} are right")),
+    };
+    match key {
+        AlgorithmParameters::RSA(key) => {
+            bytes("e", &key.e)?;
+            let modulus = bytes("n", &key.n)?;
+            let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
+            if modulus.len() - zeros < RSA_BYTES {
+                return Err("`n` has fewer than 2,048 bits".to_owned());
+            }
+            Ok(())
+        }
+        AlgorithmParameters::EllipticCurve(key) => exactly("x", &key.x).and_then(|()| exactly("y", &key.y)),
+        AlgorithmParameters::OctetKeyPair(key) => exactly("x", &key.x),
+        _ => Ok(()),
+    }
+}
+
 // === impl KeySet ===
 
 impl KeySet {
@@ -155,8 +191,9 @@ impl KeySet {
     pub(super) fn from_jwks(entries: &[Value]) -> (Self, Vec<String>) {
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (place, entry) in entries.iter().enumerate() {
-            match Object::<Jwk>::deserialize(entry) {
-                Ok(Object(jwk)) => keys.extend(Key::from_jwk(&jwk)),
+            let read = Object::<Jwk>::deserialize(entry).map_err(|error| error.to_string());
+            match read.and_then(|Object(jwk)| Key::from_jwk(&jwk)) {
+                Ok(key) => keys.extend(key),
                 Err(error) => {
                     let name = entry.get("kid").and_then(Value::as_str);
                     let name = name
@@ -182,5 +219,31 @@ impl KeySet {
 
     pub(super) fn knows(&self, header: &Header) -> bool {
         self.candidates(header).next().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_whose_numbers_cannot_be_is_told_of() {
+        let point = "A".repeat(43);
+        let p256 = |x: &str| json!({"kty": "EC", "crv": "P-256", "x": x, "y": point, "kid": "odd"});
+        let rsa = |n: &str| json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "odd"});
+        let ed25519 = |x: &str| json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "odd"});
+        for entry in [p256("AAAA"), p256("!"), p256(""), rsa("AQAB"), rsa("not base64"), ed25519("AA")] {
+            let (keys, skipped) = KeySet::from_jwks(std::slice::from_ref(&entry));
+            assert_eq!((keys.len(), skipped.len()), (0, 1), "{entry}");
+            assert!(skipped[0].starts_with("`odd`: "), "{skipped:?}");
+        }
+        // What is for others is nothing to tell of.
+        let mut elsewhere = p256("AAAA");
+        elsewhere["use"] = json!("enc");
+        let (keys, skipped) = KeySet::from_jwks(&[elsewhere, json!({"kty": "oct", "k": "AA"})]);
+        assert_eq!((keys.len(), skipped.len()), (0, 0));
+        assert_eq!(KeySet::from_jwks(&[ed25519(&point), rsa(&"w".repeat(342))]).0.len(), 2);
     }
 }
