@@ -4,10 +4,17 @@ use std::io::{Error, ErrorKind};
 
 use tokio::net::TcpListener;
 
+use crate::failure::WrongArguments;
+
 /// Listens, or says why that is not possible, and what would be.
-pub(crate) async fn listen(address: &str) -> Result<TcpListener, String> {
+pub(crate) async fn listen(address: &str) -> Result<TcpListener, Box<dyn std::error::Error + Send + Sync>> {
     tidings_http::listen(address).await.map_err(|error| {
-        format!("failed to listen on {address}: {}; {}", plain(&error), advice(address, &error))
+        let what = format!("failed to listen on {address}: {}; {}", plain(&error), advice(address, &error));
+        // What names no host or no port is wrong on every machine.
+        let is_whole = address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if is_whole { what.into() } else { WrongArguments::new(what).into() }
     })
 }
 

@@ -8,6 +8,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::failure::WrongArguments;
 use crate::stderr::{self, Stderr};
 
 /// What has to be kept for as long as something is told.
@@ -23,14 +24,16 @@ pub(crate) struct Kept;
 pub(crate) fn start(level: &str, json: bool, otlp: Option<&str>) -> Result<Kept, Box<dyn Error>> {
     // Alone, a word that is no level would be taken for a part of the program, of which nothing is told.
     if !level.contains(['=', ',', '[']) && level.parse::<LevelFilter>().is_err() {
-        return Err(format!(
+        return Err(WrongArguments::new(format!(
             "failed to read `log-level`: `{level}` is none of off, error, warn, info, debug and trace; \
              one part has a level of its own as in `warn,tidings_http=debug`"
-        )
+        ))
         .into());
     }
     let filter = EnvFilter::builder().parse(with_quiet_parts(level)).map_err(|error| {
-        format!("failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`")
+        WrongArguments::new(format!(
+            "failed to read `log-level`: {error}; right would be `info` or `warn,tidings_http=debug`"
+        ))
     })?;
     let kept = begin(filter, json, otlp)?;
     log_panics();
@@ -76,7 +79,7 @@ fn log_panics() {
 fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<dyn Error>> {
     if otlp.is_some() {
         let what = "failed to set `otlp-endpoint`: this program was built without the feature `otlp`";
-        return Err(what.into());
+        return Err(WrongArguments::new(what).into());
     }
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Stderr).log_internal_errors(false);

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use crate::activation;
 use crate::engine;
 use crate::environment;
+use crate::failure::WrongArguments;
 use crate::heap;
 use crate::listening;
 use crate::logging;
@@ -80,11 +81,11 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     if auth.is_none() {
         if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-            return Err(format!(
+            return Err(WrongArguments::new(format!(
                 "failed to listen on {address}: nothing says who may publish and read there; name a key that tokens are \
                  signed with (`--auth-hs256-secret-file FILE`, `--auth-public-key-file FILE` or `--auth-jwks-url URL`), or \
                  what needs no token (`--auth-anonymous-publish '**' --auth-anonymous-subscribe '**'` is everything)"
-            )
+            ))
             .into());
         }
         if http_config.trusted_proxies.is_empty() {

@@ -116,11 +116,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (mut header, key) = match &arguments.private_key_file {
         Some(path) => private_key(path)?,
         None => {
-            let (place, secret) = auth.secret()?.ok_or(
-                "failed to sign: name the hub's secret with `--auth-hs256-secret-file`, or a private key with \
-                 `--private-key-file`",
-            )?;
-            Key::hs256(&secret).map_err(|error| format!("failed to take the key in {place}: {error}"))?;
+            let (place, secret) = auth.secret()?.ok_or_else(|| {
+                WrongArguments::new(
+                    "failed to sign: name the hub's secret with `--auth-hs256-secret-file`, or a private key with \
+                     `--private-key-file`",
+                )
+            })?;
+            Key::hs256(&secret).map_err(|error| {
+                WrongArguments::new(format!("failed to take the key in {place}: {error}"))
+            })?;
             (Header::new(Algorithm::HS256), EncodingKey::from_secret(&secret))
         }
     };
@@ -148,8 +152,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn private_key(path: &Path) -> Result<(Header, EncodingKey), Box<dyn Error>> {
-    let pem = std::fs::read(path).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+fn private_key(path: &Path) -> Result<(Header, EncodingKey), WrongArguments> {
+    let pem = std::fs::read(path)
+        .map_err(|error| WrongArguments::new(format!("failed to read {}: {error}", path.display())))?;
     let kinds = [
         (Algorithm::RS256, EncodingKey::from_rsa_pem as fn(&[u8]) -> _),
         (Algorithm::ES256, EncodingKey::from_ec_pem),
@@ -159,7 +164,8 @@ fn private_key(path: &Path) -> Result<(Header, EncodingKey), Box<dyn Error>> {
         kinds.into_iter().find_map(|(algorithm, read)| Some((Header::new(algorithm), read(&pem).ok()?)));
     found.ok_or_else(|| {
         let path = path.display();
-        format!("failed to take the key in {path}: no private key of RSA, P-256 or Ed25519 in PEM (PKCS #8)")
-            .into()
+        WrongArguments::new(format!(
+            "failed to take the key in {path}: no private key of RSA, P-256 or Ed25519 in PEM (PKCS #8)"
+        ))
     })
 }

@@ -11,6 +11,8 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::failure::WrongArguments;
+
 /// What exports spans. Dropping it exports those that are left.
 #[derive(Debug)]
 pub(crate) struct Traces(SdkTracerProvider);
@@ -32,7 +34,9 @@ impl Traces {
             .with_endpoint(format!("{}{PATH}", endpoint.trim_end_matches('/')))
             .build()
             .map_err(|error| {
-                format!("failed to set `otlp-endpoint`: {error}; an address is like `http://127.0.0.1:4318`")
+                WrongArguments::new(format!(
+                    "failed to set `otlp-endpoint`: {error}; an address is like `http://127.0.0.1:4318`"
+                ))
             })?;
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)

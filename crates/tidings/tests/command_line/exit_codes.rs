@@ -68,12 +68,20 @@ fn what_no_hub_would_take_is_a_wrong_argument() {
 #[test]
 fn the_other_commands_say_how_they_ended_too() {
     run(&["token", "--publish", "a", "--config", "absent.toml"], 2, "absent.toml");
-    run(&["token", "--publish", "a"], 1, "failed to sign");
+    run(&["token", "--publish", "a"], 2, "failed to sign");
+    run(&["token", "--publish", "a", "--private-key-file", "absent.pem"], 2, "absent.pem");
+    run(&["token", "--publish", "a", "--private-key-file", "/dev/null"], 2, "no private key");
+    run(&["token", "--publish", "a", "--auth-hs256-secret-file", "/dev/null"], 2, "at least 32");
     run(&["token", "--subject", "s"], 2, "a token without any right is of no use");
     run(&["serve", "--heartbeat", "soon"], 2, "500ms");
     run(&["serve", "--heartbeat", "1ms", "--log", "memory:"], 2, "from 1s to 60s");
     run(&["serve", "--auth-audience", "x", "--log", "memory:"], 2, "there is no key");
     run(&["serve", "--tls-key", "x", "--log", "memory:"], 2, "tls-certificate");
+    run(&["serve", "--log-level", "loud", "--log", "memory:"], 2, "is none of off, error");
+    run(&["serve", "--log-level", "a=b=c", "--log", "memory:"], 2, "right would be");
+    run(&["serve", "--listen", ":8080", "--log", "memory:"], 2, "127.0.0.1:8080");
+    run(&["serve", "--listen", "8080", "--log", "memory:"], 2, "127.0.0.1:8080");
+    run(&["serve", "--listen", "0.0.0.0:0", "--log", "memory:"], 2, "nothing says who may");
     run(&["serve", "--listen", "nowhere.invalid:1", "--log", "memory:"], 1, "failed to listen");
     run(&["bench", "--subscribers", "many"], 2, "many");
     for command in ["serve", "publish", "subscribe", "token", "bench"] {
