@@ -243,7 +243,15 @@ fn run(steps: &[Step], mut disk: Option<Disk>, fixed: Option<&dyn Log>) -> Check
                         drop(own);
                         disk.log = None;
                         let log = DiskLog::open(disk.dir.path(), disk.config).unwrap();
-                        prop_assert_eq!(log.bounds(), before);
+                        let now = log.bounds();
+                        prop_assert_eq!((now.earliest, now.latest), (before.earliest, before.latest));
+                        // Every opening draws an epoch; what was written keeps its id, and can be gone on from.
+                        prop_assert_ne!(now.lineage.present(), before.lineage.present());
+                        for place in before.earliest.saturating_sub(1)..=before.latest {
+                            let id = before.lineage.id(place);
+                            prop_assert_eq!(now.lineage.id(place), id);
+                            prop_assert_eq!(now.lineage.place(id), Ok(place));
+                        }
                         disk.log = Some(Arc::new(log));
                     }
                 }

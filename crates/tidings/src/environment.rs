@@ -13,6 +13,8 @@ use crate::settings::SECRET_VARIABLES;
 
 /// How alike two names are where one may be meant by the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
+/// So many letters of a name may stand for all of it.
+const SHORTENED: usize = 4;
 const PREFIX: &str = "TIDINGS_";
 
 /// What to say of each variable that nothing here reads.
@@ -37,7 +39,13 @@ fn warning(name: &str, known: &BTreeSet<String>) -> Option<String> {
     if !name.starts_with(PREFIX) || known.contains(name) || is_of_kubernetes(name) {
         return None;
     }
-    let alike = |other: &&String| strsim::jaro_winkler(&name[PREFIX.len()..], &other[PREFIX.len()..]);
+    let own = &name[PREFIX.len()..];
+    // A name that was shortened is meant rather than one that has letters in common with it.
+    let is_shortened = |other: &str| own.len() >= SHORTENED && other.starts_with(name);
+    let alike = |other: &&String| match is_shortened(other) {
+        true => 1.0,
+        false => strsim::jaro_winkler(own, &other[PREFIX.len()..]),
+    };
     let nearest =
         known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b))).filter(|other| alike(other) >= ALIKE);
     Some(match nearest {
