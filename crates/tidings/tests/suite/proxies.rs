@@ -155,6 +155,21 @@ async fn nobody_is_let_in(proxy: &Proxy) {
     }
 }
 
+/// While the hub is away, a native `EventSource` is not given an error, which would end it for good. Others are.
+async fn streams_are_put_off(proxy: &Proxy, error: u16) {
+    for (accept, expected) in [("text/event-stream", 200), ("application/json", error)] {
+        let fields = format!("Accept: {accept}\r\nOrigin: https://app.example\r\n");
+        let answer = answer_to(proxy, Ipv4Addr::LOCALHOST, "GET /topics/a", &fields).await;
+        assert_eq!(status(&answer), expected, "{accept}: {answer}");
+        let head = answer.to_lowercase();
+        assert_eq!(head.contains("content-type: text/event-stream"), expected == 200, "{answer}");
+        let shown = "access-control-allow-origin: https://app.example";
+        assert_eq!(head.contains(shown), expected == 200, "{answer}");
+    }
+    let answer = answer_to(proxy, Ipv4Addr::LOCALHOST, "POST /topics/a", "Content-Length: 0\r\n").await;
+    assert_eq!(status(&answer), error, "{answer}");
+}
+
 /// The hub knows by which name its proxy was asked, so its own pages may publish, and others may not.
 async fn own_pages_publish(proxy: &Proxy) {
     let port = proxy.address().port();

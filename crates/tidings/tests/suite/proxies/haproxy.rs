@@ -1,6 +1,6 @@
 use super::{
     HANDED_OUT, OPEN, a_reload_loses_nothing, clients_are_told_apart, long_polls_pass, nobody_is_let_in,
-    own_pages_publish, streams_pass,
+    own_pages_publish, streams_are_put_off, streams_pass,
 };
 use crate::support::{Hub, Proxy};
 
@@ -50,6 +50,14 @@ async fn pages_behind_the_configuration_for_haproxy_are_the_hubs_own() {
     let hub = Hub::in_memory(&OPEN).await;
     let Some(proxy) = handed_out(&hub).await else { return };
     own_pages_publish(&proxy).await;
+}
+
+#[tokio::test]
+async fn the_configuration_for_haproxy_puts_streams_off_while_the_hub_is_away() {
+    let mut hub = Hub::on_disk(&OPEN).await;
+    let Some(proxy) = handed_out(&hub).await else { return };
+    hub.kill().await;
+    streams_are_put_off(&proxy, 503).await;
 }
 
 #[tokio::test]

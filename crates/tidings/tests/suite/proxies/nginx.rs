@@ -1,6 +1,6 @@
 use super::{
     HANDED_OUT, OPEN, a_reload_loses_nothing, clients_are_told_apart, long_polls_pass, nobody_is_let_in,
-    own_pages_publish, status_from_elsewhere, streams_pass,
+    own_pages_publish, status_from_elsewhere, streams_are_put_off, streams_pass,
 };
 use crate::support::proxy::Place;
 use crate::support::{Hub, Proxy};
@@ -68,6 +68,14 @@ async fn no_log_of_nginx_has_a_token_while_the_hub_is_away() {
     for (text, path) in written {
         assert!(!text.contains("s3cret"), "{}: {text}", path.display());
     }
+}
+
+#[tokio::test]
+async fn the_site_for_nginx_puts_streams_off_while_the_hub_is_away() {
+    let mut hub = Hub::on_disk(&OPEN).await;
+    let Some(proxy) = site(&hub).await else { return };
+    hub.kill().await;
+    streams_are_put_off(&proxy, 502).await;
 }
 
 #[tokio::test]
