@@ -135,6 +135,7 @@ impl From<AppendError> for Refusal {
         let kind = match &error {
             AppendError::TopicClosed { .. } => ProblemKind::TopicClosed,
             AppendError::KeyConflict { .. } => ProblemKind::IdempotencyConflict,
+            AppendError::InvalidKey => ProblemKind::InvalidQuery,
             AppendError::Full { .. } => ProblemKind::LogFull,
             AppendError::TooLarge { .. } | AppendError::TooMany { .. } => ProblemKind::EventTooLarge,
             AppendError::Unavailable(_) => {

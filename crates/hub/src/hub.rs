@@ -200,9 +200,12 @@ impl Hub {
     /// Publishes a batch: appends it, as durably as the log promises, and wakes those who wait for it.
     ///
     /// # Errors
-    /// [`AppendError`], as the log has it; and [`AppendError::Full`], where there are as many topics as there may be, and the
-    /// batch has another.
+    /// [`AppendError`], as the log has it; [`AppendError::InvalidKey`]; and [`AppendError::Full`], where there are as many topics
+    /// as there may be, and the batch has another.
     pub async fn publish(&self, batch: Batch) -> Result<Published, AppendError> {
+        if batch.idempotency.as_ref().is_some_and(|idempotency| !idempotency.is_valid()) {
+            return Err(AppendError::InvalidKey);
+        }
         self.admit(&batch).await?;
         Ok(Published { appended: self.log.append(batch).await? })
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tidings_hub::{Framing, Hub, HubConfig, Pull, PullLimits, Subscription};
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable,
-    MemoryLog, Place, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Idempotency, Log, LogStats,
+    LogUnavailable, MemoryLog, Place, ReadError, ReadLimits, Retention, Scope, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Cursor, GapReason, NewEvent, Selection, Selector, Sequence, Start, Topic};
 use tokio::time::timeout;
@@ -483,4 +483,21 @@ async fn a_hub_takes_so_many_topics_and_no_more() {
     // What another program brings is known as well.
     log.append(batch(&["d"])).await.unwrap();
     hub.publish(batch(&["d", "a"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_http_would_not_let_in_is_refused() {
+    let hub = hub(1 << 20);
+    let batch = |key: &str| {
+        let event = NewEvent::text(Topic::new("a").unwrap(), "x");
+        let idempotency = Idempotency { scope: Scope::Batches, key: key.to_owned() };
+        Batch { idempotency: Some(idempotency), ..Batch::of(event) }
+    };
+    for key in ["", "two words", "ü", "line\nfeed", &"k".repeat(256)] {
+        assert_eq!(hub.publish(batch(key)).await.unwrap_err(), AppendError::InvalidKey, "{key}");
+    }
+    assert_eq!(hub.bounds().latest, 0);
+    for key in ["k", "!~", &"k".repeat(255)] {
+        hub.publish(batch(key)).await.unwrap();
+    }
 }

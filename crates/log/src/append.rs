@@ -26,6 +26,17 @@ pub struct Idempotency {
     pub key: String,
 }
 
+// === impl Idempotency ===
+
+impl Idempotency {
+    /// Whether the key is one (§2).
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let lengths = 1..=tidings_protocol::limits::IDEMPOTENCY_KEY_BYTES;
+        lengths.contains(&self.key.len()) && self.key.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+}
+
 /// Among which batches an idempotency key is one and the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {

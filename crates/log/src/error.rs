@@ -18,6 +18,9 @@ pub enum AppendError {
         /// Which key.
         key: String,
     },
+    /// The idempotency key is none (§2).
+    #[error("an idempotency key is 1 to {limit} visible ASCII characters", limit = tidings_protocol::limits::IDEMPOTENCY_KEY_BYTES)]
+    InvalidKey,
     /// There is no room on the disk.
     #[error("the log is full: {reason}")]
     Full {
