@@ -13,7 +13,7 @@ use crate::origin::{Site, is_own, site};
 use crate::problem::Refusal;
 
 /// Fields by which proxies say that they have passed a request on, beside all that begin with [`FORWARDED`].
-const PASSED_ON: [&str; 17] = [
+const PASSED_ON: [&str; 23] = [
     "via",
     "x-real-ip",
     "x-client-ip",
@@ -31,6 +31,12 @@ const PASSED_ON: [&str; 17] = [
     "fastly-client-ip",
     "fly-client-ip",
     "do-connecting-ip",
+    "client-ip",
+    "proxy-client-ip",
+    "wl-proxy-client-ip",
+    "x-proxyuser-ip",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 /// `Forwarded` (RFC 7239), and with `X-` before it what came before that.
 const FORWARDED: &str = "forwarded";
@@ -199,9 +205,15 @@ mod tests {
             )]))
             .map(str::to_owned)
         };
-        for name in
-            ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via", "x-real-ip", "cf-connecting-ip"]
-        {
+        for name in [
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "forwarded",
+            "via",
+            "x-real-ip",
+            "client-ip",
+            "x-original-url",
+        ] {
             assert_eq!(sign(name).as_deref(), Some(name));
         }
         for name in ["host", "accept", "x-request-id", "traceparent", "origin", "x-via"] {
