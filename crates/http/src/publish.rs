@@ -365,7 +365,12 @@ fn event_type(text: &str) -> Result<EventType, Refusal> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Whoever repeats one of two has perhaps the other in mind.
+    if values.next().is_some() {
+        return Err(Refusal::query("a publication has one `Idempotency-Key`"));
+    }
     let bytes = value.as_bytes();
     let fits =
         (1..=limits::IDEMPOTENCY_KEY_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);

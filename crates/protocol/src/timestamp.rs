@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +13,9 @@ pub struct Timestamp(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a time is written as in RFC 3339, like `2026-11-22T05:46:19Z`")]
 pub struct InvalidTimestamp;
+
+/// How many decimals of a second the library reads.
+const DECIMALS: usize = 9;
 
 // === impl Timestamp ===
 
@@ -58,11 +62,25 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let text = &*with_few_decimals(text);
         let Ok(parsed) = text.parse::<jiff::Timestamp>() else { return beyond(text).ok_or(InvalidTimestamp) };
         // "the first event at or after": a fraction of a millisecond rounds up.
         let nanos = u128::try_from(parsed.as_nanosecond()).unwrap_or(0);
         u64::try_from(nanos.div_ceil(1_000_000)).map(Self).map_err(|_| InvalidTimestamp)
     }
+}
+
+/// RFC 3339 knows any number of decimals, and the library nine. What is beyond them still rounds up.
+fn with_few_decimals(text: &str) -> Cow<'_, str> {
+    let Some(begin) = text.find(['.', ',']).map(|at| at + 1) else { return text.into() };
+    let digits = text[begin..].bytes().take_while(u8::is_ascii_digit).count();
+    if digits <= DECIMALS {
+        return text.into();
+    }
+    let (kept, rest) = text[begin..begin + digits].split_at(DECIMALS);
+    let is_more = kept.ends_with('0') && rest.bytes().any(|digit| digit != b'0');
+    let kept = if is_more { format!("{}1", &kept[..DECIMALS - 1]) } else { kept.to_owned() };
+    format!("{}{kept}{}", &text[..begin], &text[begin + digits..]).into()
 }
 
 /// A moment that is well written, in the years 0 to 9999, and beyond what the library counts: the end of 9999 is.
@@ -98,8 +116,16 @@ mod tests {
         assert_eq!(moment.as_millis(), 1_795_326_379_120);
         assert_eq!("1969-01-01T00:00:00Z".parse(), Ok(Timestamp::from_millis(0)));
         assert_eq!("1970-01-01T00:00:00.0001Z".parse(), Ok(Timestamp::from_millis(1)));
+        for (text, millis) in [
+            ("1970-01-01T00:00:00.0010000000000Z", 1),
+            ("1970-01-01T00:00:00.001000000000001+00:00", 2),
+            ("1970-01-01T00:00:00.001999999999999Z", 2),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp::from_millis(millis)), "{text}");
+        }
         for text in [
             "yesterday",
+            "1970-01-01T00:00:00.0000000000\u{e9}",
             "10000-01-01T00:00:00Z",
             "9999-12-31",
             "9999-12-31T23:59:59",

@@ -102,6 +102,22 @@ async fn many_at_once_with_one_key_append_one_event() {
 }
 
 #[tokio::test]
+async fn a_publication_has_one_key() {
+    let hub = Running::start().await;
+    for target in ["/topics/a", "/events"] {
+        let request = Request::post(target, "[{\"topic\":\"a\",\"data\":1}]")
+            .json()
+            .key("k")
+            .header("idempotency-key", "l");
+        assert!(
+            hub.ask(request).await.problem(400, "invalid-query").contains("one `Idempotency-Key`"),
+            "{target}"
+        );
+    }
+    assert!(hub.read("/topics/a").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_key_is_visible_ascii() {
     let hub = Running::start().await;
     let longest = "k".repeat(255);
