@@ -167,7 +167,7 @@ impl DiskLog {
         Self::open_with(
             dir.as_ref(),
             config,
-            &(Arc::new(SystemFiles) as Arc<dyn Files>),
+            &(Arc::new(SystemFiles::default()) as Arc<dyn Files>),
             Arc::new(Timestamp::now),
         )
     }

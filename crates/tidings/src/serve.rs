@@ -73,7 +73,8 @@ async fn serve(
     for warning in environment::warnings() {
         tracing::warn!("{warning}");
     }
-    let (hub_config, http_config) = (settings.hub()?, settings.http()?);
+    let (hub_config, mut http_config) = (settings.hub()?, settings.http()?);
+    http_config.max_connections = http_config.max_connections.min(connections_with_files());
     let tls = settings.tls.open()?;
     signals.renew(tls.clone());
     let auth = settings.auth.auth()?;
@@ -218,4 +219,16 @@ fn allow_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "failed to raise the limit on open files");
     }
+}
+
+/// Files that are kept for the log and for what else the hub opens: its segments, the sealed ones that are read, an engine.
+const FILES_KEPT: usize = 128;
+
+/// How many connections leave the log the files that it opens: without them it could not begin its next segment, and
+/// whoever connects often enough would end the publishing.
+fn connections_with_files() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let Some(files) = getrlimit(Resource::Nofile).current else { return usize::MAX };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    files - FILES_KEPT.min(files / 2)
 }

@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Held while it lives.
 pub(crate) type Lock = Box<dyn Any + Send + Sync>;
@@ -56,8 +56,12 @@ const FILE_MODE: u32 = 0o600;
 const OTHERS: u32 = 0o007;
 
 /// The system's own files.
-#[derive(Debug)]
-pub(crate) struct SystemFiles;
+#[derive(Debug, Default)]
+pub(crate) struct SystemFiles {
+    /// The log's folder is kept open: it has to be synced also where the process has no open file left, as clients
+    /// that connect can bring about.
+    folder: OnceLock<(PathBuf, fs::File)>,
+}
 
 // === impl SystemFiles ===
 
@@ -76,6 +80,8 @@ impl Files for SystemFiles {
         for parent in missing.iter().filter_map(|level| level.parent()) {
             self.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
+        // Another one may hold it already: then this is opened whenever it is synced.
+        drop(self.folder.set((dir.to_owned(), fs::File::open(dir)?)));
         Ok(())
     }
 
@@ -117,7 +123,10 @@ impl Files for SystemFiles {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
+        match self.folder.get() {
+            Some((path, folder)) if path == dir => folder.sync_all(),
+            _ => fs::File::open(dir)?.sync_all(),
+        }
     }
 
     fn seclude(&self, path: &Path) {

@@ -188,9 +188,10 @@ pub(crate) fn blank(file: &dyn File, from: u64, to: u64) -> io::Result<u64> {
         }
         for piece in buffer[..read].chunks_mut(BLANK_PIECE) {
             let count = piece.iter().filter(|&&byte| byte != 0).count();
-            if count > 0 {
-                piece.fill(0);
-                file.write_at(piece, at)?;
+            if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
+                piece[..=last].fill(0);
+                // No further: a file that may grow no more takes nothing beyond its limit, not even zeros.
+                file.write_at(&piece[..=last], at)?;
             }
             dirty += count as u64;
             at += piece.len() as u64;

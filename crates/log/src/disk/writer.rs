@@ -325,8 +325,7 @@ impl Writer {
                 return Err(self.poison("write to", &error).into());
             }
             // Nothing of what is refused now may come back at the next start.
-            let file = &*self.active.file;
-            let retracted = segment::blank(file, end, end + group.bytes() as u64).and_then(|_| file.sync());
+            let retracted = self.retract(end, end + group.bytes() as u64);
             self.active.fenced = false;
             if let Err(error) = retracted {
                 return Err(self.poison("retract a write from", &error).into());
@@ -347,6 +346,23 @@ impl Writer {
         self.active.end += group.bytes() as u64;
         self.active.fenced = false;
         Ok(())
+    }
+
+    /// Takes back what was perhaps written from `from` to `to`. A fence that is whole was not written over, and stays.
+    fn retract(&self, from: u64, to: u64) -> io::Result<()> {
+        let file = &*self.active.file;
+        let fence = self.encode_fence();
+        let mut found = vec![0; fence.len()];
+        let is_whole = file.read_at(&mut found, from)? == fence.len() && found == fence;
+        let from = if is_whole { from + fence.len() as u64 } else { from };
+        segment::blank(file, from, to)?;
+        file.sync()
+    }
+
+    fn encode_fence(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        record::encode_fence(&mut bytes, self.next, self.time, self.active.header.stamp);
+        bytes
     }
 
     fn publish(&mut self, group: &mut Group) {
@@ -393,10 +409,8 @@ impl Writer {
             && self.active.end > segment::HEADER
             && self.poisoned().is_none();
         if is_due {
-            let mut bytes = Vec::new();
-            record::encode_fence(&mut bytes, self.next, self.time, self.active.header.stamp);
             // It is a help, and nothing depends on it.
-            drop(self.active.file.write_at(&bytes, self.active.end));
+            drop(self.active.file.write_at(&self.encode_fence(), self.active.end));
             self.active.fenced = true;
         }
     }
