@@ -444,15 +444,18 @@ impl Writer {
         [shared.dir.join("LOCK"), active].map(|path| shared.files.identity(&path))
     }
 
-    /// A folder that was removed or replaced takes writes as before, and nothing of them is there at the next start.
+    /// A folder that was removed or replaced takes writes as before, and nothing of them is there at the next start. A
+    /// segment that was cut has a hole where events were.
     fn check_place(&mut self) {
         self.looked = Instant::now();
-        if self.look_around() == self.whereabouts || self.poisoned().is_some() {
+        let is_whole = self.active.file.len().map_or(true, |length| length >= self.active.end);
+        if (is_whole && self.look_around() == self.whereabouts) || self.poisoned().is_some() {
             return;
         }
         let dir = self.shared.dir.display();
-        let reason =
-            format!("the files in {dir} were removed or replaced while the log was open; restart the hub");
+        let reason = format!(
+            "the files in {dir} were removed, replaced or cut while the log was open; restart the hub"
+        );
         tracing::error!(%reason, "the log takes no more writes");
         self.shared.set_poisoned(LogUnavailable { reason });
     }

@@ -82,7 +82,7 @@ fn a_folder_that_is_removed_ends_the_writing() {
     fs::remove_dir_all(&dir).unwrap();
     let error = refusal(&log);
     assert!(matches!(error, AppendError::Unavailable(_)), "{error}");
-    assert!(error.to_string().contains("removed or replaced"), "{error}");
+    assert!(error.to_string().contains("removed, replaced or cut"), "{error}");
     assert!(log.ready().is_err());
 }
 
@@ -94,7 +94,7 @@ fn a_folder_in_whose_place_another_is_put_ends_the_writing() {
     append(&log, one("a", "kept")).unwrap();
     fs::rename(&dir, parent.path().join("aside")).unwrap();
     drop(DiskLog::open(&dir, DiskConfig::default()).unwrap());
-    assert!(refusal(&log).to_string().contains("removed or replaced"));
+    assert!(refusal(&log).to_string().contains("removed, replaced or cut"));
 }
 
 #[test]
@@ -108,6 +108,21 @@ fn a_quiet_log_notices_too_that_its_folder_is_gone() {
         assert!(Instant::now() < until, "a log without its folder is ready");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn a_segment_that_is_cut_ends_the_writing() {
+    let parent = tempfile::tempdir().unwrap();
+    let log = DiskLog::open(parent.path(), DiskConfig::default()).unwrap();
+    append(&log, one("a", "kept")).unwrap();
+    let active = parent.path().join("00000000000000000001.log");
+    fs::OpenOptions::new().write(true).open(active).unwrap().set_len(0).unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while log.ready().is_ok() {
+        assert!(Instant::now() < until, "a log whose segment is gone is ready");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(refusal(&log).to_string().contains("removed, replaced or cut"));
 }
 
 #[test]
