@@ -109,6 +109,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
              `--subscribe SELECTOR`, `--close SELECTOR` or `--metrics`";
         return Err(WrongArguments::new(what).into());
     }
+    if arguments.ttl.0 < Duration::from_secs(1) {
+        let what = "a token that ends at once is of no use: give it a second or more with `--ttl DURATION`";
+        return Err(WrongArguments::new(what).into());
+    }
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
     let Hub { auth_hs256_secret_file, auth_audience, auth_issuer } = arguments.hub.clone();
     let auth = AuthSettings::for_tokens(auth_hs256_secret_file, auth_audience, auth_issuer)
@@ -135,7 +139,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let close = names(&arguments.close);
     let claims = Claims {
         iat: now.as_secs(),
-        exp: now.saturating_add(arguments.ttl.0.max(Duration::from_secs(1))).as_secs(),
+        exp: now.saturating_add(arguments.ttl.0).as_secs(),
         sub: arguments.subject.as_deref(),
         aud: auth.audience(),
         iss: auth.issuer(),

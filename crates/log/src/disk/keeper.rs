@@ -179,10 +179,12 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
     // What could not be written, as on a full disk. It stays in memory, and is tried again.
     let mut unsealed: Vec<(Arc<Segment>, Option<Arc<Keys>>)> = Vec::new();
     let mut unremoved: VecDeque<Arc<Segment>> = VecDeque::new();
+    // What fails is tried again with each job, and told once until it is well again.
+    let (mut told_prepare, mut told_seal) = (false, false);
     while let Ok(job) = jobs.recv() {
         let mut settled = None;
         match job {
-            Job::Prepare(capacity) => prepare(shared, capacity, slot),
+            Job::Prepare(capacity) => prepare(shared, capacity, slot, &mut told_prepare),
             Job::Seal(segment, keys) => unsealed.push((segment, keys)),
             Job::Remove(segment) => unremoved.push_back(segment),
             Job::Forget(keys) => drop(output.remove(keys.base, Kind::Keys)),
@@ -190,11 +192,18 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
         }
         unsealed.retain(|(segment, keys)| {
             let sealed = output.seal(segment, keys.as_deref());
-            if let Err(error) = &sealed {
-                tracing::warn!(segment = segment.base(), %error, "the index of a segment stays in memory");
+            if let Err(error) = &sealed
+                && !std::mem::replace(&mut told_seal, true)
+            {
+                tracing::warn!(
+                    segment = segment.base(),
+                    %error,
+                    "the index of a segment stays in memory; it is tried again"
+                );
             }
             sealed.is_err()
         });
+        told_seal &= !unsealed.is_empty();
         // In order, so that no segment is missing between others; and not before its keys are written.
         while let Some(segment) = unremoved.front()
             && !unsealed.iter().any(|(other, _)| other.base() == segment.base())
@@ -212,7 +221,7 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
     }
 }
 
-fn prepare(shared: &Shared, capacity: u64, slot: &Mutex<Option<Prepared>>) {
+fn prepare(shared: &Shared, capacity: u64, slot: &Mutex<Option<Prepared>>, told: &mut bool) {
     let is_ready = || slot.lock().unwrap_or_else(PoisonError::into_inner).is_some();
     if is_ready() {
         return;
@@ -221,10 +230,13 @@ fn prepare(shared: &Shared, capacity: u64, slot: &Mutex<Option<Prepared>>) {
         Ok(prepared) => {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
             shared.set_full(None);
+            *told = false;
         }
-        Err(error) => {
+        Err(error) if !*told => {
+            *told = true;
             tracing::warn!(%error, "the next segment could not be prepared; it is tried again");
         }
+        Err(_) => {}
     }
 }
 

@@ -73,6 +73,7 @@ fn the_other_commands_say_how_they_ended_too() {
     run(&["token", "--publish", "a", "--private-key-file", "/dev/null"], 2, "no private key");
     run(&["token", "--publish", "a", "--auth-hs256-secret-file", "/dev/null"], 2, "at least 32");
     run(&["token", "--subject", "s"], 2, "a token without any right is of no use");
+    run(&["token", "--publish", "a", "--ttl", "0"], 2, "a token that ends at once is of no use");
     run(&["serve", "--heartbeat", "soon"], 2, "500ms");
     run(&["serve", "--heartbeat", "1ms", "--log", "memory:"], 2, "from 1s to 60s");
     run(&["serve", "--auth-audience", "x", "--log", "memory:"], 2, "there is no key");
