@@ -371,11 +371,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     if values.next().is_some() {
         return Err(Refusal::query("a publication has one `Idempotency-Key`"));
     }
-    let bytes = value.as_bytes();
-    let fits =
-        (1..=limits::IDEMPOTENCY_KEY_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
     match value.to_str() {
-        Ok(text) if fits => Ok(Some(text.to_owned())),
+        Ok(text) if Idempotency::is_key(text) => Ok(Some(text.to_owned())),
         _ => Err(Refusal::query(format!(
             "`Idempotency-Key` is 1 to {} visible ASCII characters",
             limits::IDEMPOTENCY_KEY_BYTES

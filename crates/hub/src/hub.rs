@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, Log, LogStats, LogUnavailable, Place, ReadError,
-    ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, Idempotency, Log, LogStats, LogUnavailable, Place,
+    ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Cursor, Epoch, Gap, GapReason, Lineage, Selection, Sequence, Start, Topic};
 
@@ -203,7 +203,7 @@ impl Hub {
     /// [`AppendError`], as the log has it; [`AppendError::InvalidKey`]; and [`AppendError::Full`], where there are as many topics
     /// as there may be, and the batch has another.
     pub async fn publish(&self, batch: Batch) -> Result<Published, AppendError> {
-        if batch.idempotency.as_ref().is_some_and(|idempotency| !idempotency.is_valid()) {
+        if batch.idempotency.as_ref().is_some_and(|idempotency| !Idempotency::is_key(&idempotency.key)) {
             return Err(AppendError::InvalidKey);
         }
         self.admit(&batch).await?;

@@ -29,11 +29,11 @@ pub struct Idempotency {
 // === impl Idempotency ===
 
 impl Idempotency {
-    /// Whether the key is one (§2).
+    /// Whether a text can be a key (§2): 1 to 255 visible ASCII characters.
     #[must_use]
-    pub fn is_valid(&self) -> bool {
+    pub fn is_key(text: &str) -> bool {
         let lengths = 1..=tidings_protocol::limits::IDEMPOTENCY_KEY_BYTES;
-        lengths.contains(&self.key.len()) && self.key.bytes().all(|byte| byte.is_ascii_graphic())
+        lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
     }
 }
 
