@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,19 +21,20 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::chunk::Chunk;
 use super::group::{Groups, Shape, narrow};
 use super::leases::Leases;
-use super::lot::{Parcel, Returned};
+use super::lot::Returned;
 use super::mailbox::{Mailbox, Message};
 use super::page::{Answer, PagePart};
-use super::parked::{Key, Parked, Pending, State};
+use super::parked::{Key, Parked, State};
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::access::Line;
-use crate::limit::Limit;
 use crate::permits::Permit;
 use crate::{Face, defaults, vanishing};
 
+mod admission;
 mod catch_up;
 mod counts;
+mod deadlines;
 mod delivery;
 mod flush;
 mod idle;
@@ -267,111 +267,6 @@ impl Shard {
         }
     }
 
-    fn admit(&mut self, parcel: Parcel) {
-        let Parcel { socket, order, unread, permit } = parcel;
-        // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
-        self.mailbox.occupy(self.entries.len() + 1);
-        if self.entries.is_empty() {
-            let end = self.face.hub.end();
-            (self.lineage, self.position) = (end.lineage, end.latest);
-        } else if self.lineage.place(order.cursor).is_err() {
-            // The routes may have heard first that the log was renewed.
-            self.renew();
-        }
-        let index = narrow(self.entries.vacant_key());
-        self.generation = self.generation.wrapping_add(1);
-        let key = Key { index, generation: self.generation };
-        // Edge-triggered: the kernel speaks up when a full socket takes bytes again and when the reader leaves,
-        // and nothing has to be changed in between.
-        let flags =
-            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        if let Err(error) = epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)
-        {
-            tracing::warn!(%error, "failed to watch a connection");
-            return;
-        }
-        let since = match order.interest.shape {
-            Shape::Stream { .. } => self.now,
-            // The present tick has begun already, so that it is not counted.
-            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)).saturating_add(1),
-        };
-        self.mailbox.count(&order.interest.selection, true);
-        self.counts.arrive(&order.interest.shape);
-        let template = order.template.map(|template| self.share(template));
-        if let Some(lease) = order.lease {
-            let left = lease.until.saturating_duration_since(Instant::now());
-            self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
-        }
-        let (group, place) = self.groups.join(order.interest, index);
-        self.entries.insert(Parked {
-            socket,
-            generation: key.generation,
-            group,
-            place,
-            cursor: order.cursor.sequence,
-            told: order.cursor.sequence,
-            pending: (!order.opening.is_empty())
-                .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
-            template,
-            scheduled: 0,
-            since,
-            blocked: None,
-            state: State::Lagging,
-            readable: false,
-            left: false,
-        });
-        if self.permits.len() <= index as usize {
-            self.permits.resize_with(index as usize + 1, || None);
-        }
-        self.permits[index as usize] = Some(permit);
-        if !unread.is_empty() {
-            self.unread.insert(key, unread);
-        }
-        if let Some(line) = order.line {
-            self.lines.insert(key, line);
-        }
-        self.schedule(index);
-        if let Err(reason) = self.lineage.place(order.cursor) {
-            self.tell_gap(index, reason, order.cursor);
-        } else if !self.draining {
-            self.resume(index);
-        }
-        if self.draining && self.find(key).is_some() {
-            self.dismiss(index, defaults::DRAIN_RETRY);
-        }
-    }
-
-    fn forget_template(&mut self, index: u32) {
-        if let Some(template) = self.entries[index as usize].template.take()
-            // This one, and the set's.
-            && Arc::strong_count(&template) <= 2
-        {
-            self.templates.remove(&template);
-        }
-    }
-
-    /// Ends an entry whose token has ended: a stream is told to come back with a new one, and the next request of a poll
-    /// is one like any other.
-    fn end_lease(&mut self, key: Key) {
-        let Some(entry) = self.find(key) else { return };
-        let idle = entry.state == State::Idle;
-        self.forget_template(key.index);
-        if idle {
-            self.give_back(key.index, &[]);
-        } else {
-            self.dismiss(key.index, self.face.config.retry);
-        }
-    }
-
-    fn share(&mut self, template: Template) -> Arc<Template> {
-        if let Some(shared) = self.templates.get(&template) {
-            return Arc::clone(shared);
-        }
-        let shared = Arc::new(template);
-        self.templates.insert(Arc::clone(&shared));
-        shared
-    }
-
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
         if self.find(key).is_none() {
             return;
@@ -431,94 +326,6 @@ impl Shard {
 
     fn key(&self, index: u32) -> Key {
         Key { index, generation: self.entries[index as usize].generation }
-    }
-
-    /// The tick at which an entry has to be looked at.
-    fn due(&self, entry: &Parked) -> u32 {
-        if let Some(blocked) = entry.blocked {
-            return blocked.get().saturating_add(self.write_timeout);
-        }
-        match self.groups.get(entry.group).interest.shape {
-            Shape::Poll { .. } => entry.since,
-            Shape::Stream { heartbeat, .. } => {
-                // Readers who fell silent together are not all due together.
-                let spread = entry.generation.wrapping_mul(2_654_435_761) % (heartbeat / 8).max(1);
-                entry.since.saturating_add(heartbeat).saturating_add(spread)
-            }
-        }
-    }
-
-    fn schedule(&mut self, index: u32) {
-        let due = self.due(&self.entries[index as usize]);
-        let key = self.key(index);
-        self.entries[index as usize].scheduled = self.wheel.put(due, key);
-    }
-
-    /// Puts a record into the wheel where the entry's present one comes too late. One that comes too early does no
-    /// harm: it is looked at then, and put in again.
-    fn schedule_if_sooner(&mut self, index: u32) {
-        let entry = &self.entries[index as usize];
-        if entry.scheduled <= self.now || self.due(entry) < entry.scheduled {
-            self.schedule(index);
-        }
-    }
-
-    fn on_tick(&mut self, tick: u32, key: Key) {
-        let Some(entry) = self.find(key).filter(|entry| entry.scheduled == tick) else { return };
-        if self.due(entry) <= self.now {
-            let polls = self.groups.get(entry.group).interest.shape.is_poll();
-            match (entry.blocked.is_some(), entry.state, polls) {
-                (true, ..) => self.close_if_stalled(key),
-                (false, State::Live, false) => self.heartbeat(key.index),
-                (false, State::Live, true) => self.time_out(key.index),
-                (false, State::Idle, _) => {
-                    let begun = self.unread.contains_key(&key);
-                    let limit = if begun { Limit::HeadTimeout } else { Limit::IdleTimeout };
-                    self.face.metrics.count_limit(limit);
-                    self.close(key.index);
-                }
-                (false, State::Reading, false) => self.sign_of_life(key.index),
-                (false, State::Reading, true) => self.give_up(key.index),
-                // What it is about to be given is sign enough of life.
-                (false, _, false) => self.entries[key.index as usize].since = self.now,
-                (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
-            }
-        }
-        if self.find(key).is_some() {
-            self.schedule(key.index);
-        }
-    }
-
-    /// Closes an entry whose write timeout has come, unless it takes a byte after all: the kernel speaks up only
-    /// when a good part of its buffer is free again, for which a slow reader may need longer.
-    fn close_if_stalled(&mut self, key: Key) {
-        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::progress));
-        let Some(entry) = self.find(key) else { return };
-        let (before, blocked) = (place(entry), entry.blocked);
-        self.resume(key.index);
-        let Some(entry) = self.find(key).filter(|entry| place(entry) == before) else { return };
-        if entry.state == State::Reading || entry.is_read_for() {
-            // It is offered what the log has, and closed if it takes nothing of that.
-            self.entries[key.index as usize].blocked = blocked;
-        } else if entry.blocked.is_some() {
-            self.give_up_stalled(key.index);
-        }
-    }
-
-    fn give_up_stalled(&mut self, index: u32) {
-        tracing::debug!("closed a connection that took no byte for the write timeout");
-        self.face.metrics.slow_closes.inc();
-        self.face.metrics.count_limit(Limit::WriteTimeout);
-        self.close(index);
-    }
-
-    /// Takes note that a socket takes no more bytes for now.
-    fn block(&mut self, index: u32) {
-        let entry = &mut self.entries[index as usize];
-        entry.blocked = Some(NonZeroU32::new(self.now).unwrap_or(NonZeroU32::MIN));
-        if entry.scheduled > self.now.saturating_add(self.write_timeout) {
-            self.schedule(index);
-        }
     }
 
     /// Ends an entry that has been sent all that it will be.

@@ -1,0 +1,98 @@
+//! When a shard looks at an entry by itself: heartbeats, the ends of waits, and sockets that take nothing.
+
+use std::num::NonZeroU32;
+
+use super::Shard;
+use crate::limit::Limit;
+use crate::parking::group::Shape;
+use crate::parking::parked::{Key, Parked, Pending, State};
+
+impl Shard {
+    /// The tick at which an entry has to be looked at.
+    pub(super) fn due(&self, entry: &Parked) -> u32 {
+        if let Some(blocked) = entry.blocked {
+            return blocked.get().saturating_add(self.write_timeout);
+        }
+        match self.groups.get(entry.group).interest.shape {
+            Shape::Poll { .. } => entry.since,
+            Shape::Stream { heartbeat, .. } => {
+                // Readers who fell silent together are not all due together.
+                let spread = entry.generation.wrapping_mul(2_654_435_761) % (heartbeat / 8).max(1);
+                entry.since.saturating_add(heartbeat).saturating_add(spread)
+            }
+        }
+    }
+
+    pub(super) fn schedule(&mut self, index: u32) {
+        let due = self.due(&self.entries[index as usize]);
+        let key = self.key(index);
+        self.entries[index as usize].scheduled = self.wheel.put(due, key);
+    }
+
+    /// Puts a record into the wheel where the entry's present one comes too late. One that comes too early does no
+    /// harm: it is looked at then, and put in again.
+    pub(super) fn schedule_if_sooner(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        if entry.scheduled <= self.now || self.due(entry) < entry.scheduled {
+            self.schedule(index);
+        }
+    }
+
+    pub(super) fn on_tick(&mut self, tick: u32, key: Key) {
+        let Some(entry) = self.find(key).filter(|entry| entry.scheduled == tick) else { return };
+        if self.due(entry) <= self.now {
+            let polls = self.groups.get(entry.group).interest.shape.is_poll();
+            match (entry.blocked.is_some(), entry.state, polls) {
+                (true, ..) => self.close_if_stalled(key),
+                (false, State::Live, false) => self.heartbeat(key.index),
+                (false, State::Live, true) => self.time_out(key.index),
+                (false, State::Idle, _) => {
+                    let begun = self.unread.contains_key(&key);
+                    let limit = if begun { Limit::HeadTimeout } else { Limit::IdleTimeout };
+                    self.face.metrics.count_limit(limit);
+                    self.close(key.index);
+                }
+                (false, State::Reading, false) => self.sign_of_life(key.index),
+                (false, State::Reading, true) => self.give_up(key.index),
+                // What it is about to be given is sign enough of life.
+                (false, _, false) => self.entries[key.index as usize].since = self.now,
+                (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
+            }
+        }
+        if self.find(key).is_some() {
+            self.schedule(key.index);
+        }
+    }
+
+    /// Closes an entry whose write timeout has come, unless it takes a byte after all: the kernel speaks up only
+    /// when a good part of its buffer is free again, for which a slow reader may need longer.
+    pub(super) fn close_if_stalled(&mut self, key: Key) {
+        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::progress));
+        let Some(entry) = self.find(key) else { return };
+        let (before, blocked) = (place(entry), entry.blocked);
+        self.resume(key.index);
+        let Some(entry) = self.find(key).filter(|entry| place(entry) == before) else { return };
+        if entry.state == State::Reading || entry.is_read_for() {
+            // It is offered what the log has, and closed if it takes nothing of that.
+            self.entries[key.index as usize].blocked = blocked;
+        } else if entry.blocked.is_some() {
+            self.give_up_stalled(key.index);
+        }
+    }
+
+    pub(super) fn give_up_stalled(&mut self, index: u32) {
+        tracing::debug!("closed a connection that took no byte for the write timeout");
+        self.face.metrics.slow_closes.inc();
+        self.face.metrics.count_limit(Limit::WriteTimeout);
+        self.close(index);
+    }
+
+    /// Takes note that a socket takes no more bytes for now.
+    pub(super) fn block(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        entry.blocked = Some(NonZeroU32::new(self.now).unwrap_or(NonZeroU32::MIN));
+        if entry.scheduled > self.now.saturating_add(self.write_timeout) {
+            self.schedule(index);
+        }
+    }
+}
