@@ -149,11 +149,38 @@ const NO_MEMORY: &str = "Redis has no memory left for it (OOM): raise maxmemory,
 const NO_SNAPSHOT: &str =
     "Redis takes no writes because it failed to save its data to its disk (MISCONF): its own log says why";
 
-/// An error of a script that Redis ran may name the reason in its text alone.
+/// The codes of these refusals, and how their texts begin: an error of a script that Redis ran may have them in its text
+/// alone, beside the names of keys.
+const REFUSALS: [(&str, &str, Refusal); 3] = [
+    ("OOM", "OOM command not allowed", Refusal::Memory),
+    ("MISCONF", "MISCONF ", Refusal::Snapshot),
+    ("NOREPLICAS", "NOREPLICAS ", Refusal::Replicas),
+];
+
 fn refusal(error: &RedisError) -> Option<Refusal> {
     let text = error.to_string();
-    let has = |code: &str| error.code() == Some(code) || text.contains(code);
-    [("OOM", Refusal::Memory), ("MISCONF", Refusal::Snapshot), ("NOREPLICAS", Refusal::Replicas)]
-        .into_iter()
-        .find_map(|(code, refusal)| has(code).then_some(refusal))
+    let is = |code, begin| error.code() == Some(code) || text.contains(begin);
+    REFUSALS.into_iter().find_map(|(code, begin, refusal)| is(code, begin).then_some(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_a_key_of_its_name() {
+        let error = |text: &str| RedisError::from((ErrorKind::Client, "a script failed", text.to_owned()));
+        for (text, expected) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", Some(Refusal::Memory)),
+            ("MISCONF Redis is configured to save RDB snapshots", Some(Refusal::Snapshot)),
+            ("NOREPLICAS Not enough good replicas to write.", Some(Refusal::Replicas)),
+            ("WRONGTYPE in {ROOM}:log", None),
+            ("failed on {MISCONF}:log", None),
+            ("{NOREPLICAS}:meta is no hash", None),
+        ] {
+            assert_eq!(refusal(&error(text)), expected, "{text}");
+        }
+    }
 }
