@@ -59,7 +59,7 @@ async fn a_server_that_crashes_under_load_loses_nothing_that_was_acknowledged() 
         }
         server.start_again();
         // The first that is published after the crash.
-        let mark = format!("mark {round}");
+        let mark = format!("mark-{round}");
         let begun = std::time::Instant::now();
         while let Err(error) = hubs[0].publish(keyed(&mark)).await {
             assert!(begun.elapsed() < PATIENCE, "{error}");
