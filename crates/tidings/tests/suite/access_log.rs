@@ -150,13 +150,7 @@ async fn a_token_is_in_no_line_of_the_log() {
         let request = get("/topics/a?access_token=s3cret").header("accept", "text/event-stream");
         drop(connection.send(request.body(Full::default()).unwrap()).await.unwrap());
     }
-    let ended = async {
-        while hub.log().matches("stream ended").count() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within("the streams to end", ended).await;
-    let log = hub.log();
+    let log = hub.logged("stream ended", 2).await;
     assert!(log.contains("/nowhere"), "{log}");
     let line = log.lines().find(|line| line.contains("s3cret"));
     assert_eq!(line, None);
@@ -164,8 +158,10 @@ async fn a_token_is_in_no_line_of_the_log() {
 
 #[tokio::test]
 async fn it_is_off_unless_it_is_asked_for() {
-    let hub = Hub::in_memory(&["--log-json"]).await;
+    let mut hub = Hub::in_memory(&["--log-json"]).await;
     hub.publish("a", "x").await;
     hub.get("/topics/a").await;
+    // At its end it has written everything.
+    hub.terminate().await;
     assert!(!hub.log().contains("/topics/a"), "{}", hub.log());
 }

@@ -280,7 +280,7 @@ async fn the_settings_that_are_handed_out_let_nobody_in() {
         assert_eq!(answer.status, 403, "{path}");
         assert!(answer.text().contains("[auth.anonymous]"), "{}", answer.text());
     }
-    assert!(hub.log().contains("every request is refused"), "{}", hub.log());
+    hub.logged("every request is refused", 1).await;
     let opened = Hub::in_memory(&["--config", file, "--auth-anonymous-subscribe", "public/**"]).await;
     assert_eq!(opened.get("/topics/public/a").await.status, 200);
     assert_eq!(opened.get("/topics/a").await.status, 401);
