@@ -22,6 +22,7 @@ use crate::kept::keep;
 use crate::metrics::Speaks;
 use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
+use crate::service::Origin;
 use crate::socket::{HeadTimer, Progress};
 use crate::strict::{Fragments, Strict};
 use crate::{authority, defaults, head};
@@ -150,12 +151,13 @@ impl Host {
     ) -> (Response, Option<Share>) {
         let fragment = if has_fragment { Err(authority::fragment()) } else { Ok(()) };
         if let Err(refusal) = fragment.and_then(|()| authority::check(&request, true)) {
-            return (closing(self.refuse(&request, peer, refusal).await), None);
+            return (closing(self.service.refuse(&request, peer, refusal).await), None);
         }
         // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
         // for unless it is told (RFC 9110 §10.1.1).
         let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
-        let (mut response, share) = self.answer::<T>(request, peer).await;
+        let origin = Origin { peer, encrypted: T::ENCRYPTED };
+        let (mut response, share) = self.service.answer(request, origin).await;
         if waits && !response.status().is_success() {
             response = closing(response);
         }

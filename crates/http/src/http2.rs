@@ -15,6 +15,7 @@ use crate::kept::keep;
 use crate::limit::Limit;
 use crate::metrics::Speaks;
 use crate::paced::pace;
+use crate::service::Origin;
 use crate::socket::{Patient, Progress};
 use crate::streams::Streams;
 use crate::{authority, defaults};
@@ -33,9 +34,10 @@ impl Host {
                 let answering = progress.answering(request.method());
                 let host = Arc::clone(&host);
                 async move {
+                    let origin = Origin { peer: address, encrypted: T::ENCRYPTED };
                     let (response, share) = match authority::check(&request, true) {
-                        Ok(()) => host.answer::<T>(request, address).await,
-                        Err(refusal) => (host.refuse(&request, address, refusal).await, None),
+                        Ok(()) => host.service.answer(request, origin).await,
+                        Err(refusal) => (host.service.refuse(&request, address, refusal).await, None),
                     };
                     let response = pace(response, defaults::HTTP2_PIECE_BYTES);
                     Ok::<_, Infallible>(keep(response, (answering.begun(), share)))

@@ -65,6 +65,7 @@ mod rate;
 mod read;
 mod remainder;
 mod server;
+mod service;
 mod socket;
 mod status;
 mod stream;

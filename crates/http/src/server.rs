@@ -16,6 +16,7 @@ use crate::connection::{Cleartext, Host, Peer};
 use crate::listener::Listeners;
 use crate::parking::{Lot, Returned};
 use crate::permits::Permits;
+use crate::service::Service;
 use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, vanishing};
 
 /// Serves the face of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
@@ -83,14 +84,14 @@ impl Server {
         let (returned, returns) = unbounded_channel();
         let lot = Arc::new(Lot::start(&face, &returned)?);
         let permits = Permits::new(&face);
-        let host = Arc::new(Host {
-            router: face.router_beside(beside),
-            lot: Arc::clone(&lot),
+        let service = Arc::new(Service {
             face: face.clone(),
+            router: face.router_beside(beside),
             permits: permits.clone(),
-            tls: tls.clone(),
+            has_tls: tls.is_some(),
             cleartext,
         });
+        let host = Arc::new(Host { face: face.clone(), service, lot: Arc::clone(&lot), tls: tls.clone() });
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();
         let mut returns = Returns(returns);
