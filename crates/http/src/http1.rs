@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use crate::connection::{Host, Peer, Wire};
 use crate::kept::keep;
 use crate::metrics::Speaks;
-use crate::parking::{Order, Shape, Slip, Space, Template, ticks};
+use crate::parking::{Link, Order, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
 use crate::service::Origin;
 use crate::socket::{HeadTimer, Progress};
@@ -138,7 +138,7 @@ impl Host {
         if let Some(share) = share {
             peer.permit.count_for(share);
         }
-        self.lot.park(socket, order, unread, peer.permit);
+        self.lot.park(Link::Socket(socket), order, unread, peer.permit);
     }
 
     /// Answers a request, or leaves the answer for the lot to give, and then never returns.

@@ -21,12 +21,13 @@ mod mailbox;
 mod page;
 mod parked;
 mod shard;
+mod sink;
 mod template;
 mod wheel;
 
 pub(crate) use group::{Interest, Shape};
 pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
-pub(crate) use shard::DISCARD_BYTES;
+pub(crate) use sink::{DISCARD_BYTES, Link};
 #[cfg(any(test, fuzzing))]
 pub(crate) use template::Known;
 pub(crate) use template::{REQUEST_BYTES, Template};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::connection::{Cleartext, Host, Peer};
 use crate::listener::Listeners;
-use crate::parking::{Lot, Returned};
+use crate::parking::{Link, Lot, Returned};
 use crate::permits::Permits;
 use crate::service::Service;
 use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, vanishing};
@@ -170,7 +170,7 @@ impl Returns {
     async fn next(&mut self) -> (TcpStream, bytes::Bytes, Peer) {
         loop {
             let Some(returned) = self.0.recv().await else { return pending().await };
-            let Returned { socket, unread, permit } = returned;
+            let Returned { link: Link::Socket(socket), unread, permit } = returned;
             let stream =
                 TcpStream::from_std(socket.into()).and_then(|stream| Ok((stream.peer_addr()?, stream)));
             match stream {

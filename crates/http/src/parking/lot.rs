@@ -1,6 +1,5 @@
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,6 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::group::Interest;
 use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
+use super::sink::Link;
 use super::template::Template;
 use crate::Face;
 use crate::access::Line;
@@ -60,17 +60,18 @@ pub(crate) struct Order {
 /// A connection that is to be parked.
 #[derive(Debug)]
 pub(super) struct Parcel {
-    pub(super) socket: OwnedFd,
+    pub(super) link: Link,
     pub(super) order: Order,
     /// What was read of the connection beyond the request.
     pub(super) unread: Bytes,
-    pub(super) permit: Permit,
+    /// Its leave to be open, where it is a connection of its own.
+    pub(super) permit: Option<Permit>,
 }
 
 /// A connection that leaves the lot: it has got its answer and may ask for the next.
 #[derive(Debug)]
 pub(crate) struct Returned {
-    pub(crate) socket: OwnedFd,
+    pub(crate) link: Link,
     /// What was read of it already.
     pub(crate) unread: Bytes,
     pub(crate) permit: Permit,
@@ -120,13 +121,14 @@ impl Lot {
     }
 
     /// Parks a connection: `unread` is what was read of it beyond the request.
-    pub(crate) fn park(&self, socket: OwnedFd, order: Order, unread: Bytes, permit: Permit) {
+    pub(crate) fn park(&self, link: Link, order: Order, unread: Bytes, permit: Permit) {
         let count = self.mailboxes.len().max(1);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count;
         let in_turn = || (turn..turn + count).filter_map(|place| self.mailboxes.get(place % count));
         // Where none is alive, one is about to be.
         if let Some(mailbox) = in_turn().find(|mailbox| mailbox.is_alive()).or_else(|| in_turn().next()) {
-            mailbox.post(Message::Park(Box::new(Parcel { socket, order, unread, permit })));
+            let permit = Some(permit);
+            mailbox.post(Message::Park(Box::new(Parcel { link, order, unread, permit })));
         }
     }
 

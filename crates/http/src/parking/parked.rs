@@ -1,17 +1,17 @@
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tidings_protocol::Sequence;
 
+use super::sink::Sink;
 use super::template::Template;
 use crate::remainder::Remainder;
 
-/// A connection that waits. All that it costs beside its socket is this, its number in its group, and a record
+/// A connection that waits. All that it costs beside its sink is this, its number in its group, and a record
 /// in the wheel; a test holds its size.
 #[derive(Debug)]
 pub(super) struct Parked {
-    pub(super) socket: OwnedFd,
+    pub(super) sink: Sink,
     /// Which of the entries that had this place it is.
     pub(super) generation: u32,
     /// Its group, and its place in it.
@@ -27,18 +27,19 @@ pub(super) struct Parked {
     pub(super) pending: Option<Box<Pending>>,
     /// The request of a poll, to know the next one by. Entries with equal requests share it.
     pub(super) template: Option<Arc<Template>>,
-    /// The tick of its record in the wheel.
-    pub(super) scheduled: u32,
+    /// The tick of its record in the wheel; its last 16 bits, as none is further away than that.
+    pub(super) scheduled: u16,
     /// The tick that its silence began at: of its last write. For a poll, the tick of its deadline.
     pub(super) since: u32,
-    /// The tick since which its socket has taken no byte, where it is waited for.
+    /// The tick since which its sink has taken no byte, where it is waited for.
     pub(super) blocked: Option<std::num::NonZeroU32>,
     pub(super) state: State,
-    /// Whether its reader has sent something that was not read yet.
-    pub(super) readable: bool,
-    /// Whether its reader sends nothing more, and may have left: it gets the answer that is under way, and is not held.
-    pub(super) left: bool,
+    pub(super) reader: ReaderSigns,
 }
+
+/// What is known of an entry's reader, in a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ReaderSigns(u8);
 
 /// What an entry is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub(super) enum Pending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) index: u32,
+    /// Its highest bit is 0. Where it is 1, the key names something else than an entry.
     pub(super) generation: u32,
 }
 
@@ -100,6 +102,31 @@ impl Parked {
     }
 }
 
+// === impl ReaderSigns ===
+
+impl ReaderSigns {
+    const READABLE: u8 = 1;
+    const LEFT: u8 = 2;
+
+    /// Whether it has sent something that was not read yet.
+    pub(super) fn is_readable(self) -> bool {
+        self.0 & Self::READABLE != 0
+    }
+
+    pub(super) fn set_readable(&mut self, readable: bool) {
+        self.0 = self.0 & !Self::READABLE | if readable { Self::READABLE } else { 0 };
+    }
+
+    /// Whether it sends nothing more, and may have left: it gets the answer that is under way, and is not held.
+    pub(super) fn has_left(self) -> bool {
+        self.0 & Self::LEFT != 0
+    }
+
+    pub(super) fn set_left(&mut self) {
+        self.0 |= Self::LEFT;
+    }
+}
+
 // === impl Pending ===
 
 impl Pending {
@@ -117,6 +144,13 @@ impl Pending {
 impl Key {
     /// The key that no entry has; it names the mailbox.
     pub(super) const MAILBOX: Self = Self { index: u32::MAX, generation: u32::MAX };
+    /// The highest generation of an entry.
+    const MOST: u32 = u32::MAX >> 1;
+
+    /// The generation after one.
+    pub(super) fn next_generation(generation: u32) -> u32 {
+        generation.wrapping_add(1) & Self::MOST
+    }
 
     pub(super) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,6 @@ use http::StatusCode;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use slab::Slab;
 use tidings_hub::PullLimits;
 use tidings_protocol::{Lineage, Sequence};
@@ -25,6 +23,7 @@ use super::lot::Returned;
 use super::mailbox::{Mailbox, Message};
 use super::page::{Answer, PagePart};
 use super::parked::{Key, Parked, State};
+use super::sink::Sinks;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::access::Line;
@@ -51,7 +50,7 @@ pub(super) struct Shard {
     mailbox: Arc<Mailbox>,
     runtime: Handle,
     returned: UnboundedSender<Returned>,
-    epoll: OwnedFd,
+    sinks: Sinks,
     entries: Slab<Parked>,
     /// The terms of those who showed a token, and when they end.
     leases: Leases,
@@ -102,15 +101,6 @@ pub(super) struct Shard {
     stop: Option<Instant>,
 }
 
-/// How a write went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    All,
-    /// The socket takes no more for now; so many bytes of it were taken.
-    Some(usize),
-    Failed,
-}
-
 /// How many events of the kernel are taken at once.
 const EVENTS: usize = 1_024;
 /// How much of the tail is passed on at once. The bound in bytes keeps a batch below what a socket's buffer
@@ -130,9 +120,6 @@ const PAGE_BYTES: usize = 16 << 20;
 const SECOND: u32 = 20;
 /// The memory for chunks that are kept to be shared.
 const CHUNK_BYTES: usize = 8 << 20;
-/// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
-/// that it was sent.
-pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 // === impl Shard ===
 
@@ -143,9 +130,7 @@ impl Shard {
         runtime: Handle,
         returned: UnboundedSender<Returned>,
     ) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let data = epoll::EventData::new_u64(Key::MAILBOX.to_bits());
-        epoll::add(&epoll, mailbox.bell(), data, epoll::EventFlags::IN)?;
+        let sinks = Sinks::new(mailbox.bell())?;
         let counts = Counts::new(&face);
         let end = face.hub.end();
         Ok(Self {
@@ -158,7 +143,7 @@ impl Shard {
             mailbox,
             runtime,
             returned,
-            epoll,
+            sinks,
             counts,
             entries: Slab::new(),
             leases: Leases::default(),
@@ -236,7 +221,7 @@ impl Shard {
                 tv_nsec: i64::from(wait.subsec_nanos()),
             })
         };
-        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+        match epoll::wait(self.sinks.epoll(), spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -268,32 +253,56 @@ impl Shard {
     }
 
     fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
-        if self.find(key).is_none() {
-            return;
-        }
         if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
             tracing::debug!(?flags, "a reader has left");
-            if vanishing::is_cause(&self.entries[key.index as usize].socket) {
-                vanishing::count(&self.face.metrics);
-            }
-            return self.close(key.index);
+            return self.broken(key);
         }
         let left = flags.contains(epoll::EventFlags::RDHUP);
-        if left {
-            self.entries[key.index as usize].left = true;
+        if left && let Some(entry) = self.find_mut(key) {
+            // Known before anything else: what is finished now is not held again.
+            entry.reader.set_left();
         }
-        if flags.contains(epoll::EventFlags::OUT) && self.entries[key.index as usize].blocked.is_some() {
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.writable(key);
+        }
+        if flags.contains(epoll::EventFlags::IN) {
+            self.readable(key);
+        }
+        if left {
+            self.left(key);
+        }
+    }
+
+    /// The sink of an entry failed.
+    pub(super) fn broken(&mut self, key: Key) {
+        let Some(entry) = self.find(key) else { return };
+        if self.sinks.has_vanished(&entry.sink) {
+            vanishing::count(&self.face.metrics);
+        }
+        self.close(key.index);
+    }
+
+    /// The sink of an entry may take more.
+    pub(super) fn writable(&mut self, key: Key) {
+        if self.find(key).is_some_and(|entry| entry.blocked.is_some()) {
             self.resume(key.index);
         }
-        if flags.contains(epoll::EventFlags::IN) && self.find(key).is_some() {
-            self.entries[key.index as usize].readable = true;
-            if self.entries[key.index as usize].state == State::Idle {
-                self.hear(key.index);
-            }
+    }
+
+    /// The sink of an entry has something to read.
+    pub(super) fn readable(&mut self, key: Key) {
+        let Some(entry) = self.find_mut(key) else { return };
+        entry.reader.set_readable(true);
+        if entry.state == State::Idle {
+            self.hear(key.index);
         }
-        if left && self.find(key).is_some() {
-            self.end_wait(key.index);
-        }
+    }
+
+    /// The reader of an entry sends nothing more, and may have left.
+    pub(super) fn left(&mut self, key: Key) {
+        let Some(entry) = self.find_mut(key) else { return };
+        entry.reader.set_left();
+        self.end_wait(key.index);
     }
 
     /// Closes an entry whose reader sends nothing more and may have left, unless it is being given an answer: that is
@@ -314,7 +323,7 @@ impl Shard {
     /// An entry has all that there is, and waits for more.
     fn settle(&mut self, index: u32) {
         self.entries[index as usize].state = State::Live;
-        if self.entries[index as usize].left {
+        if self.entries[index as usize].reader.has_left() {
             self.end_wait(index);
         }
     }
@@ -322,6 +331,10 @@ impl Shard {
     /// Whether the entry that a key names is still there.
     fn find(&self, key: Key) -> Option<&Parked> {
         self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)
+    }
+
+    fn find_mut(&mut self, key: Key) -> Option<&mut Parked> {
+        self.entries.get_mut(key.index as usize).filter(|entry| entry.generation == key.generation)
     }
 
     fn key(&self, index: u32) -> Key {
@@ -335,9 +348,7 @@ impl Shard {
             Shape::Poll { .. } if self.stays(index) => self.idle(index),
             Shape::Poll { close: false, .. } if !self.draining => self.give_back(index, &[]),
             _ => {
-                let _ = shutdown(&entry.socket, Shutdown::Write);
-                let mut rest = [0; DISCARD_BYTES];
-                let _ = recv(&entry.socket, &mut rest, RecvFlags::DONTWAIT);
+                self.sinks.finish(&entry.sink);
                 self.close(index);
             }
         }
@@ -347,8 +358,8 @@ impl Shard {
         let key = self.key(index);
         self.unread.remove(&key);
         let (entry, permit) = self.remove(index);
-        // The socket first: only then there is room for another.
-        drop(entry);
+        // The connection first: only then there is room for another.
+        self.sinks.close(entry.sink);
         drop(permit);
     }
 
@@ -404,22 +415,6 @@ impl Drop for Shard {
     fn drop(&mut self) {
         for (_, line) in self.lines.drain() {
             line.end(None, None);
-        }
-    }
-}
-
-/// Sends what a socket takes without waiting.
-fn offer(socket: &OwnedFd, bytes: &[u8]) -> Sent {
-    loop {
-        match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(count) if count == bytes.len() => return Sent::All,
-            Ok(count) => return Sent::Some(count),
-            Err(Errno::AGAIN) => return Sent::Some(0),
-            Err(Errno::INTR) => {}
-            Err(error) => {
-                tracing::debug!(%error, "failed to write to a parked connection");
-                return Sent::Failed;
-            }
         }
     }
 }

@@ -45,6 +45,17 @@ impl Wheel {
         tick
     }
 
+    /// The last 16 bits of a tick, by which those that the wheel reaches are told apart.
+    pub(super) fn short(tick: u32) -> u16 {
+        u16::try_from(tick & u32::from(u16::MAX)).unwrap_or_default()
+    }
+
+    /// The tick that these are of, where it is after `now`.
+    pub(super) fn ahead(short: u16, now: u32) -> Option<u32> {
+        let ahead = u32::from(short.wrapping_sub(Self::short(now)));
+        (1..SLOTS).contains(&ahead).then(|| now.saturating_add(ahead))
+    }
+
     /// Takes out the records of the next tick that has come, if one has.
     pub(super) fn take(&mut self, now: u32) -> Option<(u32, Vec<Key>)> {
         while self.now < now {
@@ -73,6 +84,16 @@ impl Wheel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sixteen_bits_tell_the_ticks_apart_that_it_reaches() {
+        for now in [0, 5, 65_000, 65_535, 65_536, 1 << 20] {
+            for ahead in [1, 2, 600, SLOTS - 1] {
+                assert_eq!(Wheel::ahead(Wheel::short(now + ahead), now), Some(now + ahead));
+                assert_eq!(Wheel::ahead(Wheel::short(now), now + ahead - 1), None);
+            }
+        }
+    }
 
     #[test]
     fn records_come_out_at_their_tick() {

@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rustix::event::epoll;
 
 use super::Shard;
 use crate::defaults;
 use crate::parking::group::{Shape, narrow};
 use crate::parking::lot::Parcel;
-use crate::parking::parked::{Key, Parked, Pending, State};
+use crate::parking::parked::{Key, Parked, Pending, ReaderSigns, State};
 use crate::parking::template::Template;
 use crate::parking::wheel::ticks;
 
 impl Shard {
     pub(super) fn admit(&mut self, parcel: Parcel) {
-        let Parcel { socket, order, unread, permit } = parcel;
+        let Parcel { link, order, unread, permit } = parcel;
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
@@ -27,17 +26,15 @@ impl Shard {
             self.renew();
         }
         let index = narrow(self.entries.vacant_key());
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = Key::next_generation(self.generation);
         let key = Key { index, generation: self.generation };
-        // Edge-triggered: the kernel speaks up when a full socket takes bytes again and when the reader leaves,
-        // and nothing has to be changed in between.
-        let flags =
-            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        if let Err(error) = epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)
-        {
-            tracing::warn!(%error, "failed to watch a connection");
-            return;
-        }
+        let sink = match self.sinks.take_in(link, key) {
+            Ok(sink) => sink,
+            Err(error) => {
+                tracing::warn!(%error, "failed to watch a connection");
+                return;
+            }
+        };
         let since = match order.interest.shape {
             Shape::Stream { .. } => self.now,
             // The present tick has begun already, so that it is not counted.
@@ -52,7 +49,7 @@ impl Shard {
         }
         let (group, place) = self.groups.join(order.interest, index);
         self.entries.insert(Parked {
-            socket,
+            sink,
             generation: key.generation,
             group,
             place,
@@ -65,13 +62,12 @@ impl Shard {
             since,
             blocked: None,
             state: State::Lagging,
-            readable: false,
-            left: false,
+            reader: ReaderSigns::default(),
         });
         if self.permits.len() <= index as usize {
             self.permits.resize_with(index as usize + 1, || None);
         }
-        self.permits[index as usize] = Some(permit);
+        self.permits[index as usize] = permit;
         if !unread.is_empty() {
             self.unread.insert(key, unread);
         }

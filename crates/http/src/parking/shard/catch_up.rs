@@ -6,13 +6,14 @@ use tidings_hub::{PullLimits, Recent};
 use tidings_log::ReadError;
 use tidings_protocol::{Cursor, Epoch, GapReason, Selection, Sequence, limits};
 
-use super::{CATCH_UP, CHUNK_BYTES, PAGE_BYTES, READS, SECOND, Sent, Shard, TURNS, offer};
+use super::{CATCH_UP, CHUNK_BYTES, PAGE_BYTES, READS, SECOND, Shard, TURNS};
 use crate::defaults;
 use crate::parking::chunk::Chunk;
 use crate::parking::group::{Shape, narrow};
 use crate::parking::mailbox::{Asked, Mailbox, Message};
 use crate::parking::page::{Answer, PagePart};
 use crate::parking::parked::{Key, Pending, State};
+use crate::parking::sink::Sent;
 use crate::parking::wheel::ticks;
 use crate::remainder::Lost;
 
@@ -35,7 +36,10 @@ impl Shard {
     pub(super) fn take_turns(&mut self) {
         for _ in 0..TURNS {
             let Some(key) = self.ready.pop_front() else { break };
-            match self.find(key).map(|entry| (entry.state, entry.blocked.is_some(), entry.readable)) {
+            match self
+                .find(key)
+                .map(|entry| (entry.state, entry.blocked.is_some(), entry.reader.is_readable()))
+            {
                 Some((State::Lagging, false, _)) => self.resume(key.index),
                 Some((State::Idle, _, true)) => self.hear(key.index),
                 _ => {}
@@ -134,7 +138,7 @@ impl Shard {
             return self.live_or_later(index);
         }
         self.counts.of(&self.groups.get(entry.group).interest.shape).count(chunk.events(), chunk.bytes.len());
-        match offer(&entry.socket, &chunk.bytes) {
+        match self.sinks.offer(&entry.sink, &chunk.bytes) {
             Sent::All => {
                 let key = self.key(index);
                 self.took(index, chunk);

@@ -6,6 +6,7 @@ use super::Shard;
 use crate::limit::Limit;
 use crate::parking::group::Shape;
 use crate::parking::parked::{Key, Parked, Pending, State};
+use crate::parking::wheel::Wheel;
 
 impl Shard {
     /// The tick at which an entry has to be looked at.
@@ -26,20 +27,27 @@ impl Shard {
     pub(super) fn schedule(&mut self, index: u32) {
         let due = self.due(&self.entries[index as usize]);
         let key = self.key(index);
-        self.entries[index as usize].scheduled = self.wheel.put(due, key);
+        self.entries[index as usize].scheduled = Wheel::short(self.wheel.put(due, key));
+    }
+
+    /// The tick of an entry's record in the wheel, where that is still to come.
+    fn scheduled(&self, entry: &Parked) -> Option<u32> {
+        Wheel::ahead(entry.scheduled, self.now)
     }
 
     /// Puts a record into the wheel where the entry's present one comes too late. One that comes too early does no
     /// harm: it is looked at then, and put in again.
     pub(super) fn schedule_if_sooner(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
-        if entry.scheduled <= self.now || self.due(entry) < entry.scheduled {
+        if self.scheduled(entry).is_none_or(|tick| self.due(entry) < tick) {
             self.schedule(index);
         }
     }
 
     pub(super) fn on_tick(&mut self, tick: u32, key: Key) {
-        let Some(entry) = self.find(key).filter(|entry| entry.scheduled == tick) else { return };
+        let Some(entry) = self.find(key).filter(|entry| entry.scheduled == Wheel::short(tick)) else {
+            return;
+        };
         if self.due(entry) <= self.now {
             let polls = self.groups.get(entry.group).interest.shape.is_poll();
             match (entry.blocked.is_some(), entry.state, polls) {
@@ -87,12 +95,10 @@ impl Shard {
         self.close(index);
     }
 
-    /// Takes note that a socket takes no more bytes for now.
+    /// Takes note that a sink takes no more bytes for now.
     pub(super) fn block(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.blocked = Some(NonZeroU32::new(self.now).unwrap_or(NonZeroU32::MIN));
-        if entry.scheduled > self.now.saturating_add(self.write_timeout) {
-            self.schedule(index);
-        }
+        self.schedule_if_sooner(index);
     }
 }

@@ -8,12 +8,13 @@ use http::StatusCode;
 use tidings_hub::Recent;
 use tidings_protocol::Sequence;
 
-use super::{BATCH, Sent, Shard, TIMED, offer};
+use super::{BATCH, Shard, TIMED};
 use crate::memory::{Client, Portion};
 use crate::parking::chunk::{Chunk, Cut};
 use crate::parking::group::{Shape, narrow};
 use crate::parking::page::{Answer, PagePart};
 use crate::parking::parked::{Key, Pending, State};
+use crate::parking::sink::Sent;
 use crate::permits::Permit;
 use crate::remainder::Remainder;
 
@@ -103,7 +104,7 @@ impl Shard {
         }
         for some in targets.chunks(TIMED) {
             for &index in some {
-                let sent = offer(&self.entries[index as usize].socket, &chunk.bytes);
+                let sent = self.offer(index, &chunk.bytes);
                 self.after_send(index, chunk, sent);
             }
             self.counts.of(shape).time(chunk.oldest(), chunk.events() * some.len());
@@ -111,6 +112,11 @@ impl Shard {
         let served = targets.len();
         self.targets = targets;
         served
+    }
+
+    /// Gives the sink of an entry what it takes without waiting.
+    fn offer(&mut self, index: u32, bytes: &[u8]) -> Sent {
+        self.sinks.offer(&self.entries[index as usize].sink, bytes)
     }
 
     fn after_send(&mut self, index: u32, chunk: &Chunk, sent: Sent) {
@@ -155,7 +161,7 @@ impl Shard {
             entry.told = page.next;
         }
         self.told(index, StatusCode::OK, answer.bytes.len());
-        match offer(&self.entries[index as usize].socket, &answer.bytes) {
+        match self.offer(index, &answer.bytes) {
             Sent::All => self.finish(index),
             Sent::Some(sent) => {
                 let rest = page.rest(answer, sent, self.portion(index));

@@ -1,11 +1,12 @@
 //! What an entry was sent in part, and the rest of it.
 
-use super::{CATCH_UP, Sent, Shard, offer};
+use super::{CATCH_UP, Shard};
 use crate::parking::parked::Pending;
+use crate::parking::sink::Sent;
 use crate::remainder::Lost;
 
 impl Shard {
-    /// Sends what is pending. Says whether the entry is there and its socket takes more.
+    /// Sends what is pending. Says whether the entry is there and its sink takes more.
     pub(super) fn flush(&mut self, index: u32) -> bool {
         loop {
             let entry = &mut self.entries[index as usize];
@@ -15,7 +16,7 @@ impl Shard {
             };
             let (sent, is_done) = match pending {
                 Pending::Bytes(bytes, sent) => {
-                    let offered = offer(&entry.socket, &bytes[*sent..]);
+                    let offered = self.sinks.offer(&entry.sink, &bytes[*sent..]);
                     if let Sent::Some(count) = offered {
                         *sent += count;
                     }
@@ -30,7 +31,7 @@ impl Shard {
                         continue;
                     }
                     let bytes = rest.compose(CATCH_UP.bytes);
-                    let offered = offer(&entry.socket, &bytes);
+                    let offered = self.sinks.offer(&entry.sink, &bytes);
                     match offered {
                         Sent::All => rest.advance(bytes.len()),
                         Sent::Some(count) => rest.advance(count),
@@ -95,7 +96,7 @@ impl Shard {
         found.is_ok()
     }
 
-    /// Takes note that a socket took so many bytes and no more. The deadline runs from the last byte that it took; one
+    /// Takes note that a sink took so many bytes and no more. The deadline runs from the last byte that it took; one
     /// that takes none beyond it is closed.
     pub(super) fn block_after(&mut self, index: u32, sent: usize) {
         let blocked = self.entries[index as usize].blocked;

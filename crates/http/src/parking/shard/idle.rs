@@ -1,14 +1,12 @@
 //! Polls that were answered, between two requests.
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, recv};
 
 use super::Shard;
 use crate::parking::group::Shape;
 use crate::parking::lot::Returned;
 use crate::parking::parked::State;
+use crate::parking::sink::Received;
 use crate::parking::template::{Known, REQUEST_BYTES};
 use crate::parking::wheel::ticks;
 
@@ -18,7 +16,7 @@ impl Shard {
         let entry = &self.entries[index as usize];
         let Shape::Poll { close, .. } = self.groups.get(entry.group).interest.shape else { return false };
         entry.template.is_some()
-            && !entry.left
+            && !entry.reader.has_left()
             && !close
             && !self.draining
             && !self.unread.contains_key(&self.key(index))
@@ -34,7 +32,7 @@ impl Shard {
         self.mailbox.count(&interest.selection, false);
         self.counts.leave(&interest.shape);
         self.schedule_if_sooner(index);
-        if self.entries[index as usize].readable {
+        if self.entries[index as usize].reader.is_readable() {
             // Not here, where the shard may be about to move its position over what an older cursor asks for.
             let key = self.key(index);
             self.ready.push_back(key);
@@ -56,11 +54,11 @@ impl Shard {
         request.reserve(REQUEST_BYTES + 1);
         let before = request.len();
         let entry = &mut self.entries[index as usize];
-        entry.readable = false;
-        match retry_on_intr(|| recv(&entry.socket, spare_capacity(&mut *request), RecvFlags::DONTWAIT)) {
-            Ok(_) if request.len() > before => {}
-            Err(Errno::AGAIN) => return self.keep_begun(index, request),
-            Ok(_) | Err(_) => return self.close(index),
+        entry.reader.set_readable(false);
+        match self.sinks.receive(&entry.sink, request) {
+            Received::Some => {}
+            Received::Nothing => return self.keep_begun(index, request),
+            Received::Ended | Received::Failed => return self.close(index),
         }
         if request.len() > REQUEST_BYTES {
             return self.give_back(index, request);
@@ -116,10 +114,9 @@ impl Shard {
         let mut unread = self.unread.remove(&key).unwrap_or_default().to_vec();
         unread.extend_from_slice(request);
         let (entry, permit) = self.remove(index);
-        // What fails here fails again, and is noticed, when the connection is used.
-        let _ = rustix::event::epoll::delete(&self.epoll, &entry.socket);
+        let link = self.sinks.take_out(entry.sink);
         if let Some(permit) = permit {
-            drop(self.returned.send(Returned { socket: entry.socket, unread: unread.into(), permit }));
+            drop(self.returned.send(Returned { link, unread: unread.into(), permit }));
         }
     }
 }

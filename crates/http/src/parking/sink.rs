@@ -1,0 +1,160 @@
+//! What takes the bytes of an entry, whatever carries them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use super::parked::Key;
+use crate::vanishing;
+
+/// What takes the bytes of an entry. The entry keeps its kind, and where among the shard's [`Sinks`] the rest of it is.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// A plain socket of its own.
+    Socket(OwnedFd),
+}
+
+/// What becomes a sink when it is parked, and was one when it leaves.
+#[derive(Debug)]
+pub(crate) enum Link {
+    Socket(OwnedFd),
+}
+
+/// What the sinks of a shard have beside its entries.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    epoll: OwnedFd,
+}
+
+/// How much a sink took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    All,
+    /// It takes no more for now; so many bytes were taken. The shard hears when it takes more.
+    Some(usize),
+    Failed,
+}
+
+/// What a sink had to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    Some,
+    /// Nothing for now. The shard hears when there is something.
+    Nothing,
+    /// The reader sends nothing more.
+    Ended,
+    Failed,
+}
+
+/// What is read of a connection before it is closed, so that the close does not reset it under the last bytes
+/// that it was sent.
+pub(crate) const DISCARD_BYTES: usize = 16 << 10;
+
+// === impl Sinks ===
+
+impl Sinks {
+    /// Without any; the bell rings for the shard.
+    pub(super) fn new(bell: BorrowedFd<'_>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data = epoll::EventData::new_u64(Key::MAILBOX.to_bits());
+        epoll::add(&epoll, bell, data, epoll::EventFlags::IN)?;
+        Ok(Self { epoll })
+    }
+
+    pub(super) fn epoll(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// Makes a sink of what an entry came with. From then on the shard hears of it by the entry's key.
+    pub(super) fn take_in(&mut self, link: Link, key: Key) -> io::Result<Sink> {
+        match link {
+            Link::Socket(socket) => {
+                // Edge-triggered: the kernel speaks up when a full socket takes bytes again and when the reader
+                // leaves, and nothing has to be changed in between.
+                let flags = epoll::EventFlags::IN
+                    | epoll::EventFlags::OUT
+                    | epoll::EventFlags::RDHUP
+                    | epoll::EventFlags::ET;
+                epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)?;
+                Ok(Sink::Socket(socket))
+            }
+        }
+    }
+
+    /// Lets go of a sink that is used elsewhere from now on.
+    pub(super) fn take_out(&mut self, sink: Sink) -> Link {
+        match sink {
+            Sink::Socket(socket) => {
+                // What fails here fails again, and is noticed, when the connection is used.
+                let _ = epoll::delete(&self.epoll, &socket);
+                Link::Socket(socket)
+            }
+        }
+    }
+
+    /// Gives a sink what it takes without waiting.
+    pub(super) fn offer(&mut self, sink: &Sink, bytes: &[u8]) -> Sent {
+        match sink {
+            Sink::Socket(socket) => send_some(socket, bytes),
+        }
+    }
+
+    /// Reads what there is, into the spare capacity of `into`.
+    pub(super) fn receive(&mut self, sink: &Sink, into: &mut Vec<u8>) -> Received {
+        match sink {
+            Sink::Socket(socket) => {
+                match retry_on_intr(|| recv(socket, spare_capacity(&mut *into), RecvFlags::DONTWAIT)) {
+                    Ok((0, _)) => Received::Ended,
+                    Ok(_) => Received::Some,
+                    Err(Errno::AGAIN) => Received::Nothing,
+                    Err(_) => Received::Failed,
+                }
+            }
+        }
+    }
+
+    /// Ends a sink whose reader has been given everything, so that it gets all of it and knows that it did.
+    pub(super) fn finish(&mut self, sink: &Sink) {
+        match sink {
+            Sink::Socket(socket) => {
+                let _ = shutdown(socket, Shutdown::Write);
+                let mut rest = [0; DISCARD_BYTES];
+                let _ = recv(socket, &mut rest, RecvFlags::DONTWAIT);
+            }
+        }
+    }
+
+    /// Closes a sink, at once where it was not finished.
+    pub(super) fn close(&mut self, sink: Sink) {
+        match sink {
+            Sink::Socket(socket) => drop(socket),
+        }
+    }
+
+    /// Whether a sink that failed did so because its reader had vanished without a word.
+    pub(super) fn has_vanished(&self, sink: &Sink) -> bool {
+        match sink {
+            Sink::Socket(socket) => vanishing::is_cause(socket),
+        }
+    }
+}
+
+/// Sends what a socket takes without waiting.
+fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Sent {
+    loop {
+        match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(count) if count == bytes.len() => return Sent::All,
+            Ok(count) => return Sent::Some(count),
+            Err(Errno::AGAIN) => return Sent::Some(0),
+            Err(Errno::INTR) => {}
+            Err(error) => {
+                tracing::debug!(%error, "failed to write to a parked connection");
+                return Sent::Failed;
+            }
+        }
+    }
+}
