@@ -58,6 +58,7 @@ mod parking;
 mod permits;
 mod pieces;
 mod poll;
+mod poller;
 mod problem;
 mod publish;
 mod query;

@@ -1,22 +1,21 @@
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rustix::event::{EventfdFlags, eventfd};
 use tidings_hub::{Audience, Recent};
 use tidings_log::ReadError;
 use tidings_protocol::{Epoch, Selection, Sequence, Topic};
 
 use super::lot::Parcel;
 use super::parked::Key;
+use crate::poller::Waker;
 
 /// How the world speaks to a shard.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    bell: OwnedFd,
+    bell: Waker,
     /// Whether the bell has been rung since the shard last looked.
     rung: AtomicBool,
     messages: Mutex<Vec<Message>>,
@@ -63,9 +62,8 @@ struct Census {
 
 impl Mailbox {
     pub(super) fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
-            bell,
+            bell: Waker::new()?,
             rung: AtomicBool::new(false),
             messages: Mutex::default(),
             entries: AtomicUsize::new(0),
@@ -105,8 +103,8 @@ impl Mailbox {
         self.occupy(0);
     }
 
-    pub(super) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+    pub(super) fn bell(&self) -> &Waker {
+        &self.bell
     }
 
     pub(super) fn post(&self, message: Message) {
@@ -117,8 +115,7 @@ impl Mailbox {
     /// Silences the bell, before the shard looks at what it was rung for. Whoever rings between the two lines
     /// has left its message already, and whoever rings after them rings again.
     pub(super) fn silence(&self) {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.bell, &mut count);
+        self.bell.silence();
         self.rung.store(false, Ordering::Release);
     }
 
@@ -134,7 +131,7 @@ impl Mailbox {
 
     fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
-            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+            self.bell.wake();
         }
     }
 

@@ -3,13 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
 use slab::Slab;
 use tidings_hub::PullLimits;
 use tidings_protocol::{Lineage, Sequence};
@@ -28,6 +25,7 @@ use super::template::Template;
 use super::wheel::{Wheel, ticks};
 use crate::access::Line;
 use crate::permits::Permit;
+use crate::poller::{Event, Events};
 use crate::{Face, defaults, vanishing};
 
 mod admission;
@@ -173,14 +171,14 @@ impl Shard {
 
     /// Serves the entries until it is told to stop and none is left.
     pub(super) fn run(&mut self) -> io::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut events = Events::with_capacity(EVENTS);
         loop {
             self.wait(&mut events)?;
             self.now = Wheel::tick_at(self.begun.elapsed());
-            for event in events.drain(..) {
-                match Key::from_bits(event.data.u64()) {
+            for event in events.drain() {
+                match Key::from_bits(event.key) {
                     Key::MAILBOX => self.mailbox.silence(),
-                    key => self.on_socket(key, event.flags),
+                    key => self.on_socket(key, event),
                 }
             }
             for message in self.mailbox.open() {
@@ -205,26 +203,19 @@ impl Shard {
         }
     }
 
-    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let timeout = if self.behind || !self.ready.is_empty() {
-            Some(Timespec::default())
+            Some(Duration::ZERO)
         } else if self.stop.is_some() {
             // Whatever is left has its last writes under way, and a deadline.
-            Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 })
+            Some(Duration::from_millis(50))
         } else {
             let elapsed = self.begun.elapsed();
             let lease = self.leases.next().map(|tick| Wheel::until(tick, elapsed));
             let rest = (!self.resting.is_empty()).then(|| Wheel::until(self.rest_until, elapsed));
-            let waits = [self.wheel.next(elapsed), lease, rest];
-            waits.into_iter().flatten().min().map(|wait| Timespec {
-                tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(wait.subsec_nanos()),
-            })
+            [self.wheel.next(elapsed), lease, rest].into_iter().flatten().min()
         };
-        match epoll::wait(self.sinks.epoll(), spare_capacity(events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.sinks.wait(events, timeout)
     }
 
     fn on_message(&mut self, message: Message) {
@@ -252,23 +243,24 @@ impl Shard {
         }
     }
 
-    fn on_socket(&mut self, key: Key, flags: epoll::EventFlags) {
-        if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
-            tracing::debug!(?flags, "a reader has left");
+    fn on_socket(&mut self, key: Key, event: Event) {
+        if event.failed {
+            tracing::debug!(?event, "a reader has left");
             return self.broken(key);
         }
-        let left = flags.contains(epoll::EventFlags::RDHUP);
-        if left && let Some(entry) = self.find_mut(key) {
+        if event.read_closed
+            && let Some(entry) = self.find_mut(key)
+        {
             // Known before anything else: what is finished now is not held again.
             entry.reader.set_left();
         }
-        if flags.contains(epoll::EventFlags::OUT) {
+        if event.writable {
             self.writable(key);
         }
-        if flags.contains(epoll::EventFlags::IN) {
+        if event.readable {
             self.readable(key);
         }
-        if left {
+        if event.read_closed {
             self.left(key);
         }
     }

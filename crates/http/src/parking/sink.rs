@@ -1,14 +1,15 @@
 //! What takes the bytes of an entry, whatever carries them.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::parked::Key;
+use crate::poller::{Events, Poller, Waker};
 use crate::vanishing;
 
 /// What takes the bytes of an entry. The entry keeps its kind, and where among the shard's [`Sinks`] the rest of it is.
@@ -27,7 +28,7 @@ pub(crate) enum Link {
 /// What the sinks of a shard have beside its entries.
 #[derive(Debug)]
 pub(super) struct Sinks {
-    epoll: OwnedFd,
+    poller: Poller,
 }
 
 /// How much a sink took.
@@ -58,28 +59,22 @@ pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 impl Sinks {
     /// Without any; the bell rings for the shard.
-    pub(super) fn new(bell: BorrowedFd<'_>) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let data = epoll::EventData::new_u64(Key::MAILBOX.to_bits());
-        epoll::add(&epoll, bell, data, epoll::EventFlags::IN)?;
-        Ok(Self { epoll })
+    pub(super) fn new(bell: &Waker) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.register_waker(bell, Key::MAILBOX.to_bits())?;
+        Ok(Self { poller })
     }
 
-    pub(super) fn epoll(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+    /// Waits until the bell rings or something happens to a sink, for so long at most.
+    pub(super) fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.poller.wait(events, timeout)
     }
 
     /// Makes a sink of what an entry came with. From then on the shard hears of it by the entry's key.
     pub(super) fn take_in(&mut self, link: Link, key: Key) -> io::Result<Sink> {
         match link {
             Link::Socket(socket) => {
-                // Edge-triggered: the kernel speaks up when a full socket takes bytes again and when the reader
-                // leaves, and nothing has to be changed in between.
-                let flags = epoll::EventFlags::IN
-                    | epoll::EventFlags::OUT
-                    | epoll::EventFlags::RDHUP
-                    | epoll::EventFlags::ET;
-                epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(key.to_bits()), flags)?;
+                self.poller.register(socket.as_fd(), key.to_bits())?;
                 Ok(Sink::Socket(socket))
             }
         }
@@ -90,7 +85,7 @@ impl Sinks {
         match sink {
             Sink::Socket(socket) => {
                 // What fails here fails again, and is noticed, when the connection is used.
-                let _ = epoll::delete(&self.epoll, &socket);
+                drop(self.poller.deregister(socket.as_fd()));
                 Link::Socket(socket)
             }
         }
