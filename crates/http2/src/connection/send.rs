@@ -1,0 +1,179 @@
+use http::header::{self, HeaderName};
+use http::{HeaderMap, StatusCode};
+
+use super::Connection;
+use crate::error::{Closed, ErrorCode};
+use crate::event::StreamId;
+use crate::frame::{self, HEAD_BYTES, Kind, flags};
+use crate::hpack;
+use crate::stream::Stream;
+
+// === impl Connection ===
+
+impl Connection {
+    /// Sends the head of a response: the final one, or one that only informs (1xx). Fields that belong to a connection
+    /// of HTTP/1.1 are left out. With `end`, there is no body.
+    ///
+    /// # Errors
+    /// Where the stream has ended, or has such a head.
+    pub fn respond(
+        &mut self,
+        stream: StreamId,
+        status: StatusCode,
+        headers: &HeaderMap,
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Closed> {
+        let state = self.streams.get_mut(stream).filter(|stream| !stream.responded).ok_or(Closed)?;
+        let end = end && !status.is_informational();
+        state.responded = !status.is_informational();
+        let from = out.len();
+        self.begin_block(out);
+        hpack::encode_status(status, out);
+        encode(headers, out);
+        self.end_block(stream, end, from, out);
+        self.sent(stream, end, out);
+        Ok(())
+    }
+
+    /// Sends of a body what the windows allow, and says how much that was. Where it is not all, there will be an
+    /// [`Event::Room`](crate::Event::Room). The body ends with its last byte where `end` says so.
+    ///
+    /// # Errors
+    /// Where the stream has ended, or its response has no head yet.
+    pub fn send(
+        &mut self,
+        stream: StreamId,
+        bytes: &[u8],
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Closed> {
+        let connection = self.send.open();
+        let state = self.streams.get_mut(stream).filter(|stream| may_send(stream)).ok_or(Closed)?;
+        let count = bytes.len().min(state.send.open()).min(connection);
+        let end = end && count == bytes.len();
+        state.wants_room = count < bytes.len();
+        if count == 0 && !end {
+            return Ok(0);
+        }
+        state.send.take(count);
+        self.send.take(count);
+        let max = self.client.frame_bytes();
+        let mut rest = &bytes[..count];
+        loop {
+            let (piece, after) = rest.split_at(rest.len().min(max));
+            let is_last = after.is_empty();
+            let flags = if end && is_last { flags::END_STREAM } else { 0 };
+            out.reserve(HEAD_BYTES + piece.len());
+            frame::write_head(piece.len(), Kind::DATA, flags, stream, out);
+            out.extend_from_slice(piece);
+            self.floods.sent_data();
+            if is_last {
+                break;
+            }
+            rest = after;
+        }
+        self.sent(stream, end, out);
+        Ok(count)
+    }
+
+    /// Ends a body with fields.
+    ///
+    /// # Errors
+    /// Where the stream has ended, or its response has no head yet.
+    pub fn trailers(
+        &mut self,
+        stream: StreamId,
+        trailers: &HeaderMap,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Closed> {
+        self.streams.get(stream).filter(|stream| may_send(stream)).ok_or(Closed)?;
+        let from = out.len();
+        self.begin_block(out);
+        encode(trailers, out);
+        self.end_block(stream, true, from, out);
+        self.sent(stream, true, out);
+        Ok(())
+    }
+
+    /// Ends a stream at once. One whose response is whole, and whose request is not, ends so with
+    /// [`ErrorCode::NO_ERROR`].
+    pub fn reset(&mut self, stream: StreamId, code: ErrorCode, out: &mut Vec<u8>) {
+        let Some(state) = self.streams.remove(stream) else { return };
+        frame::write_reset(stream, code, out);
+        self.release(&state, out);
+        if !state.remote_closed {
+            self.streams.remember_reset(stream);
+        }
+    }
+
+    /// Asks for an [`Event::Room`](crate::Event::Room) when something may be sent on a stream.
+    pub fn want_room(&mut self, stream: StreamId) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.wants_room = true;
+            self.has_room |= stream.send.open() > 0;
+        }
+    }
+
+    /// This side has ended a stream, or not.
+    fn sent(&mut self, id: StreamId, end: bool, out: &mut Vec<u8>) {
+        if !end {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.local_closed = true;
+        stream.wants_room = false;
+        if stream.is_closed() {
+            self.finish(id, out);
+        }
+    }
+
+    /// Makes room for the head of a frame, and begins the block that follows.
+    fn begin_block(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0; HEAD_BYTES]);
+        // RFC 7541 §4.2: a client that has made its table smaller waits for this.
+        if !self.told_table_size && self.client.header_table_size < 4_096 {
+            self.told_table_size = true;
+            hpack::encode_size_update(out);
+        }
+    }
+
+    /// Writes the heads of the frames that a block is sent in (RFC 9113 §4.3).
+    fn end_block(&self, stream: StreamId, end: bool, from: usize, out: &mut Vec<u8>) {
+        let end = if end { flags::END_STREAM } else { 0 };
+        let length = out.len() - from - HEAD_BYTES;
+        let max = self.client.frame_bytes();
+        if length <= max {
+            let mut head = Vec::with_capacity(HEAD_BYTES);
+            frame::write_head(length, Kind::HEADERS, end | flags::END_HEADERS, stream, &mut head);
+            return out[from..from + HEAD_BYTES].copy_from_slice(&head);
+        }
+        let block = out.split_off(from);
+        let mut pieces = block[HEAD_BYTES..].chunks(max).peekable();
+        let (mut kind, mut flags) = (Kind::HEADERS, end);
+        while let Some(piece) = pieces.next() {
+            let last = if pieces.peek().is_none() { flags::END_HEADERS } else { 0 };
+            frame::write_head(piece.len(), kind, flags | last, stream, out);
+            out.extend_from_slice(piece);
+            (kind, flags) = (Kind::CONTINUATION, 0);
+        }
+    }
+}
+
+fn may_send(stream: &Stream) -> bool {
+    stream.responded && !stream.local_closed
+}
+
+fn encode(headers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in headers {
+        if !is_connection_specific(name) {
+            hpack::encode_field(name.as_str(), value.as_bytes(), value.is_sensitive(), out);
+        }
+    }
+}
+
+/// RFC 9113 §8.2.2.
+fn is_connection_specific(name: &HeaderName) -> bool {
+    matches!(*name, header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
