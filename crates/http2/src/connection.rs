@@ -8,6 +8,8 @@ mod send;
 
 use std::sync::Arc;
 
+pub use send::encode_head;
+
 use crate::error::{ConnectionError, ErrorCode, Fault};
 use crate::event::{Event, Key, StreamId};
 use crate::floods::{Flood, Floods};
@@ -113,7 +115,7 @@ impl Connection {
     ///
     /// # Errors
     /// Where the client has broken a rule of the protocol, or made too much work. It is told so in `out`, after which the
-    /// connection is to be closed; all of its streams have ended.
+    /// connection is to be closed. All of its streams have ended; [`streams`](Self::streams) still says which they were.
     pub fn receive<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -161,7 +163,7 @@ impl Connection {
         self.streams.get(stream).map(|stream| stream.key)
     }
 
-    /// The streams that have not ended, oldest first.
+    /// The streams that have not ended, oldest first. Those that ended with their connection are among them.
     pub fn streams(&self) -> impl Iterator<Item = (StreamId, Key)> + '_ {
         self.streams.iter().map(|stream| (stream.id, stream.key))
     }
@@ -190,6 +192,12 @@ impl Connection {
         self.is_acknowledged
     }
 
+    /// Whether the client was told which stream was its last, after [`go_away`](Self::go_away).
+    #[must_use]
+    pub fn has_gone_away(&self) -> bool {
+        matches!(self.ending, Ending::After(_))
+    }
+
     /// Whether it is to be closed, after an error or [`close`](Self::close).
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -199,7 +207,8 @@ impl Connection {
     /// What may be sent on a stream now.
     #[must_use]
     pub fn window(&self, stream: StreamId) -> usize {
-        self.streams.get(stream).map_or(0, |stream| stream.send.open().min(self.send.open()))
+        let stream = self.streams.get(stream).filter(|_| !self.is_closed());
+        stream.map_or(0, |stream| stream.send.open().min(self.send.open()))
     }
 
     /// Ends the connection because of an error: the client is told, and all streams have ended.
@@ -210,10 +219,9 @@ impl Connection {
 
     fn end(&mut self, error: ConnectionError) {
         self.failed = Some(error);
-        self.streams = Streams::default();
         self.partial = Vec::new();
         self.block = None;
-        self.decoder.set_limit(0);
+        self.decoder.end();
     }
 
     /// Resets a stream because of what the client did (RFC 9113 §5.4.2).

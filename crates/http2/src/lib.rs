@@ -42,6 +42,8 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod conformance;
 mod connection;
 mod error;
 mod event;
@@ -55,7 +57,7 @@ pub mod limits;
 mod settings;
 mod stream;
 
-pub use connection::Connection;
+pub use connection::{Connection, encode_head};
 pub use error::{Closed, ConnectionError, ErrorCode};
 pub use event::{Event, Key, StreamId};
 pub use head::Head;

@@ -15,8 +15,8 @@ pub struct Settings {
     pub initial_window_size: u32,
     /// The same for all bodies of a connection together; at least 65,535, with which every connection begins.
     pub connection_window_size: u32,
-    /// The size of the table of fields that clients may make a connection keep. A few clients of old ignore it (those
-    /// of Go's standard library before 1.20); their second request is a `COMPRESSION_ERROR` where this is less than 4,096.
+    /// The size of the table of fields that clients may make a connection keep. There are clients that know of no size but
+    /// the default; they have a table of up to 4,096 bytes whatever this says.
     pub header_table_size: u32,
     /// Whether clients may open a tunnel for another protocol by CONNECT (RFC 8441).
     pub enable_connect_protocol: bool,

@@ -133,6 +133,9 @@ impl Connection {
 
     /// Bytes of bodies were used: the client may send as many again.
     pub fn consumed(&mut self, stream: StreamId, count: usize, out: &mut Vec<u8>) {
+        if self.is_closed() {
+            return;
+        }
         let Some(stream) = self.streams.get_mut(stream) else { return };
         let count = count.min(stream.unconsumed as usize);
         stream.unconsumed -= u32::try_from(count).unwrap_or(0);

@@ -24,16 +24,45 @@ impl Connection {
         end: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Closed> {
-        let state = self.streams.get_mut(stream).filter(|stream| !stream.responded).ok_or(Closed)?;
-        let end = end && !status.is_informational();
-        state.responded = !status.is_informational();
+        let is_final = !status.is_informational();
+        self.send_head(stream, is_final, end && is_final, out, |out| encode_head(status, headers, out))
+    }
+
+    /// The same with a final head that was [encoded](encode_head) beforehand, perhaps once for many connections.
+    ///
+    /// # Errors
+    /// Where the stream has ended, or has such a head.
+    pub fn respond_encoded(
+        &mut self,
+        stream: StreamId,
+        head: &[u8],
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Closed> {
+        self.send_head(stream, true, end, out, |out| out.extend_from_slice(head))
+    }
+
+    fn send_head(
+        &mut self,
+        stream: StreamId,
+        is_final: bool,
+        end: bool,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Closed> {
+        let state = self.open_mut(stream).filter(|stream| !stream.responded).ok_or(Closed)?;
+        state.responded = is_final;
         let from = out.len();
         self.begin_block(out);
-        hpack::encode_status(status, out);
-        encode(headers, out);
+        write(out);
         self.end_block(stream, end, from, out);
         self.sent(stream, end, out);
         Ok(())
+    }
+
+    /// A stream on which something may be said; none, after the connection has ended.
+    fn open_mut(&mut self, stream: StreamId) -> Option<&mut Stream> {
+        if self.is_closed() { None } else { self.streams.get_mut(stream) }
     }
 
     /// Sends of a body what the windows allow, and says how much that was. Where it is not all, there will be an
@@ -49,7 +78,7 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<usize, Closed> {
         let connection = self.send.open();
-        let state = self.streams.get_mut(stream).filter(|stream| may_send(stream)).ok_or(Closed)?;
+        let state = self.open_mut(stream).filter(|stream| may_send(stream)).ok_or(Closed)?;
         let count = bytes.len().min(state.send.open()).min(connection);
         let end = end && count == bytes.len();
         state.wants_room = count < bytes.len();
@@ -87,7 +116,7 @@ impl Connection {
         trailers: &HeaderMap,
         out: &mut Vec<u8>,
     ) -> Result<(), Closed> {
-        self.streams.get(stream).filter(|stream| may_send(stream)).ok_or(Closed)?;
+        self.open_mut(stream).filter(|stream| may_send(stream)).ok_or(Closed)?;
         let from = out.len();
         self.begin_block(out);
         encode(trailers, out);
@@ -99,6 +128,9 @@ impl Connection {
     /// Ends a stream at once. One whose response is whole, and whose request is not, ends so with
     /// [`ErrorCode::NO_ERROR`].
     pub fn reset(&mut self, stream: StreamId, code: ErrorCode, out: &mut Vec<u8>) {
+        if self.is_closed() {
+            return;
+        }
         let Some(state) = self.streams.remove(stream) else { return };
         frame::write_reset(stream, code, out);
         self.release(&state, out);
@@ -158,6 +190,13 @@ impl Connection {
             (kind, flags) = (Kind::CONTINUATION, 0);
         }
     }
+}
+
+/// Writes the head of a response as [`Connection::respond_encoded`] sends it. No connection has to be known for that: no
+/// table is used.
+pub fn encode_head(status: StatusCode, headers: &HeaderMap, out: &mut Vec<u8>) {
+    hpack::encode_status(status, out);
+    encode(headers, out);
 }
 
 fn may_send(stream: &Stream) -> bool {

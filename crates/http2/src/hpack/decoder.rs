@@ -4,10 +4,10 @@ use super::{huffman, integer, static_table};
 /// The size that tables have until settings say otherwise (RFC 9113 §6.5.2).
 const DEFAULT_TABLE_SIZE: u32 = 4_096;
 
-/// Decodes blocks of fields, with the table that they have in common. There is no table in memory while nothing is in it.
+/// Decodes blocks of fields, with the table that they have in common.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    table: Option<Box<Table>>,
+    table: Table,
     /// The size that the client has chosen for it.
     capacity: u32,
     /// The largest size that it may choose.
@@ -34,20 +34,18 @@ struct Scratch {
 
 impl Decoder {
     pub(crate) fn new() -> Self {
-        Self { table: None, capacity: DEFAULT_TABLE_SIZE, limit: DEFAULT_TABLE_SIZE }
+        Self { table: Table::default(), capacity: DEFAULT_TABLE_SIZE, limit: DEFAULT_TABLE_SIZE }
     }
 
-    /// The client has taken note of the size that the table may have. What it has put into a larger one is gone
-    /// (RFC 7541 §4.2).
+    /// The client has taken note of the size that its table may have. It says in its next block that it obeys
+    /// (RFC 7541 §4.2), or goes on as before: there are clients that know of no size but the default.
     pub(crate) fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
-        self.resize(self.capacity.min(limit));
     }
 
-    /// Whether a table is held in memory.
-    #[cfg(test)]
-    pub(crate) fn has_table(&self) -> bool {
-        self.table.is_some()
+    /// Nothing more will be decoded.
+    pub(crate) fn end(&mut self) {
+        self.table = Table::default();
     }
 
     /// Hands out the fields of a block, in their order, until `each` has had enough of them.
@@ -69,7 +67,7 @@ impl Decoder {
                 // §6.3: a size update, which comes before the fields (§4.2).
                 0x20..0x40 => {
                     let size = u32::try_from(integer::decode(&mut block, 5)?).unwrap_or(u32::MAX);
-                    if !may_resize || size > self.limit {
+                    if !may_resize || size > self.limit && size != DEFAULT_TABLE_SIZE {
                         return Err(DecodeError::Malformed);
                     }
                     self.resize(size);
@@ -90,8 +88,8 @@ impl Decoder {
                     };
                     let value = string(&mut block, value)?;
                     each(name, value)?;
-                    if is_entry && self.capacity > 0 {
-                        self.table.get_or_insert_default().insert(name, value, self.capacity as usize);
+                    if is_entry {
+                        self.table.insert(name, value, self.capacity as usize);
                     }
                 }
             }
@@ -105,16 +103,18 @@ impl Decoder {
             return Ok((name.as_bytes(), value.as_bytes()));
         }
         let index = index.checked_sub(static_table::END).ok_or(DecodeError::Malformed)?;
-        self.table.as_ref().and_then(|table| table.get(index)).ok_or(DecodeError::Malformed)
+        self.table.get(index).ok_or(DecodeError::Malformed)
     }
 
     fn resize(&mut self, capacity: u32) {
         self.capacity = capacity;
-        if capacity == 0 {
-            self.table = None;
-        } else if let Some(table) = &mut self.table {
-            table.evict(capacity as usize);
-        }
+        self.table.evict(capacity as usize);
+    }
+
+    /// How much memory its table takes.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        self.table.memory()
     }
 }
 
@@ -139,29 +139,51 @@ where
 mod tests {
     use super::*;
 
-    /// A field of 36 bytes that becomes an entry.
+    /// A field of 36 bytes that becomes an entry, and the entry.
     const ENTRY: &[u8] = b"\x40\x01x\x03abc";
+    const INDEXED: &[u8] = b"\xbe";
 
-    #[test]
-    fn the_table_is_gone_once_the_client_knows_that_there_is_none() {
-        let mut decoder = Decoder::new();
-        assert!(!decoder.has_table());
-        decoder.decode(ENTRY, |_, _| Ok(())).unwrap();
-        assert!(decoder.has_table());
-        let mut found = Vec::new();
+    fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, DecodeError> {
+        let mut fields = Vec::new();
         let each = |name: &[u8], value: &[u8]| {
-            found.push([name, value].concat());
+            fields.push(String::from_utf8([name, b"=", value].concat()).unwrap());
             Ok(())
         };
-        decoder.decode(&[0xbe], each).unwrap();
-        assert_eq!(found, [b"xabc"]);
+        decoder.decode(block, each).map(|()| fields)
+    }
+
+    #[test]
+    fn the_table_is_gone_once_the_client_says_that_it_uses_none() {
+        let mut decoder = Decoder::new();
+        assert_eq!(decoder.memory(), 0);
+        decode(&mut decoder, ENTRY).unwrap();
+        assert_eq!(decoder.memory(), 8);
+        assert_eq!(decode(&mut decoder, INDEXED), Ok(vec!["x=abc".into()]));
         decoder.set_limit(0);
-        assert!(!decoder.has_table());
-        // A client that uses none says so in its next block, and may do without.
-        decoder.decode(&[0x20, 0x82], |_, _| Ok(())).unwrap();
-        decoder.decode(ENTRY, |_, _| Ok(())).unwrap();
-        assert!(!decoder.has_table());
-        assert_eq!(decoder.decode(&[0xbe], |_, _| Ok(())), Err(DecodeError::Malformed));
-        assert_eq!(decoder.decode(&[0x21], |_, _| Ok(())), Err(DecodeError::Malformed));
+        assert_eq!(decode(&mut decoder, b"\x20\x82"), Ok(vec![":method=GET".into()]));
+        assert_eq!(decoder.memory(), 0);
+        decode(&mut decoder, ENTRY).unwrap();
+        assert_eq!(decoder.memory(), 0);
+        assert_eq!(decode(&mut decoder, INDEXED), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn a_client_that_knows_of_no_size_has_the_default() {
+        let mut decoder = Decoder::new();
+        decode(&mut decoder, ENTRY).unwrap();
+        decoder.set_limit(0);
+        assert_eq!(decode(&mut decoder, INDEXED), Ok(vec!["x=abc".into()]));
+        assert_eq!(decode(&mut decoder, b"\x20\x3f\xe1\x1f\x82"), Ok(vec![":method=GET".into()]));
+        decode(&mut decoder, ENTRY).unwrap();
+        assert_eq!(decode(&mut decoder, INDEXED), Ok(vec!["x=abc".into()]));
+        // Any other size is more than it may have.
+        assert_eq!(decode(&mut decoder, b"\x21"), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn a_size_is_updated_before_fields_alone() {
+        assert_eq!(decode(&mut Decoder::new(), b"\x20\x21\x82"), Ok(vec![":method=GET".into()]));
+        assert_eq!(decode(&mut Decoder::new(), b"\x82\x20"), Err(DecodeError::Malformed));
+        assert_eq!(decode(&mut Decoder::new(), b"\x3f\xe2\x1f"), Err(DecodeError::Malformed));
     }
 }
