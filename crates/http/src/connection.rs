@@ -1,22 +1,20 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::server::TlsStream;
 
 use crate::detect::{Protocol, Rewound, detect};
 use crate::limit::Limit;
-use crate::parking::Lot;
+use crate::parking::{Link, Lot};
 use crate::permits::Permit;
 use crate::service::Service;
 use crate::socket::{Progress, Watched};
-use crate::tls::Tls;
+use crate::tls::{Session, Tls, TlsLink, TlsSocket};
 use crate::{Face, defaults};
 
 /// What every connection of a server works with.
@@ -49,18 +47,16 @@ pub(crate) struct Peer {
 
 /// What connections are made of.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Whether what is written to it goes to the socket as it is, so that the socket can be parked.
-    const PARKS: bool;
     /// Whether nobody on the way can read it.
     const ENCRYPTED: bool;
 
-    /// The socket itself.
+    /// What can be parked of it.
     fn into_parts(self) -> io::Result<Parts>;
 }
 
 /// A connection that is taken apart.
 pub(crate) struct Parts {
-    pub(crate) socket: OwnedFd,
+    pub(crate) link: Link,
     /// What was read of it and not asked for.
     pub(crate) unread: Bytes,
 }
@@ -70,29 +66,31 @@ pub(crate) struct Parts {
 impl fmt::Debug for Parts {
     /// Without what was read, which may hold a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket, unread } = self;
-        f.debug_struct("Parts").field("socket", socket).field("unread", &unread.len()).finish()
+        let Self { link, unread } = self;
+        f.debug_struct("Parts").field("link", link).field("unread", &unread.len()).finish()
     }
 }
 
 // === impl Wire ===
 
 impl Wire for Rewound<Watched> {
-    const PARKS: bool = true;
     const ENCRYPTED: bool = false;
 
     fn into_parts(self) -> io::Result<Parts> {
         let (unread, watched) = self.into_parts();
-        Ok(Parts { socket: watched.into_inner().into_std()?.into(), unread })
+        Ok(Parts { link: Link::Socket(watched.into_inner().into_std()?.into()), unread })
     }
 }
 
-impl Wire for TlsStream<Rewound<Watched>> {
-    const PARKS: bool = false;
+impl Wire for TlsSocket<Rewound<Watched>> {
     const ENCRYPTED: bool = true;
 
     fn into_parts(self) -> io::Result<Parts> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "what is written to it has to be encrypted"))
+        let (io, mut session, unread) = self.into_parts();
+        let (prefix, watched) = io.into_parts();
+        session.has_come(&prefix);
+        let socket = watched.into_inner().into_std()?.into();
+        Ok(Parts { link: Link::Tls(TlsLink::new(socket, session)), unread })
     }
 }
 
@@ -120,15 +118,28 @@ impl Host {
         }
     }
 
-    /// Goes on with a connection that has left the lot. `unread` is what was read of it already.
-    pub(crate) async fn resume(self: Arc<Self>, socket: TcpStream, unread: Bytes, mut peer: Peer) {
+    /// Goes on with a connection that has left the lot. `session` is what there is of its encryption, and `unread` what
+    /// was read of it already.
+    pub(crate) async fn resume(
+        self: Arc<Self>,
+        socket: TcpStream,
+        session: Option<Box<Session>>,
+        unread: Bytes,
+        mut peer: Peer,
+    ) {
         let progress = Arc::new(Progress::default());
         progress.request();
         if self.face.config.trusted_proxies.contains(peer.address) {
             peer.permit.count_for_nobody();
         }
         let io = Watched::new(socket, &self.face, Arc::clone(&progress));
-        self.http1(Rewound::new(unread, io), progress, peer).await;
+        match session {
+            None => self.http1(Rewound::new(unread, io), progress, peer).await,
+            Some(session) => {
+                let io = Rewound::new(Bytes::new(), io);
+                self.http1(TlsSocket::new(io, session, unread), progress, peer).await;
+            }
+        }
     }
 
     async fn encrypted(self: Arc<Self>, io: Rewound<Watched>, progress: Arc<Progress>, peer: Peer) {
@@ -138,13 +149,12 @@ impl Host {
         };
         let accepted = tokio::select! {
             biased;
-            accepted = timeout(self.face.config.handshake_timeout, tls.acceptor().accept(io)) => accepted,
+            accepted = timeout(self.face.config.handshake_timeout, tls.accept(io)) => accepted,
             () = self.last_moment() => return,
         };
         match accepted {
-            Ok(Ok(mut io)) => {
-                io.get_mut().1.set_buffer_limit(Some(defaults::TLS_BUFFER_BYTES));
-                if io.get_ref().1.alpn_protocol() == Some(b"h2") {
+            Ok(Ok(io)) => {
+                if io.is_http2() {
                     Box::pin(self.http2(io, progress, peer)).await;
                 } else {
                     Box::pin(self.http1(io, progress, peer)).await;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -49,9 +48,7 @@ impl Host {
             let address = peer.address;
             move |mut request: Request<Incoming>| {
                 progress.request();
-                if T::PARKS {
-                    request.extensions_mut().insert(Space);
-                }
+                request.extensions_mut().insert(Space);
                 request.extensions_mut().insert(progress.attention());
                 let answering = progress.answering(request.method());
                 let has_fragment = fragments.next_has_one();
@@ -97,7 +94,7 @@ impl Host {
                     let unread = join(&parts.read_buf, &own.unread);
                     // What was read beyond the request belongs to another, and so may what was heard last.
                     let heard = heard.filter(|_| unread.is_empty());
-                    self.park(own.socket, unread, heard.as_deref(), &leaving, peer);
+                    self.park(own.link, unread, heard.as_deref(), &leaving, peer);
                 }
             }
         }
@@ -105,14 +102,7 @@ impl Host {
 
     /// Parks a connection. `unread` is what was read of it beyond the request, and `heard` the request's head, where it
     /// is known and short.
-    fn park(
-        &self,
-        socket: OwnedFd,
-        mut unread: Bytes,
-        heard: Option<&[u8]>,
-        leaving: &Leaving,
-        mut peer: Peer,
-    ) {
+    fn park(&self, link: Link, mut unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
         let departure = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Departure { mut head, mut order, share }) = departure else { return };
         match &mut order.interest.shape {
@@ -138,7 +128,7 @@ impl Host {
         if let Some(share) = share {
             peer.permit.count_for(share);
         }
-        self.lot.park(Link::Socket(socket), order, unread, peer.permit);
+        self.lot.park(link, order, unread, peer.permit);
     }
 
     /// Answers a request, or leaves the answer for the lot to give, and then never returns.

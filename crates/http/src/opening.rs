@@ -82,8 +82,8 @@ impl Desk {
     async fn greet(self: Arc<Self>, stream: TcpStream) {
         match (detect(stream).await, &self.tls) {
             (Ok(Some((Protocol::Tls, io))), Some(tls)) => {
-                let Ok(io) = tls.acceptor().accept(io).await else { return };
-                if io.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let Ok(io) = tls.accept(io).await else { return };
+                if io.is_http2() {
                     self.http2(io).await;
                 } else {
                     self.http1(io).await;

@@ -23,6 +23,7 @@ mod parked;
 mod shard;
 mod sink;
 mod template;
+mod tls_sink;
 mod wheel;
 
 pub(crate) use group::{Interest, Shape};

@@ -17,6 +17,7 @@ use crate::listener::Listeners;
 use crate::parking::{Link, Lot, Returned};
 use crate::permits::Permits;
 use crate::service::Service;
+use crate::tls::Session;
 use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, vanishing};
 
 /// Serves the face of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
@@ -115,8 +116,8 @@ impl Server {
                 () = &mut shutdown => break,
                 never = &mut watch => match never {},
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(ended),
-                (stream, unread, peer) = returns.next() => {
-                    connections.spawn(Arc::clone(&host).resume(stream, unread, peer));
+                (stream, session, unread, peer) = returns.next() => {
+                    connections.spawn(Arc::clone(&host).resume(stream, session, unread, peer));
                 }
                 accepted = door.accept() => {
                     if let Some((stream, peer)) = accepted {
@@ -167,14 +168,23 @@ struct Returns(UnboundedReceiver<Returned>);
 
 impl Returns {
     /// The next connection that goes on, with what was read of it already. May be dropped at any point.
-    async fn next(&mut self) -> (TcpStream, bytes::Bytes, Peer) {
+    async fn next(&mut self) -> (TcpStream, Option<Box<Session>>, bytes::Bytes, Peer) {
         loop {
             let Some(returned) = self.0.recv().await else { return pending().await };
-            let Returned { link: Link::Socket(socket), unread, permit } = returned;
+            let Returned { link, unread, permit } = returned;
+            let (socket, session) = match link {
+                Link::Socket(socket) => (socket, None),
+                Link::Tls(link) => {
+                    let (socket, session) = link.into_parts();
+                    (socket, Some(session))
+                }
+            };
             let stream =
                 TcpStream::from_std(socket.into()).and_then(|stream| Ok((stream.peer_addr()?, stream)));
             match stream {
-                Ok((address, stream)) => return (stream, unread, Peer { address: address.ip(), permit }),
+                Ok((address, stream)) => {
+                    return (stream, session, unread, Peer { address: address.ip(), permit });
+                }
                 Err(error) => tracing::debug!(%error, "failed to go on with a connection"),
             }
         }

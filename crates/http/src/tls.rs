@@ -11,10 +11,26 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_rustls::TlsAcceptor;
 
 use crate::defaults;
+
+mod alert;
+mod handshake;
+mod keys;
+mod link;
+mod records;
+mod session;
+mod socket;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use link::{Received, Sent, TlsLink};
+pub(crate) use session::Session;
+pub(crate) use socket::TlsSocket;
 
 /// A certificate and its key, from two files that may change. Clones are the same.
 #[derive(Clone)]
@@ -24,7 +40,7 @@ struct Shared {
     files: Files,
     provider: Arc<CryptoProvider>,
     certificate: Arc<Current>,
-    acceptor: TlsAcceptor,
+    config: ServerConfig,
     /// Which contents of the files were looked at last, whether they were of use or not.
     seen: Mutex<u64>,
 }
@@ -104,8 +120,9 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Sessions are resumed by tickets that clients keep, so that they cost nothing here.
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(setup)?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Self(Arc::new(Shared { files, provider, certificate: current, acceptor, seen: Mutex::new(seen) })))
+        // The records are sealed here, so that a connection that waits costs next to nothing.
+        config.enable_secret_extraction = true;
+        Ok(Self(Arc::new(Shared { files, provider, certificate: current, config, seen: Mutex::new(seen) })))
     }
 
     /// Reads the files again. New connections get what they hold; those that are open go on with what they got.
@@ -132,8 +149,9 @@ impl Tls {
         self.replace(&contents).map(|()| true)
     }
 
-    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
-        &self.0.acceptor
+    /// Agrees on keys with a client.
+    pub(crate) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(&self, io: T) -> io::Result<TlsSocket<T>> {
+        handshake::accept(&self.0.config, io).await
     }
 
     /// Looks at the files every now and then. Dropping it ends that.

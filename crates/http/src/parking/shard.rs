@@ -287,6 +287,8 @@ impl Shard {
         entry.reader.set_readable(true);
         if entry.state == State::Idle {
             self.hear(key.index);
+        } else if self.sinks.listens(&self.entries[key.index as usize].sink) {
+            self.listen(key.index);
         }
     }
 
@@ -340,8 +342,14 @@ impl Shard {
             Shape::Poll { .. } if self.stays(index) => self.idle(index),
             Shape::Poll { close: false, .. } if !self.draining => self.give_back(index, &[]),
             _ => {
-                self.sinks.finish(&entry.sink);
-                self.close(index);
+                if self.sinks.finish(&entry.sink) {
+                    return self.close(index);
+                }
+                let entry = &mut self.entries[index as usize];
+                entry.state = State::Ending;
+                // It has to take what it says of its end.
+                entry.send_then(Vec::new());
+                self.block(index);
             }
         }
     }

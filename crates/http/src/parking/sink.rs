@@ -7,9 +7,13 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use slab::Slab;
 
+use super::group::narrow;
 use super::parked::Key;
+use super::tls_sink::TlsSink;
 use crate::poller::{Events, Poller, Waker};
+use crate::tls::TlsLink;
 use crate::vanishing;
 
 /// What takes the bytes of an entry. The entry keeps its kind, and where among the shard's [`Sinks`] the rest of it is.
@@ -17,18 +21,22 @@ use crate::vanishing;
 pub(super) enum Sink {
     /// A plain socket of its own.
     Socket(OwnedFd),
+    /// A TLS connection of its own.
+    Tls(u32),
 }
 
 /// What becomes a sink when it is parked, and was one when it leaves.
 #[derive(Debug)]
 pub(crate) enum Link {
     Socket(OwnedFd),
+    Tls(TlsLink),
 }
 
 /// What the sinks of a shard have beside its entries.
 #[derive(Debug)]
 pub(super) struct Sinks {
     poller: Poller,
+    tls: Slab<TlsSink>,
 }
 
 /// How much a sink took.
@@ -62,7 +70,7 @@ impl Sinks {
     pub(super) fn new(bell: &Waker) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.register_waker(bell, Key::MAILBOX.to_bits())?;
-        Ok(Self { poller })
+        Ok(Self { poller, tls: Slab::new() })
     }
 
     /// Waits until the bell rings or something happens to a sink, for so long at most.
@@ -77,6 +85,10 @@ impl Sinks {
                 self.poller.register(socket.as_fd(), key.to_bits())?;
                 Ok(Sink::Socket(socket))
             }
+            Link::Tls(link) => {
+                self.poller.register(link.socket().as_fd(), key.to_bits())?;
+                Ok(Sink::Tls(narrow(self.tls.insert(TlsSink::new(link)))))
+            }
         }
     }
 
@@ -88,6 +100,11 @@ impl Sinks {
                 drop(self.poller.deregister(socket.as_fd()));
                 Link::Socket(socket)
             }
+            Sink::Tls(place) => {
+                let link = self.remove_tls(place).into_link();
+                drop(self.poller.deregister(link.socket().as_fd()));
+                Link::Tls(link)
+            }
         }
     }
 
@@ -95,6 +112,7 @@ impl Sinks {
     pub(super) fn offer(&mut self, sink: &Sink, bytes: &[u8]) -> Sent {
         match sink {
             Sink::Socket(socket) => send_some(socket, bytes),
+            Sink::Tls(place) => self.tls[*place as usize].offer(bytes),
         }
     }
 
@@ -109,17 +127,21 @@ impl Sinks {
                     Err(_) => Received::Failed,
                 }
             }
+            Sink::Tls(place) => self.tls[*place as usize].receive(into),
         }
     }
 
-    /// Ends a sink whose reader has been given everything, so that it gets all of it and knows that it did.
-    pub(super) fn finish(&mut self, sink: &Sink) {
+    /// Ends a sink whose reader has been given everything, so that it gets all of it and knows that it did. Says whether
+    /// that is done; else the sink takes no more for now, and is to be finished again when it does.
+    pub(super) fn finish(&mut self, sink: &Sink) -> bool {
         match sink {
             Sink::Socket(socket) => {
                 let _ = shutdown(socket, Shutdown::Write);
                 let mut rest = [0; DISCARD_BYTES];
                 let _ = recv(socket, &mut rest, RecvFlags::DONTWAIT);
+                true
             }
+            Sink::Tls(place) => self.tls[*place as usize].finish(),
         }
     }
 
@@ -127,6 +149,7 @@ impl Sinks {
     pub(super) fn close(&mut self, sink: Sink) {
         match sink {
             Sink::Socket(socket) => drop(socket),
+            Sink::Tls(place) => drop(self.remove_tls(place)),
         }
     }
 
@@ -134,7 +157,38 @@ impl Sinks {
     pub(super) fn has_vanished(&self, sink: &Sink) -> bool {
         match sink {
             Sink::Socket(socket) => vanishing::is_cause(socket),
+            Sink::Tls(place) => vanishing::is_cause(self.tls[*place as usize].link().socket()),
         }
+    }
+
+    /// Whether a sink has taken bytes that it did not tell of, since this was asked last.
+    pub(super) fn has_moved(&mut self, sink: &Sink) -> bool {
+        match sink {
+            Sink::Socket(_) => false,
+            Sink::Tls(place) => self.tls[*place as usize].has_moved(),
+        }
+    }
+
+    /// Whether what a reader sends has to be read also where it says nothing to the entry: it may be about the connection.
+    pub(super) fn listens(&self, sink: &Sink) -> bool {
+        matches!(sink, Sink::Tls(_))
+    }
+
+    /// Whether a reader has said that it sends nothing more, which is known only when it was read.
+    pub(super) fn has_ended(&self, sink: &Sink) -> bool {
+        match sink {
+            Sink::Socket(_) => false,
+            Sink::Tls(place) => self.tls[*place as usize].link().has_ended(),
+        }
+    }
+
+    fn remove_tls(&mut self, place: u32) -> TlsSink {
+        let sink = self.tls.remove(place as usize);
+        if self.tls.is_empty() {
+            // What a crowd needed goes with it.
+            self.tls = Slab::new();
+        }
+        sink
     }
 }
 

@@ -45,4 +45,5 @@ mod supervision;
 mod support;
 mod targets;
 mod tls;
+mod tls_parked;
 mod vanishing;

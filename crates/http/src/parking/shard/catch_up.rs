@@ -142,7 +142,7 @@ impl Shard {
             Sent::All => {
                 let key = self.key(index);
                 self.took(index, chunk);
-                if self.find(key).is_some() {
+                if self.find(key).is_some_and(|entry| entry.state != State::Ending) {
                     self.live_or_later(index);
                 }
             }

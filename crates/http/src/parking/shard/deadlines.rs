@@ -79,7 +79,11 @@ impl Shard {
         let Some(entry) = self.find(key) else { return };
         let (before, blocked) = (place(entry), entry.blocked);
         self.resume(key.index);
-        let Some(entry) = self.find(key).filter(|entry| place(entry) == before) else { return };
+        let has_moved = |entry: &Parked| {
+            // What the sink took may be some that it had said to have taken before.
+            place(entry) != before || entry.blocked.is_some_and(|since| Some(since) != blocked)
+        };
+        let Some(entry) = self.find(key).filter(|entry| !has_moved(entry)) else { return };
         if entry.state == State::Reading || entry.is_read_for() {
             // It is offered what the log has, and closed if it takes nothing of that.
             self.entries[key.index as usize].blocked = blocked;

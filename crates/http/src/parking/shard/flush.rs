@@ -99,9 +99,10 @@ impl Shard {
     /// Takes note that a sink took so many bytes and no more. The deadline runs from the last byte that it took; one
     /// that takes none beyond it is closed.
     pub(super) fn block_after(&mut self, index: u32, sent: usize) {
-        let blocked = self.entries[index as usize].blocked;
-        match blocked {
-            Some(since) if sent == 0 => {
+        let entry = &self.entries[index as usize];
+        let has_moved = self.sinks.has_moved(&entry.sink);
+        match entry.blocked {
+            Some(since) if sent == 0 && !has_moved => {
                 if since.get().saturating_add(self.write_timeout) <= self.now {
                     self.give_up_stalled(index);
                 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Shard;
+use crate::defaults;
 use crate::parking::group::Shape;
 use crate::parking::lot::Returned;
 use crate::parking::parked::State;
@@ -55,7 +56,11 @@ impl Shard {
         let before = request.len();
         let entry = &mut self.entries[index as usize];
         entry.reader.set_readable(false);
-        match self.sinks.receive(&entry.sink, request) {
+        let received = self.sinks.receive(&entry.sink, request);
+        if self.sinks.has_ended(&entry.sink) {
+            entry.reader.set_left();
+        }
+        match received {
             Received::Some => {}
             Received::Nothing => return self.keep_begun(index, request),
             Received::Ended | Received::Failed => return self.close(index),
@@ -98,6 +103,52 @@ impl Shard {
         }
         self.schedule_if_sooner(index);
         self.resume(index);
+    }
+
+    /// Reads what the reader of an entry sends that is not between two requests, as it may be about the connection. What
+    /// is for the entry is kept for later where it is a poll, and only so much of it is read.
+    pub(super) fn listen(&mut self, index: u32) {
+        let mut heard = std::mem::take(&mut self.heard);
+        heard.clear();
+        self.listen_into(index, &mut heard);
+        self.heard = heard;
+    }
+
+    fn listen_into(&mut self, index: u32, heard: &mut Vec<u8>) {
+        let key = self.key(index);
+        let entry = &mut self.entries[index as usize];
+        let is_poll = self.groups.get(entry.group).interest.shape.is_poll();
+        let before = self.unread.get(&key).map_or(0, Bytes::len);
+        // A stream has no other request after it.
+        let kept = if is_poll { before } else { 0 };
+        loop {
+            if kept + heard.len() > defaults::PIPELINED_BYTES {
+                // The rest stays with the kernel.
+                break;
+            }
+            heard.reserve(defaults::PIPELINED_BYTES);
+            match self.sinks.receive(&entry.sink, heard) {
+                Received::Some => {}
+                Received::Nothing => {
+                    entry.reader.set_readable(false);
+                    break;
+                }
+                Received::Ended => {
+                    entry.reader.set_left();
+                    break;
+                }
+                Received::Failed => return self.close(index),
+            }
+        }
+        let has_left = entry.reader.has_left();
+        if is_poll && !heard.is_empty() {
+            let mut unread = self.unread.remove(&key).unwrap_or_default().to_vec();
+            unread.extend_from_slice(heard);
+            self.unread.insert(key, unread.into());
+        }
+        if has_left {
+            self.end_wait(index);
+        }
     }
 
     /// Keeps what has come of a request until the rest of it does.

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tidings_http::Tls;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -57,6 +57,12 @@ impl Authority {
 
     /// A connection whose other side has shown a certificate of this authority.
     pub(crate) async fn connect(&self, address: SocketAddr, protocol: &str) -> TlsStream<TcpStream> {
+        let socket = within(TcpStream::connect(address)).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        self.agree(socket, protocol).await
+    }
+
+    async fn agree(&self, socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -66,8 +72,6 @@ impl Authority {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.into()];
-        let socket = within(TcpStream::connect(address)).await.unwrap();
-        socket.set_nodelay(true).unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let stream = within(connector.connect(ServerName::try_from("hub").unwrap(), socket)).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
@@ -76,6 +80,13 @@ impl Authority {
 
     pub(crate) async fn http1(&self, address: SocketAddr) -> Wire {
         Wire::over(self.connect(address, "http/1.1").await)
+    }
+
+    /// A connection of which the client's system takes few bytes that the client does not read.
+    pub(crate) async fn narrow_http1(&self, address: SocketAddr) -> Wire {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        Wire::over(self.agree(within(socket.connect(address)).await.unwrap(), "http/1.1").await)
     }
 
     pub(crate) async fn http2(&self, address: SocketAddr) -> H2 {
