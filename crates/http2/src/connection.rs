@@ -4,6 +4,8 @@ mod control;
 mod data;
 mod frames;
 mod headers;
+#[cfg(test)]
+mod memory;
 mod send;
 
 use std::sync::Arc;
@@ -251,5 +253,15 @@ impl Connection {
         if let Some(increment) = self.receive.give_back(count, self.settings.connection_window()) {
             frame::write_window_update(0, increment, out);
         }
+    }
+
+    /// What it takes in memory, with all that it points to and nobody else does.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.partial.capacity()
+            + self.block.as_ref().map_or(0, |block| block.memory())
+            + self.streams.memory()
+            + self.decoder.memory()
     }
 }

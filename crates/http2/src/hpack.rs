@@ -2,6 +2,8 @@
 
 mod decoder;
 mod encoder;
+#[cfg(test)]
+mod examples;
 mod huffman;
 mod integer;
 mod static_table;

@@ -51,6 +51,8 @@ mod fields;
 mod floods;
 mod flow;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod head;
 mod hpack;
 pub mod limits;

@@ -143,6 +143,12 @@ impl Streams {
         true
     }
 
+    /// How much memory they take.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn memory(&self) -> usize {
+        self.streams.capacity() * size_of::<Stream>() + self.resets.capacity() * size_of::<StreamId>()
+    }
+
     pub(crate) fn forgot_resets(&self) -> bool {
         self.forgot
     }

@@ -349,7 +349,7 @@ pub(super) static CASES: &[Case] = &[
 fn first_frame(peer: &mut Peer) -> Outcome {
     peer.raw(crate::PREFACE);
     peer.settings(&[(SETTINGS_INITIAL_WINDOW_SIZE, 65_535)]);
-    match peer.next() {
+    match peer.receive() {
         Seen::Frame(frame) if frame.kind == SETTINGS && frame.flags & ACK == 0 => Ok(()),
         other => Err(format!("settings had to come first, and not {other:?}")),
     }

@@ -134,7 +134,7 @@ impl Peer {
         self.settings(&[(SETTINGS_INITIAL_WINDOW_SIZE, 65_535)]);
         let (mut acknowledged, mut announced) = (false, false);
         while !(acknowledged && announced) {
-            let Seen::Frame(frame) = self.next() else { return Err("the server has no settings".into()) };
+            let Seen::Frame(frame) = self.receive() else { return Err("the server has no settings".into()) };
             if frame.kind != SETTINGS {
                 continue;
             }
@@ -158,7 +158,7 @@ impl Peer {
     }
 
     /// What the next thing is that comes.
-    pub fn next(&mut self) -> Seen {
+    pub fn receive(&mut self) -> Seen {
         loop {
             if let Some(head) = self.unread.first_chunk::<9>() {
                 let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -248,7 +248,7 @@ impl Peer {
     pub(super) fn until(&mut self, expected: &str, mut is_it: impl FnMut(&Seen) -> bool) -> Outcome {
         let mut others = Vec::new();
         loop {
-            let seen = self.next();
+            let seen = self.receive();
             if is_it(&seen) {
                 return Ok(());
             }

@@ -25,6 +25,16 @@ struct Opening {
     depends_on_itself: bool,
 }
 
+// === impl Block ===
+
+impl Block {
+    /// What it takes in memory.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.capacity()
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {

@@ -112,7 +112,7 @@ impl Decoder {
     }
 
     /// How much memory its table takes.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn memory(&self) -> usize {
         self.table.memory()
     }

@@ -64,7 +64,7 @@ impl Table {
     }
 
     /// How much memory it takes.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity()
     }

@@ -1,4 +1,9 @@
 //! What clients see of a connection, byte by byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, also in a function of its own"
+)]
 
 mod conformance;
 mod cuts;

@@ -6,7 +6,7 @@ use tidings_http2::{Connection, ConnectionError, ErrorCode, Event, Settings, Str
 
 pub(crate) mod client;
 
-pub(crate) use client::{Client, Frame, Said, frame};
+pub(crate) use client::{Client, Frame, Said};
 
 pub(crate) const BODY: &[u8] = b"a body that is not empty";
 
