@@ -9,10 +9,7 @@ use tidings_log::Log;
 use tokio::sync::watch;
 
 use crate::activation;
-
-/// The address of an engine, as it was given. It may hold a password, so it is shown only in part.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct EngineUrl(String);
+use crate::value::EngineUrl;
 
 /// The engines that this program was built with, each with its schemes and what makes one of an address.
 const ENGINES: &[Kind] = &[
@@ -41,16 +38,9 @@ struct Kind {
 // === impl EngineUrl ===
 
 impl EngineUrl {
-    /// Takes a text that names an engine, right or wrong, or may hold a password: what is wrong is said without showing
-    /// it, and so not by whoever reads flags and files.
-    pub(crate) fn new(text: &str) -> Option<Self> {
-        let is_one = text.contains("://") || text.contains('@') && !text.starts_with("disk:");
-        is_one.then(|| Self(text.to_owned()))
-    }
-
     /// The engine at this address, which is not connected to yet.
     pub(crate) fn engine(&self, config: EngineConfig) -> Result<Arc<dyn Engine>, InvalidAddress> {
-        let address: Address = self.0.parse()?;
+        let address: Address = self.as_str().parse()?;
         let kind = ENGINES.iter().find(|kind| kind.schemes.contains(&address.scheme()));
         let kind = kind.ok_or_else(|| {
             let known: Vec<_> =
@@ -68,16 +58,10 @@ impl EngineUrl {
 /// Shown in logs: where the engine is, and none of its secrets.
 impl fmt::Display for EngineUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.parse::<Address>() {
+        match self.as_str().parse::<Address>() {
             Ok(address) => address.fmt(f),
             Err(_) => f.write_str("an engine whose address cannot be read"),
         }
-    }
-}
-
-impl fmt::Debug for EngineUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

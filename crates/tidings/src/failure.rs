@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::stderr;
+
 /// What a command failed to do, and why.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -11,6 +13,21 @@ pub(crate) struct Failure {
 /// What was asked for cannot be: the one who asked has to say it in another way.
 #[derive(Debug)]
 pub(crate) struct WrongArguments(String);
+
+/// Says why the program ends, in one line, with every cause.
+pub(crate) fn complain(error: &dyn Error) {
+    let mut text = format!("tidings: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        // Many errors have their cause in their own text already.
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    stderr::line(text);
+}
 
 // === impl WrongArguments ===
 

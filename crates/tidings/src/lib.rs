@@ -1,40 +1,108 @@
-//! What it takes to run a Tidings hub inside another program: open a log, publish from Rust, mount the router.
+//! Tidings inside your own program: open a log, publish from Rust, and mount the HTTP API in your axum router.
 //!
 //! ```no_run
+//! use std::sync::Arc;
 //! use tidings::{Batch, DiskConfig, DiskLog, Face, Hub, HubConfig, HttpConfig, NewEvent, Topic};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let log = DiskLog::open("./tidings-data", DiskConfig::default())?;
-//! let hub = Hub::new(std::sync::Arc::new(log), HubConfig::default());
+//! let hub = Hub::new(Arc::new(log), HubConfig::default());
 //!
 //! let event = NewEvent::text(Topic::new("orders/42")?, "shipped");
 //! hub.publish(Batch::of(event)).await?;
 //!
-//! // Everybody may read; only this program publishes. `FaceBuilder` has what else there is.
+//! // Everybody may read; only this program publishes.
 //! let face = Face::builder(hub, HttpConfig::default()).read_only().build();
 //! let app = axum::Router::new().nest("/push", face.router());
 //! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Browsers read `/push/topics/orders/42` with `EventSource`, everything else with `curl`, the
+//! [Rust client](https://docs.rs/tidings-client) or the [TypeScript client](https://www.npmjs.com/package/tidings).
+//! The guide `docs/embedding.md` goes through it step by step; `examples/embedded` is a whole program.
+//!
+//! # Where to look
+//!
+//! | To | see |
+//! |---|---|
+//! | keep events | [`DiskLog`], [`MemoryLog`], [`EngineLog`] with `Nats`, `Postgres` or `Redis` |
+//! | publish and read in Rust | [`Hub::publish`], [`Hub::subscribe`], [`Subscription::next`] |
+//! | serve HTTP | [`Face::router`] in your own router, or [`Server`] on a port of its own |
+//! | say who may do what | [`FaceBuilder`], [`Authorize`] for your own sessions, [`Auth`] for JSON Web Tokens |
+//! | know clients behind a proxy | [`ClientAddress`], [`TrustedProxies`] |
+//! | set limits and time-outs | [`HttpConfig`], [`defaults`], [`limits`] |
+//! | shut down | [`Face::drain`], then [`Hub::close`] |
+//! | write a log or an engine of your own | [`log`], [`engine`] |
+//!
+//! # Features
+//!
+//! The library needs none of them; with `default-features = false` you get all of the above but for the engines.
+//!
+//! | Feature | Default | What it adds |
+//! |---|---|---|
+//! | `nats`, `postgres`, `redis` | yes | `Nats`, `Postgres`, `Redis`: logs that any number of hubs share |
+//! | `cli` | yes | the program `tidings` with `publish`, `subscribe` and `token` |
+//! | `serve` | yes | `cli` with `tidings serve` |
+//! | `bench` | yes | `cli` with `tidings bench` |
+//! | `otlp` | no | `serve` with traces over OTLP |
+//!
+//! A hub does not run on Windows; there the library has the types of the protocol alone.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub use tidings_engine::{Address, EngineConfig, EngineError, EngineLog};
+#[cfg(not(windows))]
+pub use tidings_engine::{Address, EngineConfig, EngineError, EngineLog, InvalidAddress, Secret};
+#[cfg(not(windows))]
 pub use tidings_http::{
-    AllowedHosts, Auth, AuthConfig, Authorize, ClientAddress, CloseRight, Cors, Face, FaceBuilder, Grant,
-    HttpConfig, Key, Rights, Server, TrustedProxies, defaults,
+    AllowedHosts, Auth, AuthConfig, Authorize, Cleartext, ClientAddress, CloseRight, Cors, Face, FaceBuilder,
+    Grant, HttpConfig, InvalidHeader, InvalidHost, InvalidJwksUrl, InvalidKey, InvalidNetwork, InvalidOrigin,
+    JwksTimes, Key, Rights, Server, Tls, TlsError, TrustedProxies, answer_while_opening, defaults, listen,
 };
-pub use tidings_hub::{Hub, HubConfig, Published, PullLimits, Subscription};
+#[cfg(not(windows))]
+pub use tidings_hub::{
+    Entry, Framing, Hub, HubConfig, HubStats, NotReady, Published, Pull, PullLimits, Subscription,
+    ThreadFailure,
+};
+#[cfg(not(windows))]
 pub use tidings_log::{
-    AppendError, Batch, DiskConfig, DiskLog, Durability, Idempotency, Log, MemoryLog, ReadError, Retention,
-    Scope,
+    AppendError, Batch, Bounds, DiskConfig, DiskLog, Durability, Idempotency, Log, LogStats, LogUnavailable,
+    MemoryLog, OpenError, ReadError, Retention, Scope, TopicInfo, TopicQuery,
 };
-pub use tidings_protocol::{Cursor, EventType, Format, NewEvent, Selection, Selector, Start, Topic};
+pub use tidings_protocol::{
+    Closing, Cursor, Epoch, Event, EventType, Format, Gap, GapReason, InvalidCursor, InvalidData,
+    InvalidEventType, InvalidSelector, InvalidStart, InvalidTimestamp, InvalidTopic, Lineage, NewEvent,
+    Selection, Selector, Sequence, Start, Timestamp, Topic, limits,
+};
 
-/// The engine of a log that any number of hubs share.
 #[cfg(feature = "nats")]
 pub use tidings_nats::Nats;
-/// The engine of a log that any number of hubs share.
+#[cfg(feature = "postgres")]
+pub use tidings_postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use tidings_redis::Redis;
+
+/// For logs of your own: what [`Log`] is made of.
+#[cfg(not(windows))]
+pub mod log {
+    pub use tidings_log::{
+        Appended, BoxFuture, Chunk, Follower, Histogram, HistogramSnapshot, Place, ReadLimits,
+    };
+}
+
+/// For engines of your own, over which [`EngineLog`] keeps a log that several hubs share.
+#[cfg(not(windows))]
+pub mod engine {
+    pub use tidings_engine::{
+        Attached, BATCH_BYTES, BatchResult, Block, DamagedEntry, Engine, Fed, Feed, Marks, PATIENCE, Seen,
+        after_loss, decode, encode, read_lineage, write_lineage,
+    };
+}
+
+/// For transports of your own: what a [`Hub`] tells those who deliver its events.
+#[cfg(not(windows))]
+pub mod delivery {
+    pub use tidings_hub::{Audience, Census, End, Recent, Supervisor};
+}
 
 /// The Rust of the documentation, which `cargo test` compiles.
 #[cfg(doctest)]

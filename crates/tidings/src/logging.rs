@@ -115,21 +115,6 @@ fn begin(filter: EnvFilter, json: bool, otlp: Option<&str>) -> Result<Kept, Box<
     Ok(traces)
 }
 
-/// Says why the program ends, in one line, with every cause.
-pub(crate) fn complain(error: &dyn Error) {
-    let mut text = format!("tidings: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        // Many errors have their cause in their own text already.
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    stderr::line(text);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

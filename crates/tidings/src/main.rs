@@ -8,19 +8,27 @@ use tidings_client::{PublishError, SubscribeError};
 
 use crate::failure::WrongArguments;
 
+#[cfg(feature = "serve")]
 mod activation;
+#[cfg(feature = "bench")]
 mod bench;
 mod connection;
+#[cfg(feature = "serve")]
 mod engine;
 mod environment;
 mod failure;
+#[cfg(feature = "serve")]
 mod heap;
 mod lines;
+#[cfg(feature = "serve")]
 mod listening;
+#[cfg(feature = "serve")]
 mod logging;
 mod publish;
+#[cfg(feature = "serve")]
 mod serve;
 mod settings;
+#[cfg(feature = "serve")]
 mod signals;
 mod stderr;
 mod subscribe;
@@ -29,6 +37,9 @@ mod token;
 #[cfg(feature = "otlp")]
 mod traces;
 mod value;
+
+#[cfg(all(windows, any(feature = "serve", feature = "bench")))]
+compile_error!("a hub does not run on Windows; `--no-default-features --features cli` builds the rest");
 
 /// The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.
 #[derive(Debug, Parser)]
@@ -41,6 +52,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a hub.
+    #[cfg(feature = "serve")]
     Serve(Box<serve::Arguments>),
     /// Publish events.
     Publish(Box<publish::Arguments>),
@@ -49,7 +61,19 @@ enum Command {
     /// Make a token for a hub.
     Token(Box<token::Arguments>),
     /// Put a hub under load, and see how it bears it.
+    #[cfg(feature = "bench")]
     Bench(Box<bench::Arguments>),
+}
+
+impl Command {
+    /// Whether what it tells goes into a log.
+    fn has_log(&self) -> bool {
+        match self {
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => true,
+            _ => false,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -58,28 +82,30 @@ fn main() -> ExitCode {
     if parsed.as_ref().err().is_none_or(clap::Error::use_stderr)
         && let Some(problem) = environment::empty_setting(std::env::args_os().nth(1).as_deref())
     {
-        logging::complain(&problem);
+        failure::complain(&problem);
         stderr::flush();
         return ExitCode::from(USAGE);
     }
     let command = parsed.unwrap_or_else(|error| error.exit()).command;
     // A hub has a log for that.
-    if !matches!(command, Command::Serve(_)) {
+    if !command.has_log() {
         for warning in environment::warnings() {
             stderr::line(format_args!("tidings: {warning}"));
         }
     }
     let result = match command {
+        #[cfg(feature = "serve")]
         Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
         Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "bench")]
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     let code = match result {
         Ok(code) => code,
         Err(error) => {
-            logging::complain(&*error);
+            failure::complain(&*error);
             if is_refusal(&*error) {
                 ExitCode::from(REFUSED)
             } else if is_usage(&*error) {

@@ -4,6 +4,7 @@
 //! could not be written is counted, and said once lines can be written again.
 
 use std::fmt::Display;
+#[cfg(feature = "serve")]
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_STALL: Duration = Duration::from_secs(1);
 
 /// Writes to standard error, where each write is a whole line.
+#[cfg(feature = "serve")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stderr;
 
@@ -60,11 +62,13 @@ pub(crate) fn line(text: impl Display) {
 }
 
 /// Writes something as it is.
+#[cfg(feature = "bench")]
 pub(crate) fn write(text: &str) {
     QUEUE.push(text.as_bytes());
 }
 
 /// How many lines were lost since the program began.
+#[cfg(feature = "serve")]
 pub(crate) fn dropped_lines() -> u64 {
     QUEUE.dropped.load(Relaxed)
 }
@@ -92,6 +96,7 @@ pub(crate) fn flush() {
 
 // === impl Stderr ===
 
+#[cfg(feature = "serve")]
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         QUEUE.push(line);

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use tidings_http::Key;
 use tidings_protocol::Selector;
 
 use crate::failure::WrongArguments;
@@ -79,6 +78,9 @@ struct Hub {
     auth_issuer: Option<String>,
 }
 
+/// The shortest secret that a hub takes.
+const SECRET_BYTES: usize = 32;
+
 #[derive(Debug, Serialize)]
 struct Claims<'a> {
     iat: u64,
@@ -126,9 +128,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
                      `--private-key-file`",
                 )
             })?;
-            Key::hs256(&secret).map_err(|error| {
-                WrongArguments::new(format!("failed to take the key in {place}: {error}"))
-            })?;
+            // No hub would take it.
+            if secret.len() < SECRET_BYTES {
+                return Err(WrongArguments::new(format!(
+                    "failed to take the key in {place}: the secret has {} bytes; HS256 takes at least {SECRET_BYTES} \
+                     random ones (RFC 7518, section 3.2)",
+                    secret.len()
+                ))
+                .into());
+            }
             (Header::new(Algorithm::HS256), EncodingKey::from_secret(&secret))
         }
     };
@@ -172,4 +180,12 @@ fn private_key(path: &Path) -> Result<(Header, EncodingKey), WrongArguments> {
             "failed to take the key in {path}: no private key of RSA, P-256 or Ed25519 in PEM (PKCS #8)"
         ))
     })
+}
+
+#[cfg(all(test, feature = "serve"))]
+mod tests {
+    #[test]
+    fn a_secret_is_taken_where_a_hub_takes_it() {
+        assert_eq!(super::SECRET_BYTES, tidings_http::defaults::SECRET_BYTES);
+    }
 }

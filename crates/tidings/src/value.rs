@@ -8,8 +8,6 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use tidings_protocol::{InvalidDuration, format_duration, parse_duration};
 
-use crate::engine::EngineUrl;
-
 /// A length of time, like `15s`, `500ms`, `24h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -25,6 +23,10 @@ pub(crate) enum LogPlace {
     Memory,
     Engine(EngineUrl),
 }
+
+/// The address of an engine, as it was given. It may hold a password, so it is shown only in part.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct EngineUrl(String);
 
 /// The text is not a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +109,7 @@ impl FromStr for LogPlace {
     }
 }
 
+#[cfg(feature = "serve")]
 impl fmt::Display for LogPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,6 +117,28 @@ impl fmt::Display for LogPlace {
             Self::Memory => f.write_str("memory:"),
             Self::Engine(url) => url.fmt(f),
         }
+    }
+}
+
+// === impl EngineUrl ===
+
+impl EngineUrl {
+    /// Takes a text that names an engine, right or wrong, or may hold a password: what is wrong is said without showing
+    /// it, and so not by whoever reads flags and files.
+    fn new(text: &str) -> Option<Self> {
+        let is_one = text.contains("://") || text.contains('@') && !text.starts_with("disk:");
+        is_one.then(|| Self(text.to_owned()))
+    }
+
+    #[cfg(feature = "serve")]
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EngineUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EngineUrl(…)")
     }
 }
 

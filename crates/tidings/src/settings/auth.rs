@@ -3,15 +3,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
-use tidings_http::{Auth, AuthConfig, CloseRight, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights};
-use tidings_protocol::{Selector, object};
-
-use super::ConfigError;
+use tidings_protocol::object;
 
 /// The variable that may hold the secret itself. It is no flag: everyone on a machine can read a command line.
 const SECRET_VARIABLE: &str = "TIDINGS_AUTH_HS256_SECRET";
 /// The variable that may hold the public keys themselves.
-const PUBLIC_KEY_VARIABLE: &str = "TIDINGS_AUTH_PUBLIC_KEY";
+pub(super) const PUBLIC_KEY_VARIABLE: &str = "TIDINGS_AUTH_PUBLIC_KEY";
 
 /// The variables that are no flags.
 pub(crate) const SECRET_VARIABLES: [&str; 2] = [SECRET_VARIABLE, PUBLIC_KEY_VARIABLE];
@@ -42,7 +39,7 @@ pub(crate) struct AuthSettings {
         value_name = "FILE"
     )]
     #[serde(alias = "public_key_file")]
-    public_key_file: Option<PathBuf>,
+    pub(super) public_key_file: Option<PathBuf>,
 
     /// Where such keys are published as a JSON Web Key Set [default: none]
     // It may name a user with a password.
@@ -54,19 +51,19 @@ pub(crate) struct AuthSettings {
         hide_env_values = true
     )]
     #[serde(alias = "jwks_url")]
-    jwks_url: Option<String>,
+    pub(super) jwks_url: Option<String>,
 
     /// The audience (`aud`) that tokens must be for [default: any]
     #[arg(id = "auth-audience", long = "auth-audience", env = "TIDINGS_AUTH_AUDIENCE", value_name = "TEXT")]
-    audience: Option<String>,
+    pub(super) audience: Option<String>,
 
     /// The issuer (`iss`) that tokens must be from [default: any]
     #[arg(id = "auth-issuer", long = "auth-issuer", env = "TIDINGS_AUTH_ISSUER", value_name = "TEXT")]
-    issuer: Option<String>,
+    pub(super) issuer: Option<String>,
 
     /// A cookie that may carry a token, for reading, and for publishing from origins in `[cors]` [default: none]
     #[arg(id = "auth-cookie", long = "auth-cookie", env = "TIDINGS_AUTH_COOKIE", value_name = "NAME")]
-    cookie: Option<String>,
+    pub(super) cookie: Option<String>,
 
     /// Who may end a topic: `publish`, whoever may publish to it, or `claim`, only who has the right to end it
     /// [default: publish]
@@ -77,17 +74,17 @@ pub(crate) struct AuthSettings {
         value_enum,
         hide_possible_values = true
     )]
-    close: Option<Close>,
+    pub(super) close: Option<Close>,
 
     #[command(flatten)]
     #[serde(default, deserialize_with = "object")]
-    anonymous: AnonymousSettings,
+    pub(super) anonymous: AnonymousSettings,
 }
 
 /// Who may end a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-enum Close {
+pub(super) enum Close {
     /// Whoever may publish to it.
     Publish,
     /// Only who has the right to end it.
@@ -97,7 +94,7 @@ enum Close {
 /// `[auth.anonymous]`: what needs no token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct AnonymousSettings {
+pub(super) struct AnonymousSettings {
     /// What everybody may publish to [default: nothing]
     #[arg(
         id = "auth-anonymous-publish",
@@ -106,7 +103,7 @@ struct AnonymousSettings {
         value_name = "SELECTOR",
         value_delimiter = ','
     )]
-    publish: Option<Vec<String>>,
+    pub(super) publish: Option<Vec<String>>,
 
     /// What everybody may subscribe to [default: nothing]
     #[arg(
@@ -116,7 +113,7 @@ struct AnonymousSettings {
         value_name = "SELECTOR",
         value_delimiter = ','
     )]
-    subscribe: Option<Vec<String>>,
+    pub(super) subscribe: Option<Vec<String>>,
 
     /// What everybody may end, beside what they may publish to [default: nothing]
     #[arg(
@@ -126,7 +123,7 @@ struct AnonymousSettings {
         value_name = "SELECTOR",
         value_delimiter = ','
     )]
-    close: Option<Vec<String>>,
+    pub(super) close: Option<Vec<String>>,
 
     /// Whether everybody may list the topics that they may subscribe to [default: true]
     #[arg(
@@ -138,7 +135,7 @@ struct AnonymousSettings {
         default_missing_value = "true",
         require_equals = true
     )]
-    list: Option<bool>,
+    pub(super) list: Option<bool>,
 
     /// Whether everybody may read the metrics [default: false]
     #[arg(
@@ -150,24 +147,16 @@ struct AnonymousSettings {
         default_missing_value = "true",
         require_equals = true
     )]
-    metrics: Option<bool>,
+    pub(super) metrics: Option<bool>,
 }
 
-/// Tokens cannot be checked.
+/// A secret cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AuthSetupError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+pub(crate) enum SecretError {
     #[error("failed to read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("failed to take the key in {name}: it is {problem}; unset it, or put the key into it")]
     Variable { name: &'static str, problem: &'static str },
-    #[error("failed to set `{name}`: there is no key that tokens could be signed with; set one as well")]
-    NoKey { name: &'static str },
-    #[error("failed to take the key in {place}: {source}")]
-    Key { place: String, source: InvalidKey },
-    #[error("failed to set `auth-jwks-url`: {0}")]
-    Jwks(#[from] InvalidJwksUrl),
 }
 
 // === impl AuthSettings ===
@@ -201,60 +190,8 @@ impl AuthSettings {
         }
     }
 
-    /// Who may do what; `None` where nothing says so.
-    pub(crate) fn auth(&self) -> Result<Option<Auth>, AuthSetupError> {
-        let mut keys = Vec::new();
-        if let Some((place, secret)) = self.secret()? {
-            keys.push(Key::hs256(&secret).map_err(|source| AuthSetupError::Key { place, source })?);
-        }
-        for (place, text) in self.public_keys()? {
-            keys.extend(Key::from_pem(&text).map_err(|source| AuthSetupError::Key { place, source })?);
-        }
-        let AnonymousSettings { publish, subscribe, close, list, metrics } = &self.anonymous;
-        let is_set = [publish, subscribe, close].iter().any(|selectors| selectors.is_some())
-            || list.is_some()
-            || metrics.is_some();
-        if keys.is_empty() && self.jwks_url.is_none() {
-            // Whoever set these means to ask for tokens.
-            let tokens = [
-                ("auth-audience", &self.audience),
-                ("auth-issuer", &self.issuer),
-                ("auth-cookie", &self.cookie),
-            ];
-            if let Some((name, _)) = tokens.into_iter().find(|(_, value)| value.is_some()) {
-                return Err(AuthSetupError::NoKey { name });
-            }
-            if self.close == Some(Close::Claim) && !is_set {
-                return Err(AuthSetupError::NoKey { name: "auth-close" });
-            }
-            if !is_set {
-                return Ok(None);
-            }
-        }
-        let anonymous = Rights {
-            publish: selectors("auth-anonymous-publish", publish.as_deref())?,
-            subscribe: selectors("auth-anonymous-subscribe", subscribe.as_deref())?,
-            close: selectors("auth-anonymous-close", close.as_deref())?,
-            list: list.unwrap_or(true),
-            metrics: metrics.unwrap_or(false),
-        };
-        Ok(Some(Auth::new(AuthConfig {
-            keys,
-            jwks_url: self.jwks_url.clone(),
-            jwks_times: JwksTimes::default(),
-            audience: self.audience.clone(),
-            issuer: self.issuer.clone(),
-            cookie: self.cookie.clone(),
-            anonymous,
-            close: match self.close {
-                Some(Close::Claim) => CloseRight::Claim,
-                Some(Close::Publish) | None => CloseRight::Publish,
-            },
-        })?))
-    }
-
     /// The secret, and where it was found.
-    pub(crate) fn secret(&self) -> Result<Option<(String, Vec<u8>)>, AuthSetupError> {
+    pub(crate) fn secret(&self) -> Result<Option<(String, Vec<u8>)>, SecretError> {
         if let Some(path) = &self.hs256_secret_file {
             let secret = std::fs::read(path).map_err(unreadable(path))?;
             return Ok(Some((path.display().to_string(), of_file(secret))));
@@ -269,25 +206,15 @@ impl AuthSettings {
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
-
-    fn public_keys(&self) -> Result<Vec<(String, String)>, AuthSetupError> {
-        let mut texts = Vec::new();
-        if let Some(path) = &self.public_key_file {
-            let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
-            texts.push((path.display().to_string(), text));
-        }
-        texts.extend(variable(PUBLIC_KEY_VARIABLE)?.map(|text| (PUBLIC_KEY_VARIABLE.to_owned(), text)));
-        Ok(texts)
-    }
 }
 
 /// A key in a variable. One that is there and of no use is a mistake, and must not open the hub to everybody.
-fn variable(name: &'static str) -> Result<Option<String>, AuthSetupError> {
+pub(super) fn variable(name: &'static str) -> Result<Option<String>, SecretError> {
     match std::env::var(name) {
-        Ok(text) if text.trim().is_empty() => Err(AuthSetupError::Variable { name, problem: "empty" }),
+        Ok(text) if text.trim().is_empty() => Err(SecretError::Variable { name, problem: "empty" }),
         Ok(text) => Ok(Some(text)),
         Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(AuthSetupError::Variable { name, problem: "no UTF-8" }),
+        Err(VarError::NotUnicode(_)) => Err(SecretError::Variable { name, problem: "no UTF-8" }),
     }
 }
 
@@ -304,17 +231,9 @@ fn of_file(bytes: Vec<u8>) -> Vec<u8> {
     }
 }
 
-fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> AuthSetupError {
+pub(super) fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> SecretError {
     let path = path.to_owned();
-    |source| AuthSetupError::Read { path, source }
-}
-
-fn selectors(name: &'static str, texts: Option<&[String]>) -> Result<Vec<Selector>, ConfigError> {
-    let read = |text: &String| {
-        Selector::new(text)
-            .map_err(|error| ConfigError::Value { name, problem: format!("`{text}`: {error}") })
-    };
-    texts.unwrap_or_default().iter().map(read).collect()
+    |source| SecretError::Read { path, source }
 }
 
 #[cfg(test)]

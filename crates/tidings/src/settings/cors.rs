@@ -1,10 +1,6 @@
-use std::time::Duration;
-
 use clap::Args;
 use serde::Deserialize;
-use tidings_http::{Cors, defaults};
 
-use super::ConfigError;
 use crate::value::Span;
 
 /// `[cors]`: pages of which other origins may use the hub.
@@ -19,7 +15,7 @@ pub(crate) struct CorsSettings {
         value_name = "ORIGIN",
         value_delimiter = ','
     )]
-    origins: Option<Vec<String>>,
+    pub(super) origins: Option<Vec<String>>,
 
     /// Header fields that requests of those pages may have, beside those that the hub reads and those of traces
     /// [default: none]
@@ -30,16 +26,17 @@ pub(crate) struct CorsSettings {
         value_name = "NAME",
         value_delimiter = ','
     )]
-    headers: Option<Vec<String>>,
+    pub(super) headers: Option<Vec<String>>,
 
     /// How long browsers remember the answer to a preflight request [default: 2h]
     #[arg(id = "cors-max-age", long = "cors-max-age", env = "TIDINGS_CORS_MAX_AGE", value_name = "DURATION")]
     #[serde(alias = "max_age")]
-    max_age: Option<Span>,
+    pub(super) max_age: Option<Span>,
 }
 
 // === impl CorsSettings ===
 
+#[cfg(feature = "serve")]
 impl CorsSettings {
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
@@ -47,14 +44,5 @@ impl CorsSettings {
             headers: self.headers.or(other.headers),
             max_age: self.max_age.or(other.max_age),
         }
-    }
-
-    pub(crate) fn cors(&self) -> Result<Cors, ConfigError> {
-        let origins = self.origins.as_deref().unwrap_or_default();
-        let max_age = self.max_age.map_or(defaults::CORS_MAX_AGE, |span| span.0);
-        super::within("cors-max-age", Span(max_age), &(Duration::ZERO..=defaults::CORS_MAX_AGE_MOST))?;
-        let cors = Cors::new(origins, max_age).map_err(|error| super::value("cors-origins", &error))?;
-        let headers = self.headers.as_deref().unwrap_or_default();
-        cors.with_headers(headers).map_err(|error| super::value("cors-headers", &error))
     }
 }

@@ -14,6 +14,7 @@ mod documentation;
 mod draining;
 mod engines;
 mod eventsource;
+mod features;
 mod httpx_sse;
 mod memory;
 mod open_files;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::settings::problem;
 use clap::CommandFactory as _;
 
 #[derive(Debug, clap::Parser)]
@@ -176,9 +177,9 @@ fn a_certificate_needs_its_key() {
 fn the_files_that_the_documentation_shows_are_understood() {
     let mut files = 0;
     for page in [
-        include_str!("../../../../docs/operations.md"),
-        include_str!("../../../../docs/engines.md"),
-        include_str!("../../../../README.md"),
+        include_str!("../../../../../docs/operations.md"),
+        include_str!("../../../../../docs/engines.md"),
+        include_str!("../../../../../README.md"),
     ] {
         for block in page.split("```toml\n").skip(1) {
             let text = block.split("```").next().unwrap();
