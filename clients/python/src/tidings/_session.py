@@ -64,11 +64,11 @@ class Session:
     def life(self) -> Flow[None]:
         while not self.ended:
             rest: float = 0
+            transport = self.ladder.rung()
             try:
                 if self.paused:
                     yield Rest(None)
                     continue
-                transport = self.ladder.rung()
                 rest = yield from self._attempt(transport)
             except Interrupted:
                 # By a pause, or a task that was cancelled: nothing failed.
