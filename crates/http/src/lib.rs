@@ -65,6 +65,7 @@ mod query;
 mod rate;
 mod read;
 mod remainder;
+mod sending;
 mod server;
 mod service;
 mod socket;

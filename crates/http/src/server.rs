@@ -18,7 +18,7 @@ use crate::parking::{Link, Lot, Returned};
 use crate::permits::Permits;
 use crate::service::Service;
 use crate::tls::Session;
-use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, vanishing};
+use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, sending, vanishing};
 
 /// Serves the face of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
 /// TLS.
@@ -227,6 +227,9 @@ impl Door {
         // An event is to leave at once, whatever was sent before it.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "failed to set TCP_NODELAY");
+        }
+        if let Err(error) = sending::without_signal(&stream) {
+            tracing::debug!(%error, "failed to have no write raise a signal");
         }
         if let Err(error) = vanishing::notice(&stream, self.write_timeout) {
             tracing::debug!(%error, "failed to have the kernel notice a client that vanishes");

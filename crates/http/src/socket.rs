@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use http::Method;
 use hyper::rt::{Sleep, Timer};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::parking::DISCARD_BYTES;
+use crate::sending::send_now;
 use crate::{Face, defaults, vanishing};
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
@@ -132,8 +133,7 @@ impl Watched {
         }
         // The kernel speaks up only when a good part of its buffer is free again, for which a slow reader may need
         // longer than it has. So it is offered more at the deadline, as much as it takes.
-        let offer = |own: &mut Self| match send(&own.socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
-        {
+        let offer = |own: &mut Self| match send_now(&own.socket, bytes) {
             Ok(count @ 1..) => {
                 (own.stalled, own.offers) = (None, true);
                 own.progress.full(false);

@@ -14,14 +14,32 @@ use crate::metrics::Metrics;
 ///
 /// Nothing else would notice. What is written to it goes into the kernel's queue, which takes heartbeats for hours.
 pub(crate) fn notice(socket: impl AsFd, write_timeout: Duration) -> io::Result<()> {
-    let millis = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX).max(1);
-    sockopt::set_tcp_user_timeout(&socket, millis)?;
+    give_up_unacknowledged(&socket, write_timeout)?;
     // The kernel counts these in seconds.
     let silence = Duration::from_secs(write_timeout.as_secs().clamp(1, MOST_SILENCE_SECONDS));
+    #[cfg(not(target_os = "openbsd"))]
+    ask_after(&socket, silence)?;
+    sockopt::set_socket_keepalive(&socket, true)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "openbsd"))]
+fn ask_after(socket: impl AsFd, silence: Duration) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepidle(&socket, silence)?;
     sockopt::set_tcp_keepintvl(&socket, (silence / PROBES).max(Duration::from_secs(1)))?;
-    sockopt::set_tcp_keepcnt(&socket, PROBES)?;
-    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepcnt(&socket, PROBES)
+}
+
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+fn give_up_unacknowledged(socket: impl AsFd, write_timeout: Duration) -> rustix::io::Result<()> {
+    let millis = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX).max(1);
+    sockopt::set_tcp_user_timeout(&socket, millis)
+}
+
+/// Others give up by themselves, after some minutes.
+#[cfg(any(not(target_os = "linux"), feature = "portable"))]
+#[allow(clippy::unnecessary_wraps, reason = "Linux has something to do, and may fail")]
+fn give_up_unacknowledged(_: impl AsFd, _: Duration) -> rustix::io::Result<()> {
     Ok(())
 }
 
@@ -42,7 +60,7 @@ pub(crate) fn is_cause(socket: impl AsFd) -> bool {
     matches!(sockopt::socket_error(socket), Ok(Err(Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
@@ -54,7 +72,9 @@ mod tests {
         for (timeout, millis, silence) in [(7_000, 7_000, 7), (10, 10, 1), (100_000_000, 100_000_000, 32_767)]
         {
             notice(&socket, Duration::from_millis(timeout)).unwrap();
-            assert_eq!(sockopt::tcp_user_timeout(&socket).unwrap(), millis);
+            if !cfg!(feature = "portable") {
+                assert_eq!(sockopt::tcp_user_timeout(&socket).unwrap(), millis);
+            }
             assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), Duration::from_secs(silence));
             assert!(sockopt::socket_keepalive(&socket).unwrap());
         }

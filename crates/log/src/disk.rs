@@ -11,6 +11,7 @@ mod keeper;
 mod keys;
 mod limits;
 mod locate;
+mod preallocation;
 mod queue;
 mod reader;
 mod record;

@@ -1,7 +1,7 @@
 //! What a service manager, such as systemd, hands over and is told.
 
+use std::io;
 use std::net::TcpListener;
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) fn sockets() -> Result<Vec<TcpListener>, String> {
 pub(crate) fn notify(state: &str) {
     let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match place.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
+        Some(name) => abstract_address(name),
         None => SocketAddr::from_pathname(&place),
     };
     let told = address.and_then(|address| {
@@ -41,4 +41,17 @@ pub(crate) fn notify(state: &str) {
     if let Err(error) = told {
         tracing::warn!(%error, state, "failed to tell the service manager");
     }
+}
+
+/// An address of Linux's own that is no file.
+#[cfg(target_os = "linux")]
+fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt as _;
+
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has addresses that begin with `@`"))
 }

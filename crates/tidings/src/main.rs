@@ -24,6 +24,7 @@ mod lines;
 mod listening;
 #[cfg(feature = "serve")]
 mod logging;
+mod open_files;
 mod publish;
 #[cfg(feature = "serve")]
 mod serve;

@@ -22,6 +22,7 @@ use crate::failure::WrongArguments;
 use crate::heap;
 use crate::listening;
 use crate::logging;
+use crate::open_files;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stderr;
@@ -211,12 +212,8 @@ fn announce(line: String) {
     }
 }
 
-/// A connection is an open file, and systems begin with few of them.
 fn allow_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+    if let Err(error) = open_files::allow() {
         tracing::warn!(%error, "failed to raise the limit on open files");
     }
 }
@@ -227,8 +224,7 @@ const FILES_KEPT: usize = 128;
 /// How many connections leave the log the files that it opens: without them it could not begin its next segment, and
 /// whoever connects often enough would end the publishing.
 fn connections_with_files() -> usize {
-    use rustix::process::{Resource, getrlimit};
-    let Some(files) = getrlimit(Resource::Nofile).current else { return usize::MAX };
+    let Some(files) = open_files::allowed() else { return usize::MAX };
     let files = usize::try_from(files).unwrap_or(usize::MAX);
     files - FILES_KEPT.min(files / 2)
 }

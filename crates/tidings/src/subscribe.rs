@@ -7,8 +7,6 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use futures_util::{FutureExt as _, StreamExt as _};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use tidings_client::{Event, Item, Since, Subscription, Transport};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
@@ -93,7 +91,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Resolves when the pipe that standard output is has lost its reader: `| head -n 1` should end with the first
 /// line, and not with the next one that is written.
+#[cfg(target_os = "linux")]
 async fn reader_left() {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+
     let (left, leaves) = tokio::sync::oneshot::channel();
     // Nothing can call it off, so it is a thread that ends with the process.
     let watch = move || {
@@ -109,6 +111,12 @@ async fn reader_left() {
     if watching.is_err() || leaves.await != Ok(true) {
         std::future::pending::<()>().await;
     }
+}
+
+/// Not every system tells of it without being asked whether there is room: there the next write does.
+#[cfg(not(target_os = "linux"))]
+async fn reader_left() {
+    std::future::pending::<()>().await;
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

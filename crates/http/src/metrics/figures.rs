@@ -27,7 +27,8 @@ struct Writer<'a>(DescriptorEncoder<'a>);
 
 impl Figures {
     pub(super) fn of(hub: Hub, dropped_log_lines: u64) -> Self {
-        let process = Process::own().inspect_err(|error| tracing::debug!(%error, "failed to read /proc"));
+        let process = Process::own()
+            .inspect_err(|error| tracing::debug!(%error, "failed to find what the process takes"));
         Self { hub, dropped_log_lines, process: process.ok() }
     }
 

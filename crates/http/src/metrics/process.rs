@@ -1,6 +1,6 @@
-use std::{fs, io};
+use std::io;
 
-/// What the process takes of the machine, as Linux tells it.
+/// What the process takes of the machine, as the system tells it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Process {
     pub(super) open_files: u64,
@@ -17,7 +17,10 @@ pub(super) struct Process {
 
 impl Process {
     /// This process.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
     pub(super) fn own() -> io::Result<Self> {
+        use std::fs;
+
         let unknown = || io::Error::other("/proc has an unknown form");
         let (stat, statm) = (fs::read_to_string("/proc/self/stat")?, fs::read_to_string("/proc/self/statm")?);
         let boot = fs::read_to_string("/proc/stat")?;
@@ -33,17 +36,25 @@ impl Process {
             start: boot.ok_or_else(unknown)? as f64 + start as f64 / second,
         })
     }
+
+    /// Other systems tell it in ways of their own, which are not asked.
+    #[cfg(any(not(target_os = "linux"), feature = "portable"))]
+    pub(super) fn own() -> io::Result<Self> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux is asked what a process takes"))
+    }
 }
 
 /// Since Linux 6.2 the folder's length says how many there are. To count a hundred thousand takes a while.
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 fn open_files() -> io::Result<u64> {
-    match fs::metadata("/proc/self/fd")?.len() {
-        0 => Ok(fs::read_dir("/proc/self/fd")?.count() as u64),
+    match std::fs::metadata("/proc/self/fd")?.len() {
+        0 => Ok(std::fs::read_dir("/proc/self/fd")?.count() as u64),
         count => Ok(count),
     }
 }
 
 /// The time on processors, and when the process began, since the machine did; in ticks.
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 fn times(stat: &str) -> Option<(u64, u64)> {
     // The second field is a name in parentheses, which may have any characters.
     let (_, fields) = stat.rsplit_once(") ")?;
@@ -51,7 +62,7 @@ fn times(stat: &str) -> Option<(u64, u64)> {
     Some((field(14)? + field(15)?, field(22)?))
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
 mod tests {
     use super::*;
 

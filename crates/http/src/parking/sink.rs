@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use slab::Slab;
 
 use super::group::narrow;
 use super::parked::Key;
 use super::tls_sink::TlsSink;
 use crate::poller::{Events, Poller, Waker};
+use crate::sending::send_now;
 use crate::tls::TlsLink;
 use crate::vanishing;
 
@@ -195,7 +196,7 @@ impl Sinks {
 /// Sends what a socket takes without waiting.
 fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Sent {
     loop {
-        match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        match send_now(socket, bytes) {
             Ok(count) if count == bytes.len() => return Sent::All,
             Ok(count) => return Sent::Some(count),
             Err(Errno::AGAIN) => return Sent::Some(0),

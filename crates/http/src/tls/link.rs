@@ -2,10 +2,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 use super::session::{Read, Session};
 use crate::parking::DISCARD_BYTES;
+use crate::sending::send_now;
 
 /// A TLS connection that never waits: what its socket does not take at once is kept, or given back.
 #[derive(Debug)]
@@ -170,7 +171,7 @@ fn beyond<'a>(parts: &[&'a [u8]], mut bytes: usize) -> Vec<&'a [u8]> {
 
 fn send_some(socket: &OwnedFd, bytes: &[u8]) -> io::Result<Option<usize>> {
     loop {
-        match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        match send_now(socket, bytes) {
             Ok(count) => return Ok(Some(count)),
             Err(Errno::AGAIN) => return Ok(None),
             Err(Errno::INTR) => {}

@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::preallocation;
+
 /// Held while it lives.
 pub(crate) type Lock = Box<dyn Any + Send + Sync>;
 
@@ -172,11 +174,7 @@ impl File for fs::File {
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(self, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-            // Not every file system can; the zeros that follow reserve the room as well.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-            other => Ok(other?),
-        }
+        preallocation::reserve(self, bytes)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
@@ -184,6 +182,8 @@ impl File for fs::File {
     }
 
     fn sync(&self) -> io::Result<()> {
+        // `fdatasync`. On macOS, where that leaves the data in the disk's cache, the standard library asks for
+        // `F_FULLFSYNC`, which does not.
         self.sync_data()
     }
 }
