@@ -57,6 +57,7 @@ mod hpack;
 mod messages;
 mod peer;
 mod streams;
+mod windows;
 
 use std::fmt;
 
@@ -117,7 +118,9 @@ pub struct Failure {
 
 /// All cases, in the order of h2spec.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [generic::CASES, streams::CASES, frames::CASES, messages::CASES, hpack::CASES].into_iter().flatten()
+    [generic::CASES, streams::CASES, frames::CASES, windows::CASES, messages::CASES, hpack::CASES]
+        .into_iter()
+        .flatten()
 }
 
 /// Runs a server through all cases, each on a connection of its own, and returns those that it failed.

@@ -10,6 +10,8 @@ use crate::limits;
 pub(crate) struct Fields {
     pseudo: Pseudo,
     headers: HeaderMap,
+    /// The pieces of a cookie that came in several fields, put together (RFC 9113 §8.2.3).
+    cookie: Vec<u8>,
     /// What they count together, and may (RFC 9113 §6.5.2).
     size: usize,
     max_size: usize,
@@ -41,6 +43,7 @@ impl Fields {
         Self {
             pseudo: Pseudo::default(),
             headers: HeaderMap::new(),
+            cookie: Vec::new(),
             size: 0,
             max_size,
             has_protocols,
@@ -89,21 +92,20 @@ impl Fields {
                 }
                 self.content_length = Some(length);
             }
-            // §8.2.3: a cookie may come in pieces.
+            // §8.2.3: it may come in pieces. Where it does not, it stays as it is.
             header::COOKIE if self.headers.contains_key(header::COOKIE) => {
-                return self.append_cookie(&value);
+                if self.cookie.is_empty() {
+                    let first = self.headers.get(header::COOKIE).map(HeaderValue::as_bytes);
+                    self.cookie.extend_from_slice(first.unwrap_or_default());
+                }
+                self.cookie.extend_from_slice(b"; ");
+                self.cookie.extend_from_slice(value.as_bytes());
+                return Ok(());
             }
             _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => return Err(Malformed),
             _ => {}
         }
         self.headers.try_append(name, value).map_err(|_| Malformed)?;
-        Ok(())
-    }
-
-    fn append_cookie(&mut self, more: &HeaderValue) -> Result<(), Malformed> {
-        let cookie = self.headers.get_mut(header::COOKIE).ok_or(Malformed)?;
-        let joined = [cookie.as_bytes(), b"; ", more.as_bytes()].concat();
-        *cookie = HeaderValue::from_maybe_shared(joined).map_err(|_| Malformed)?;
         Ok(())
     }
 
@@ -128,8 +130,17 @@ impl Fields {
         if place.replace(value.into()).is_none() { Ok(()) } else { Err(Malformed) }
     }
 
+    fn join_cookie(&mut self) -> Result<(), Malformed> {
+        if !self.cookie.is_empty() {
+            let cookie = HeaderValue::from_bytes(&self.cookie).map_err(|_| Malformed)?;
+            self.headers.insert(header::COOKIE, cookie);
+        }
+        Ok(())
+    }
+
     /// The head of a request (§8.3.1).
-    pub(crate) fn into_head(self) -> Result<Head, Malformed> {
+    pub(crate) fn into_head(mut self) -> Result<Head, Malformed> {
+        self.join_cookie()?;
         let Pseudo { method, scheme, authority, path, protocol } = self.pseudo;
         let method = method.ok_or(Malformed)?;
         let is_connect = method == Method::CONNECT;
@@ -148,7 +159,8 @@ impl Fields {
     }
 
     /// The trailers of a request (§8.1).
-    pub(crate) fn into_trailers(self) -> Result<HeaderMap, Malformed> {
+    pub(crate) fn into_trailers(mut self) -> Result<HeaderMap, Malformed> {
+        self.join_cookie()?;
         let Pseudo { method, scheme, authority, path, protocol } = self.pseudo;
         let has_pseudo = method.is_some() || [scheme, authority, path, protocol].iter().any(Option::is_some);
         if self.is_malformed || has_pseudo { Err(Malformed) } else { Ok(self.headers) }

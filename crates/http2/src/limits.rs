@@ -20,7 +20,7 @@ pub const FLOOD_SECONDS: u32 = 10;
 /// How many requests may be given up before they are answered (CVE-2023-44487).
 pub const RESETS: u16 = 500;
 /// How many streams may have to be reset because of what the client did, or refused because it has too many.
-pub const STREAM_ERRORS: u16 = 500;
+pub const STREAM_ERRORS: u16 = 1_000;
 /// How often settings may change (CVE-2019-9515).
 pub const SETTINGS: u16 = 100;
 /// How many frames of data may be empty (CVE-2019-9518).

@@ -76,11 +76,16 @@ impl Connection {
         if stream.remote_closed {
             return Err(Fault::Stream(head.stream, ErrorCode::STREAM_CLOSED));
         }
-        let taken = stream.receive.take(head.length);
-        taken.map_err(|Overflow| Fault::Stream(head.stream, ErrorCode::FLOW_CONTROL_ERROR))?;
-        let counted = stream.count(left, end);
-        counted.map_err(|_| Fault::Stream(head.stream, ErrorCode::PROTOCOL_ERROR))?;
-        Ok(true)
+        let mistake = if stream.receive.take(head.length).is_err() {
+            ErrorCode::FLOW_CONTROL_ERROR
+        } else if stream.count(left, end).is_err() {
+            ErrorCode::PROTOCOL_ERROR
+        } else {
+            return Ok(true);
+        };
+        // Whether anything more may come of it.
+        stream.remote_closed = end;
+        Err(Fault::Stream(head.stream, mistake))
     }
 
     /// What a frame brings about that comes on a stream that is closed (RFC 9113 §5.1).

@@ -190,11 +190,10 @@ impl Connection {
             return Err(Fault::Stream(id, ErrorCode::STREAM_CLOSED));
         }
         let is_whole = opening.end && !opening.depends_on_itself && stream.count(0, true).is_ok();
+        stream.remote_closed = opening.end;
         if fields.is_too_large() {
             return Err(Fault::Stream(id, ErrorCode::ENHANCE_YOUR_CALM));
         }
-        // What follows of a stream that has ended is in its state.
-        stream.remote_closed |= opening.end;
         let (Ok(fields), true) = (fields.into_trailers(), is_whole) else {
             return Err(Fault::Stream(id, ErrorCode::PROTOCOL_ERROR));
         };

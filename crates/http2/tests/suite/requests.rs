@@ -79,6 +79,20 @@ fn a_cookie_in_pieces_is_one() {
 }
 
 #[test]
+fn a_cookie_in_very_many_pieces_is_one() {
+    let settings = Settings { max_header_list_size: 1 << 20, ..Settings::default() };
+    let mut client = Client::new(settings);
+    let block = [request("GET", &[]), field("cookie", "x").repeat(25_000)].concat();
+    let mut frames: Vec<_> = block.chunks(16_384).map(|piece| frame(CONTINUATION, 0, 1, piece)).collect();
+    frames[0] = frame(HEADERS, END_STREAM, 1, &block[..16_384]);
+    let last = frames.len() - 1;
+    frames[last][4] = END_HEADERS;
+    let said = client.say(&frames.concat());
+    let [Said::Request(1, head, true)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(head.headers["cookie"].len(), 25_000 * 3 - 2);
+}
+
+#[test]
 fn malformed_requests_are_reset() {
     let long = "1".repeat(30);
     for field in [
@@ -279,6 +293,14 @@ fn what_was_on_its_way_when_a_stream_had_to_be_reset_is_ignored() {
         let said = client.say(&[&mistake[..], &late].concat());
         assert_eq!(said, [Said::Reset(1, ErrorCode::PROTOCOL_ERROR, true)]);
         assert_eq!(client.frames(), [reset(1, ErrorCode::PROTOCOL_ERROR)]);
+    }
+    // Where the mistake was the last that came, nothing is late.
+    let short = request("POST", &[("content-length", "9")]);
+    for mistake in [frame(DATA, END_STREAM, 1, b"short"), frame(HEADERS, END, 1, &field("x", "y"))] {
+        let mut client = Client::new(Settings::default());
+        client.say(&frame(HEADERS, END_HEADERS, 1, &short));
+        assert_eq!(client.say(&mistake), [Said::Reset(1, ErrorCode::PROTOCOL_ERROR, true)]);
+        assert_eq!(client.say(&frame(DATA, 0, 1, b"late")), [Said::Failed(ErrorCode::STREAM_CLOSED)]);
     }
     // The same of a request that was none.
     let mut client = Client::new(Settings::default());
