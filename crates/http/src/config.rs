@@ -181,8 +181,8 @@ pub mod defaults {
     pub const UNCOUNTED_BYTES: usize = 4 << 10;
     /// How much is kept of what was read of a connection beyond the request that it waits with.
     pub const PIPELINED_BYTES: usize = 4 << 10;
-    /// What TLS keeps of a connection until its socket takes it.
-    pub const TLS_BUFFER_BYTES: usize = 32 << 10;
+    /// How much is read of a TLS stream's client that sends what nobody asked for, to hear what is about the connection.
+    pub const IGNORED_BYTES: usize = 16 << 10;
     /// Topics in one answer to `GET /topics`, unless the request says otherwise.
     pub const TOPICS: usize = 100;
     /// How many requests list topics at once; the others wait for their turn.

@@ -109,6 +109,11 @@ pub fn claims(input: &[u8]) {
     assert!(access.remaining().is_some());
 }
 
+/// What a TLS client sends after the handshake: see `tls/fuzzing.rs` for how the input is read.
+pub fn tls_records(input: &[u8]) {
+    crate::tls::records(input);
+}
+
 /// What the bearer of a token may do; nothing where it is refused, or is none.
 fn ask(auth: &Auth, token: &str) -> Option<Access> {
     let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
@@ -131,5 +136,6 @@ mod tests {
     fn what_fuzzing_found_holds() {
         replay("query", super::query);
         replay("token_claims", super::claims);
+        replay("tls_records", super::tls_records);
     }
 }

@@ -17,6 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::defaults;
 
 mod alert;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod handshake;
 mod keys;
 mod link;
@@ -28,6 +30,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzing::records;
 pub(crate) use link::{Received, Sent, TlsLink};
 pub(crate) use session::Session;
 pub(crate) use socket::TlsSocket;

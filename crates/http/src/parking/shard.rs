@@ -287,7 +287,7 @@ impl Shard {
         entry.reader.set_readable(true);
         if entry.state == State::Idle {
             self.hear(key.index);
-        } else if self.sinks.listens(&self.entries[key.index as usize].sink) {
+        } else if self.entries[key.index as usize].sink.listens() {
             self.listen(key.index);
         }
     }

@@ -64,6 +64,15 @@ pub(super) enum Received {
 /// that it was sent.
 pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
+// === impl Sink ===
+
+impl Sink {
+    /// Whether what its reader sends has to be read also where the entry asks for nothing: it may be about the connection.
+    pub(super) fn listens(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
 // === impl Sinks ===
 
 impl Sinks {
@@ -170,9 +179,12 @@ impl Sinks {
         }
     }
 
-    /// Whether what a reader sends has to be read also where it says nothing to the entry: it may be about the connection.
-    pub(super) fn listens(&self, sink: &Sink) -> bool {
-        matches!(sink, Sink::Tls(_))
+    /// Takes note of bytes that were read for nobody. Says whether more of them may be.
+    pub(super) fn ignore(&mut self, sink: &Sink, bytes: usize) -> bool {
+        match sink {
+            Sink::Socket(_) => true,
+            Sink::Tls(place) => self.tls[*place as usize].ignore(bytes),
+        }
     }
 
     /// Whether a reader has said that it sends nothing more, which is known only when it was read.

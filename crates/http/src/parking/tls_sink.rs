@@ -1,4 +1,5 @@
 use super::sink::{Received, Sent};
+use crate::defaults;
 use crate::tls::{self, TlsLink};
 
 /// A TLS connection as a sink: what is sealed in it is sent, and cannot be taken back.
@@ -12,13 +13,15 @@ pub(super) struct TlsSink {
     withheld: bool,
     /// Whether its socket has taken some of a record, of which nobody was told.
     has_moved: bool,
+    /// How many bytes were read that nobody asked for.
+    ignored: usize,
 }
 
 // === impl TlsSink ===
 
 impl TlsSink {
     pub(super) fn new(link: TlsLink) -> Self {
-        Self { link, withheld: false, has_moved: false }
+        Self { link, withheld: false, has_moved: false, ignored: 0 }
     }
 
     pub(super) fn link(&self) -> &TlsLink {
@@ -55,6 +58,13 @@ impl TlsSink {
     /// Whether its socket has taken something since this was asked last, and nobody was told.
     pub(super) fn has_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
+    }
+
+    /// Takes note of bytes that were read and are for nobody. Says whether more of them may be read: the rest stays with the
+    /// kernel, so that the client cannot go on with that.
+    pub(super) fn ignore(&mut self, bytes: usize) -> bool {
+        self.ignored = self.ignored.saturating_add(bytes);
+        self.ignored <= defaults::IGNORED_BYTES
     }
 
     /// Reads until nothing is left for now, or `into` is as full as it was meant to be. What was read beyond that is in

@@ -187,3 +187,117 @@ impl fmt::Debug for Secrets {
         f.debug_struct("Secrets").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use rustls::{ClientConfig, ClientConnection, HandshakeKind};
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::tls::testing::{client, server, suites};
+
+    /// Shakes hands, and gives back what the client says at its end, with all of `data` behind it.
+    async fn shake(
+        config: &Arc<ClientConfig>,
+        far: &mut DuplexStream,
+        data: &[u8],
+    ) -> (ClientConnection, Vec<u8>) {
+        let name = "hub".try_into().unwrap();
+        let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
+        let mut said = Vec::new();
+        loop {
+            said.clear();
+            while client.wants_write() {
+                client.write_tls(&mut said).unwrap();
+            }
+            if !client.is_handshaking() {
+                break;
+            }
+            far.write_all(&said).await.unwrap();
+            let mut heard = vec![0; 1 << 14];
+            let count = far.read(&mut heard).await.unwrap();
+            let mut heard = &heard[..count];
+            while !heard.is_empty() {
+                client.read_tls(&mut heard).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        client.writer().write_all(data).unwrap();
+        client.send_close_notify();
+        while client.wants_write() {
+            client.write_tls(&mut said).unwrap();
+        }
+        (client, said)
+    }
+
+    #[tokio::test]
+    async fn what_comes_with_the_last_message_is_read_wherever_it_is_cut() {
+        for suite in suites() {
+            let (server, config) = (server(suite), Arc::new(client(suite)));
+            let data = vec![7; 40_000];
+            for cut in [1, 20, 74, 75, 100, 1_000, 16_500, 17_000, 33_000] {
+                let (near, mut far) = tokio::io::duplex(1 << 17);
+                let talk = async {
+                    let (_, said) = shake(&config, &mut far, &data).await;
+                    far.write_all(&said[..cut]).await.unwrap();
+                    tokio::task::yield_now().await;
+                    far.write_all(&said[cut..]).await.unwrap();
+                };
+                let listen = async {
+                    let mut socket = accept(&server, near).await.unwrap();
+                    let mut read = Vec::new();
+                    socket.read_to_end(&mut read).await.unwrap();
+                    read
+                };
+                let (read, ()) = tokio::join!(listen, talk);
+                assert!(read == data, "{suite:?}, {cut}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_comes_back_resumes_its_session_under_other_keys() {
+        for suite in suites() {
+            let (server, config) = (server(suite), Arc::new(client(suite)));
+            for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+                let (near, mut far) = tokio::io::duplex(1 << 17);
+                let talk = async {
+                    let (mut client, said) = shake(&config, &mut far, b"hello").await;
+                    far.write_all(&said).await.unwrap();
+                    let mut heard = Vec::new();
+                    far.read_to_end(&mut heard).await.unwrap();
+                    let mut heard = &heard[..];
+                    while !heard.is_empty() && client.read_tls(&mut heard).unwrap() > 0 {
+                        client.process_new_packets().unwrap();
+                    }
+                    assert_eq!(client.handshake_kind(), Some(kind), "{suite:?}");
+                };
+                let listen = async {
+                    let mut socket = accept(&server, near).await.unwrap();
+                    let mut read = Vec::new();
+                    socket.read_to_end(&mut read).await.unwrap();
+                    assert_eq!(read, b"hello");
+                    socket.shutdown().await.unwrap();
+                };
+                tokio::join!(listen, talk);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_refused_is_told_why() {
+        let server = server(suites()[0]);
+        // A ClientHello that is none, and a record that is too long.
+        for said in [&[22, 3, 1, 0, 9, 1, 0, 0, 5, 1, 2, 3, 4, 5][..], &[22, 3, 1, 0xff, 0xff]] {
+            let (near, mut far) = tokio::io::duplex(1 << 10);
+            far.write_all(said).await.unwrap();
+            assert!(accept(&server, near).await.is_err());
+            let mut heard = Vec::new();
+            far.read_to_end(&mut heard).await.unwrap();
+            // As the library says it: decode_error.
+            assert_eq!(heard, [21, 3, 3, 0, 2, 2, 50], "{said:?}");
+        }
+    }
+}

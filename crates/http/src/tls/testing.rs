@@ -45,31 +45,45 @@ pub(super) fn agree(suite: SupportedCipherSuite) -> (Box<Session>, Client) {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(shake_hands(suite))
 }
 
-async fn shake_hands(suite: SupportedCipherSuite) -> (Box<Session>, Client) {
-    let all = rustls::crypto::aws_lc_rs::default_provider();
-    let provider = Arc::new(CryptoProvider { cipher_suites: vec![suite], ..all.clone() });
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let rsa = format!("{:?}", suite.suite()).contains("RSA").then(rsa_key);
-    let key = rsa.unwrap_or(key);
+/// How a hub is set up, with a certificate that goes with this suite.
+pub(super) fn server(suite: SupportedCipherSuite) -> ServerConfig {
+    let key = if format!("{:?}", suite.suite()).contains("RSA") {
+        KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap()
+    } else {
+        KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
+    };
     let certificate = CertificateParams::new(vec!["hub".into()]).unwrap().self_signed(&key).unwrap();
     let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut server = ServerConfig::builder_with_provider(Arc::new(all))
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], secret)
         .unwrap();
-    server.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
-    server.enable_secret_extraction = true;
-    let logged = Arc::new(Logged::default());
-    let mut client = ClientConfig::builder_with_provider(provider)
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    config.enable_secret_extraction = true;
+    config
+}
+
+/// How a client is set up that offers this suite alone.
+pub(super) fn client(suite: SupportedCipherSuite) -> ClientConfig {
+    let all = rustls::crypto::aws_lc_rs::default_provider();
+    let provider = Arc::new(CryptoProvider { cipher_suites: vec![suite], ..all });
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trust))
         .with_no_client_auth();
+    config.enable_secret_extraction = true;
+    config
+}
+
+async fn shake_hands(suite: SupportedCipherSuite) -> (Box<Session>, Client) {
+    let (server, mut client) = (server(suite), client(suite));
+    let logged = Arc::new(Logged::default());
     client.key_log = Arc::clone(&logged) as Arc<dyn KeyLog>;
-    client.enable_secret_extraction = true;
     let (near, far) = tokio::io::duplex(1 << 16);
     let connector = TlsConnector::from(Arc::new(client));
     let name = ServerName::try_from("hub").unwrap();
@@ -88,10 +102,6 @@ async fn shake_hands(suite: SupportedCipherSuite) -> (Box<Session>, Client) {
     let tx = Keys::new(scheme, &secrets.tx.1, &own, secrets.tx.0).unwrap();
     let rx = Keys::new(scheme, &secrets.rx.1, &others, secrets.rx.0).unwrap();
     (session, Client { tx, rx })
-}
-
-fn rsa_key() -> KeyPair {
-    KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap()
 }
 
 // === impl Client ===

@@ -352,6 +352,26 @@ fn a_warning_or_an_empty_record_is_nothing() {
 }
 
 #[test]
+fn records_of_any_content_are_read_or_end_it() {
+    for seed in 0..4_000 {
+        let mut random_number = fastrand::Rng::with_seed(seed);
+        let mut input = vec![random_number.u8(..), random_number.u8(..)];
+        for _ in 0..random_number.u8(..40) {
+            let kind = random_number.choice([21, 22, 22, 23, 23, 23, 24, 0x80]).unwrap();
+            let message = match random_number.u8(..4) {
+                0 => random(seed, random_number.usize(..60)),
+                1 => ASKING_KEY_UPDATE[..random_number.usize(..=5)].to_vec(),
+                2 => vec![1, random_number.choice([0, 90, 100]).unwrap()],
+                _ => KEY_UPDATE.to_vec(),
+            };
+            input.extend([kind, 0, u8::try_from(message.len()).unwrap()]);
+            input.extend(message);
+        }
+        super::fuzzing::records(&input);
+    }
+}
+
+#[test]
 fn a_session_is_small_and_shows_no_keys() {
     assert!(size_of::<Session>() <= 448, "{}", size_of::<Session>());
     let (session, client) = agree(suites()[0]);

@@ -119,11 +119,17 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let is_poll = self.groups.get(entry.group).interest.shape.is_poll();
         let before = self.unread.get(&key).map_or(0, Bytes::len);
-        // A stream has no other request after it.
-        let kept = if is_poll { before } else { 0 };
         loop {
-            if kept + heard.len() > defaults::PIPELINED_BYTES {
-                // The rest stays with the kernel.
+            // What goes beyond that stays with the kernel.
+            let may_go_on = if is_poll {
+                before + heard.len() <= defaults::PIPELINED_BYTES
+            } else {
+                // A stream has no request after its own.
+                let ignored = heard.len();
+                heard.clear();
+                self.sinks.ignore(&entry.sink, ignored)
+            };
+            if !may_go_on {
                 break;
             }
             heard.reserve(defaults::PIPELINED_BYTES);
