@@ -6,7 +6,14 @@ import plots
 from scenarios import SCENARIOS, shown
 from servers import LOAD_CORE, SERVER_CORE
 
-OTHERS = ["floor", "nchan", "durable-streams"]
+# What the columns beside Tidings's own show, and of whom.
+OTHERS = [("floor", "floor"), ("nchan", "nchan"), ("durable-streams", "durable-streams")]
+OTHERS_ENCRYPTED = [
+    ("plaintext", "tidings"),
+    ("floor", "floor-tls"),
+    ("nchan", "nchan-tls"),
+    ("Tidings behind nginx", "behind-nginx"),
+]
 PLOTS = [
     ("idle", 0, "memory-idle", "less is better; 5,000 connections on which nothing happens"),
     ("fan-out", 0, "cpu", "less is better; the floor is one send() for each subscriber"),
@@ -17,7 +24,7 @@ PLOTS = [
     ("return", 0, "return", "less is better; 10,000,000 deliveries"),
 ]
 
-PLACEHOLDERS = {"--url": "URL", "--pid": "PID", "--fsync-dir": "FOLDER"}
+PLACEHOLDERS = {"--url": "URL", "--pid": "PID", "--fsync-dir": "FOLDER", "--ca-file": "FILE", "--publish-url": "URL"}
 
 INTRODUCTION = """# Benchmarks
 
@@ -48,7 +55,7 @@ def middle(everything, scenario, target, row):
 
 
 def own_target(scenario):
-    return "tidings" if "tidings" in scenario.targets else "tidings-disk"
+    return scenario.targets[0]
 
 
 def ratio(everything, scenario, row):
@@ -59,28 +66,45 @@ def ratio(everything, scenario, row):
     return median(ratios) if ratios else None
 
 
-def table(everything):
-    lines = [
-        "| | goal | tidings | floor | tidings / floor | nchan | durable-streams |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def table(everything, encrypted=False):
+    others = OTHERS_ENCRYPTED if encrypted else OTHERS
+    ratio_of = "ratio" if encrypted else "tidings / floor"
+    heads = ["", "goal", "tidings", others[0][0], ratio_of, *(name for name, _ in others[1:])]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for scenario in SCENARIOS:
-        if not any(scenario.name in run for run in everything["runs"]):
+        if scenario.encrypted != encrypted or not any(scenario.name in run for run in everything["runs"]):
             continue
         for row in scenario.rows:
             own = middle(everything, scenario, own_target(scenario), row)
-            cells = {target: middle(everything, scenario, target, row) for target in OTHERS}
-            cells["floor"] = middle(everything, scenario, row.against or "floor", row)
+            cells = [middle(everything, scenario, target, row) for _, target in others]
+            if not encrypted:
+                cells[0] = middle(everything, scenario, row.against or "floor", row)
             quotient = ratio(everything, scenario, row)
             mark = ""
             if row.met and own is not None and not everything["quick"]:
                 mark = " ✓" if row.met(own, quotient) else " ✗"
             text = [f"{shown(own)} {row.unit}{mark}" if own is not None else "–"]
-            text.append(shown(cells["floor"]))
+            text.append(shown(cells[0]))
             text.append(f"{quotient:.2f}" if quotient is not None else "–")
-            text += [shown(cells[target]) for target in OTHERS[1:]]
+            text += [shown(cell) for cell in cells[1:]]
             lines.append(f"| {row.title} | {row.goal} | " + " | ".join(text) + " |")
     return "\n".join(lines)
+
+
+def has_encrypted(everything):
+    names = {scenario.name for scenario in SCENARIOS if scenario.encrypted}
+    return any(names & set(run) for run in everything["runs"])
+
+
+ENCRYPTED = """
+## Over TLS and HTTP/2
+
+As browsers speak to a server that they reach directly: TLS 1.3 with a certificate of ECDSA on P-256, the same for all, a full handshake
+for each connection, and the windows and header tables of Chromium. *plaintext* is Tidings over HTTP/1.1 in clear in the same run. The
+floor leaves handshakes to rustls, and then does nothing but seal the bytes for each connection and send them; over HTTP/2 the frames of
+all streams of a connection go out in one record and one `send()`. *Behind nginx* are both processes together, on the same core. The
+ratio is to what the goal names, or else to plaintext.
+"""
 
 
 def spread(everything):
@@ -113,7 +137,7 @@ def commands(everything):
         for run in everything["runs"]:
             report = run.get(scenario.name, {}).get(own_target(scenario), {})
             if "command" in report:
-                lines.append(f"{scenario.name:<12} tidings {general(report['command'])}")
+                lines.append(f"{scenario.name:<18} tidings {general(report['command'])}")
                 break
     return "\n".join(lines)
 
@@ -155,6 +179,7 @@ def write(everything, docs):
         "those of the disk log; durable-streams runs with its defaults, on the disk. nchan and the floor publish and deliver "
         "in one thread: there a publisher waits for the deliveries before its own, so that in the burst, where nothing else "
         "holds it back, latencies are short and it is the publications that take long.\n",
+        *([ENCRYPTED, table(everything, encrypted=True), ""] if has_encrypted(everything) else []),
         *(f"{picture}\n" for picture in pictures),
         "## What was wrong\n",
         wrongs(everything),

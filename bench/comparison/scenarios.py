@@ -9,7 +9,18 @@ from typing import Callable
 
 import servers
 
-TARGETS = {"tidings": "tidings", "tidings-disk": "tidings", "nchan": "nchan", "durable-streams": "durable-streams", "floor": "floor", "floor-disk": "floor"}
+TARGETS = {
+    "tidings": "tidings",
+    "tidings-disk": "tidings",
+    "tidings-tls": "tidings",
+    "behind-nginx": "tidings",
+    "nchan": "nchan",
+    "nchan-tls": "nchan",
+    "durable-streams": "durable-streams",
+    "floor": "floor",
+    "floor-disk": "floor",
+    "floor-tls": "floor",
+}
 MEGABYTE = 1e6
 
 
@@ -33,6 +44,8 @@ class Scenario:
     targets: list
     measure: Callable
     rows: list = field(default_factory=list)
+    encrypted: bool = False
+    """Whether it is in the table of those over TLS."""
     rounds: int = 1
     """How often it is done within a run; where times are short, luck is large."""
 
@@ -62,7 +75,11 @@ class Lab:
 
     def load(self, server, target, *flags):
         command = ["taskset", "-c", servers.LOAD_CORE, self.binaries.tidings, "bench", "--json", "--url", server.url]
-        command += ["--target", TARGETS[target], "--pid", server.pid, *flags]
+        command += ["--target", TARGETS[target], "--pid", ",".join(map(str, server.pids)), *flags]
+        if server.ca_file:
+            command += ["--ca-file", server.ca_file]
+        if server.publish_url:
+            command += ["--publish-url", server.publish_url]
         command = [str(part) for part in command]
         result = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         try:
@@ -158,6 +175,52 @@ def start(lab, target):
         shutil.rmtree(data, ignore_errors=True)
 
 
+def idle_encrypted(lab, target, subscribers, *more):
+    count = ["--subscribers", lab.number(subscribers, subscribers // 10)]
+    return lab.run(target, "--idle", *count, *more, "--duration", "2s", "--settle", "3s")
+
+
+def idle_tls(lab, target):
+    return idle_encrypted(lab, target, 5000)
+
+
+def idle_h2(lab, target):
+    return idle_encrypted(lab, target, 3000, *http2(target))
+
+
+def idle_h2_streams(lab, target):
+    return idle_encrypted(lab, target, 5000, *http2(target), *STREAMS)
+
+
+def fan_out_encrypted(lab, target, *more):
+    flags = ["--subscribers", 1000, "--rate", 20, "--size", 100, "--duration", lab.seconds(5)]
+    report = lab.run(target, *flags, *more)
+    # Who is late sends several events at once, which costs less: such a time cannot be compared.
+    reads = report.get("delivery", {}).get("reads_each", 1)
+    if reads < MOST_READS and "--streams-per-connection" not in more:
+        report["wrong"] = f"events went out together, {reads:.2f} reads for each: the machine had too much to do"
+    return report
+
+
+MOST_READS = 0.9
+
+
+def fan_out_h2(lab, target):
+    return fan_out_encrypted(lab, target, *http2(target))
+
+
+def fan_out_h2_streams(lab, target):
+    return fan_out_encrypted(lab, target, *(http2(target) and [*http2(target), *STREAMS]))
+
+
+STREAMS = ["--streams-per-connection", 100]
+
+
+def http2(target):
+    """Beside them, the plaintext that they are compared with is HTTP/1.1."""
+    return [] if target == "tidings" else ["--http2"]
+
+
 def cpu(report):
     return report["resources"]["cpu_us_each"]
 
@@ -179,6 +242,18 @@ def each_connection(report):
     return report["resources"]["memory"]["each_connection"] / 1e3
 
 
+def each_subscriber(report):
+    return report["resources"]["memory"]["each_subscriber"] / 1e3
+
+
+def each_served(report):
+    return report["resources"]["memory"]["each_subscriber_served"] / 1e3
+
+
+def opening(report):
+    return report["resources"]["opening_cpu_us_each"]
+
+
 def throughput(report):
     return report["delivery"]["deliveries_per_second"]
 
@@ -197,6 +272,11 @@ def within(factor):
 
 EVERYONE = ["tidings", "floor", "nchan", "durable-streams"]
 POLLERS = ["tidings", "nchan", "durable-streams"]
+ENCRYPTED = ["tidings-tls", "floor-tls", "nchan-tls", "behind-nginx"]
+# Neighbours in time: what is compared most.
+BESIDE_PLAINTEXT = ["tidings-tls", "tidings", "floor-tls", "nchan-tls", "behind-nginx"]
+ENCRYPTED_POLLERS = ["tidings-tls", "tidings", "nchan-tls", "behind-nginx"]
+DELAYS = [Row("its p50 latency", "", "ms", p50, None, "tidings"), Row("its p99 latency", "", "ms", p99, None, "tidings")]
 GROWTH = Row("memory grows by", "< 100 MB", "MB", growth, at_most(100))
 
 SCENARIOS = [
@@ -244,4 +324,31 @@ SCENARIOS = [
         Row("start with 10,000,000 events in the log", "≤ 200 ms", "ms", lambda report: report["ready_seconds"] * 1e3, at_most(200)),
         Row("the log on the disk", "", "MB", lambda report: report["log_bytes"] / MEGABYTE),
     ]),
+    Scenario("idle-tls", ENCRYPTED, idle_tls, [
+        Row("memory for each idle SSE connection over TLS, HTTP/1.1, 5,000 of them", "≤ 1 KB", "KB", each_subscriber, at_most(1)),
+        Row("CPU for opening each, with the handshake", "≤ 1.1 × floor", "µs", opening, within(1.1), "floor-tls"),
+    ], encrypted=True),
+    Scenario("idle-h2", ENCRYPTED, idle_h2, [
+        Row("memory for each idle HTTP/2 connection with one SSE stream over TLS, 3,000 of them", "≤ 2 KB", "KB", each_subscriber, at_most(2)),
+    ], encrypted=True),
+    Scenario("idle-h2-streams", ENCRYPTED, idle_h2_streams, [
+        Row("memory for each idle SSE stream over TLS, HTTP/2, 50 connections of 100", "≤ 0.4 KB", "KB", each_subscriber, at_most(0.4)),
+    ], encrypted=True),
+    Scenario("fan-out-tls", BESIDE_PLAINTEXT, fan_out_encrypted, [
+        Row("CPU for each delivery over TLS, HTTP/1.1, 1,000 SSE subscribers, 20 events/s", "≤ 1.25 × plaintext", "µs", cpu, within(1.25), "tidings"),
+        *DELAYS,
+    ], encrypted=True, rounds=3),
+    Scenario("fan-out-h2", BESIDE_PLAINTEXT, fan_out_h2, [
+        Row("CPU for each delivery over TLS, HTTP/2, the same", "≤ 1.35 × plaintext", "µs", cpu, within(1.35), "tidings"),
+        *DELAYS,
+        Row("memory for each after that", "", "KB", each_served),
+    ], encrypted=True, rounds=3),
+    Scenario("fan-out-h2-streams", BESIDE_PLAINTEXT, fan_out_h2_streams, [
+        Row("CPU for each delivery over TLS, HTTP/2, 10 connections of 100 SSE streams", "≤ 3 µs", "µs", cpu, at_most(3), "tidings"),
+        *DELAYS,
+    ], encrypted=True, rounds=3),
+    Scenario("long-poll-tls", ENCRYPTED_POLLERS, long_poll, [
+        Row("CPU for each delivery over TLS, HTTP/1.1, 2,000 held long polls, 5 events/s", "", "µs", cpu, None, "tidings"),
+        DELAYS[0],
+    ], encrypted=True, rounds=3),
 ]

@@ -23,8 +23,10 @@ class Binaries:
     work: Path
 
     def has(self, target):
-        if target == "nchan":
+        if target in ("nchan", "nchan-tls"):
             return self.nginx.exists() and NCHAN_MODULE.exists()
+        if target == "behind-nginx":
+            return self.nginx.exists()
         return target != "durable-streams" or self.durable_streams.exists()
 
 
@@ -46,6 +48,16 @@ def prepare(skip_install):
         if not binaries.has(target):
             print(f"bench/run: {target} is not installed, and is left out", file=sys.stderr)
     return binaries
+
+
+def certificate(folder):
+    """The files of a certificate for this machine, and of its key, that every server over TLS has: ECDSA on P-256, the most usual."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7"]
+    command += ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", names]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
 
 
 def install(binaries):

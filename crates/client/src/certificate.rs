@@ -21,7 +21,7 @@ use crate::BuildError;
 
 /// Whose certificates are trusted.
 #[derive(Clone, Default)]
-pub(crate) enum Trust {
+pub enum Trust {
     /// Those whom the system trusts.
     #[default]
     System,
@@ -45,7 +45,11 @@ impl Trust {
         !matches!(self, Self::System)
     }
 
-    pub(crate) fn tls(&self) -> Result<ClientConfig, BuildError> {
+    /// What a connection is made with. Its client offers HTTP/2 and HTTP/1.1.
+    ///
+    /// # Errors
+    /// [`BuildError`] where the certificates to trust cannot be read.
+    pub fn tls(&self) -> Result<ClientConfig, BuildError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -156,7 +160,10 @@ impl ServerCertVerifier for Named {
 }
 
 /// What is wrong with the certificate that was shown, or with there being none, where a request failed for that.
-pub(crate) fn complaint(error: &(dyn StdError + 'static)) -> Option<String> {
+///
+/// It looks among the causes of an error for one of TLS, and says what to do about it.
+#[must_use]
+pub fn complaint(error: &(dyn StdError + 'static)) -> Option<String> {
     use CertificateError as Bad;
     let bad = match tls_error(error)? {
         Error::InvalidCertificate(bad) => bad,

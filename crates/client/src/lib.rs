@@ -54,6 +54,7 @@ mod since;
 mod stream;
 mod subscribe;
 mod subscription;
+pub mod tls;
 mod token;
 mod told;
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::connection::Connection;
-use crate::failure::WrongArguments;
 use crate::value::Span;
 use browser::Client;
 use dialect::Target;
@@ -18,12 +17,17 @@ mod body;
 mod browser;
 mod call;
 mod clock;
+mod connection;
 mod crowd;
 mod dialect;
 mod disk;
 mod head;
+mod http1;
+mod http2;
 mod latency;
 mod lines;
+mod link;
+mod party;
 mod payload;
 mod plan;
 mod process;
@@ -32,6 +36,7 @@ mod publisher;
 mod publishers;
 mod report;
 mod run;
+mod server;
 mod shared;
 mod socket;
 mod subscriber;
@@ -69,7 +74,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "bare")]
     client: Client,
 
-    /// Connections that wait for events
+    /// Speak HTTP/2: where the URL is `https://`, as is agreed when a connection is made, and in clear with prior knowledge
+    #[arg(long)]
+    http2: bool,
+
+    /// With `--http2`: subscribers that share a connection, each in a stream of its own
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", requires = "http2")]
+    streams_per_connection: usize,
+
+    /// Subscribers that wait for events
     #[arg(long, default_value_t = 1_000, value_name = "NUMBER")]
     subscribers: usize,
 
@@ -109,13 +122,18 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "1s", value_name = "DURATION")]
     interval: Span,
 
+    /// End each subscriber's connection after so long; it comes back over a new one, and reads on [default: never]
+    #[arg(long, value_name = "DURATION")]
+    stay: Option<Span>,
+
     /// How long to let everything come to rest before it is measured
     #[arg(long, default_value = "1s", value_name = "DURATION")]
     settle: Span,
 
-    /// The server's process, if it runs on this machine: its CPU and memory are measured
-    #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
+    /// The server's process, if it runs on this machine: its CPU and memory are measured. Several with commas between them, as a
+    /// proxy's and that of the server behind it, are measured together
+    #[arg(long = "pid", value_name = "PID", value_delimiter = ',')]
+    pids: Vec<u32>,
 
     /// Only hold the connections
     #[arg(long, conflicts_with_all = ["publish_only", "return_events"])]
@@ -144,9 +162,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    if arguments.connection.ca_file().is_some() {
-        return Err(WrongArguments::at("--ca-file", &"the load is plain HTTP").into());
-    }
     let plan = Plan::new(arguments)?;
     let report = run::run(&plan, arguments.connection.url())?;
     let mut out = std::io::stdout().lock();

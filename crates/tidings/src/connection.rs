@@ -59,6 +59,13 @@ impl Connection {
         self.ca_file.as_deref().filter(|path| !path.as_os_str().is_empty())
     }
 
+    /// Whose certificates are trusted.
+    #[cfg(feature = "bench")]
+    pub(crate) fn trust(&self) -> tidings_client::tls::Trust {
+        use tidings_client::tls::Trust;
+        self.ca_file().map_or(Trust::System, |path| Trust::File(path.to_owned()))
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -3,36 +3,45 @@
 #![allow(clippy::unwrap_used, reason = "tests, with helpers that are none themselves")]
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
+
+#[path = "bench/encrypted.rs"]
+mod encrypted;
 
 /// A hub that ends with the test.
 struct Hub {
     process: Child,
     url: String,
+    /// Where its certificate is, if it has one.
+    room: TempDir,
 }
 
 impl Hub {
     fn start() -> Self {
+        Self::with(tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn with(room: TempDir, flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tidings"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "memory:", "--log-level", "error"])
+            .args(flags)
+            .current_dir(room.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().rsplit(' ').next().unwrap().to_owned();
-        Self { process, url }
+        Self { process, url, room }
     }
 
     fn bench(&self, flags: &[&str]) -> Output {
         let pid = self.process.id().to_string();
-        Command::new(env!("CARGO_BIN_EXE_tidings"))
-            .args(["bench", "--json", "--url", &self.url, "--pid", &pid, "--settle", "50ms"])
-            .args(flags)
-            .output()
-            .unwrap()
+        bench(self.room.path(), &[&["--url", &self.url, "--pid", &pid], flags].concat())
     }
 
     /// The report of a run in which nothing went wrong.
@@ -49,6 +58,15 @@ impl Drop for Hub {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+fn bench(folder: &Path, flags: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(["bench", "--json", "--settle", "50ms"])
+        .args(flags)
+        .current_dir(folder)
+        .output()
+        .unwrap()
 }
 
 fn assert_complete(report: &Value, deliveries: u64) {

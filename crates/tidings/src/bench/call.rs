@@ -1,75 +1,88 @@
 //! A request whose answer is waited for: what is to be asked before a run.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 
-use super::body::Body;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags};
+
+use super::connection::{Connection, ConnectionError, Ending, Listener, Turn};
 use super::head::Head;
+use super::link::Buffers;
+use super::server::Server;
 
 /// Why there is no answer to use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("failed to reach the server at {0}: {1}")]
-    Connection(SocketAddr, std::io::Error),
+    #[error("failed to ask the server: {0}")]
+    Connection(#[from] ConnectionError),
     #[error("the server answered with status {0}")]
     Status(u16),
     #[error("the server ended the connection before its answer was whole")]
     Short,
-    #[error("failed to read the server's answer: {0}")]
-    Answer(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the server did not answer within {} s", TIMEOUT.as_secs())]
+    Late,
+}
+
+/// The body of an answer, as far as it has come.
+#[derive(Debug, Default)]
+struct Answer {
+    body: Vec<u8>,
+    whole: bool,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+const TICK_NANOS: i64 = 20_000_000;
+const BUFFER_BYTES: usize = 16 << 10;
+/// The number of its connection, beyond those of all others.
+const CONNECTION: usize = 1 << 20;
 
 /// Sends a request, and returns the body of the answer.
-pub(crate) fn call(server: SocketAddr, request: &[u8]) -> Result<Vec<u8>, CallError> {
-    let failed = |error| CallError::Connection(server, error);
-    let mut stream = TcpStream::connect_timeout(&server, TIMEOUT).map_err(failed)?;
-    stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
-    stream.write_all(request).map_err(failed)?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let length = stream.read(&mut buffer).map_err(failed)?;
-        answer.extend_from_slice(&buffer[..length]);
-        if let Some(content) = content(&answer, length == 0)? {
-            return Ok(content);
+pub(crate) fn call(server: &Server, request: &[u8]) -> Result<Vec<u8>, CallError> {
+    let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(ConnectionError::from)?;
+    let mut connection = Connection::open(server, 1, CONNECTION, epoll.as_fd(), 0)?;
+    connection.ask(0, request);
+    let (mut buffers, mut answer) = (Buffers::new(BUFFER_BYTES), Answer::default());
+    let end = Instant::now() + TIMEOUT;
+    while Instant::now() < end {
+        let mut events = Vec::with_capacity(1);
+        let patience = Timespec { tv_sec: 0, tv_nsec: TICK_NANOS };
+        match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(ConnectionError::from(error).into()),
+        }
+        for event in &events {
+            let turn = connection.turn(event.flags, &mut buffers, &mut answer)?;
+            if answer.whole {
+                return Ok(answer.body);
+            }
+            match turn {
+                Turn::Ended(Ending::Early) => return Err(ConnectionError::Early.into()),
+                Turn::Ended(_) => return Err(CallError::Short),
+                Turn::Same | Turn::Up => {}
+            }
+            connection.flush(epoll.as_fd(), &mut buffers)?;
         }
     }
+    Err(CallError::Late)
 }
 
-/// The body, once it is whole.
-fn content(answer: &[u8], ended: bool) -> Result<Option<Vec<u8>>, CallError> {
-    let head = Head::read(answer).map_err(|error| CallError::Answer(error.into()))?;
-    let Some((head, length)) = head else { return if ended { Err(CallError::Short) } else { Ok(None) } };
-    if !(200..300).contains(&head.status) {
-        return Err(CallError::Status(head.status));
-    }
-    let (mut body, mut rest, mut out) = (Body::new(head.length), &answer[length..], Vec::new());
-    while let Some(piece) = body.next(&mut rest).map_err(|error| CallError::Answer(error.into()))? {
-        out.extend_from_slice(piece);
-    }
-    match body {
-        Body::Ended => Ok(Some(out)),
-        Body::UntilClose if ended => Ok(Some(out)),
-        _ if ended => Err(CallError::Short),
-        _ => Ok(None),
-    }
-}
+// === impl Answer ===
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Listener for Answer {
+    type Error = CallError;
 
-    #[test]
-    fn an_answer_is_used_once_it_is_whole() {
-        let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
-        for end in 0..answer.len() {
-            assert!(content(&answer[..end], false).unwrap().is_none());
-            assert!(matches!(content(&answer[..end], true), Err(CallError::Short)), "{end}");
-        }
-        assert_eq!(content(answer, false).unwrap().unwrap(), b"ab");
-        assert!(matches!(content(b"HTTP/1.1 500 x\r\n\r\n", false), Err(CallError::Status(500))));
+    fn head(&mut self, _: usize, head: &Head<'_>) -> Result<(), CallError> {
+        if (200..300).contains(&head.status) { Ok(()) } else { Err(CallError::Status(head.status)) }
+    }
+
+    fn piece(&mut self, _: usize, bytes: &[u8]) -> Result<(), CallError> {
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, _: usize, _: bool) -> Result<(), CallError> {
+        self.whole = true;
+        Ok(())
     }
 }

@@ -13,6 +13,8 @@ use rustix::event::epoll::{self, CreateFlags};
 use super::clock::nanos;
 use super::dialect::Place;
 use super::latency::Latencies;
+use super::link::Buffers;
+use super::party::Party;
 use super::plan::{Mode, Plan};
 use super::shared::Shared;
 use super::subscriber::{Subscriber, SubscriberError};
@@ -25,7 +27,9 @@ pub(crate) struct Desk<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) epoll: OwnedFd,
     /// Where every read goes.
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffers: Buffers,
+    /// Where requests are made.
+    pub(crate) request: Vec<u8>,
     pub(crate) latencies: Latencies,
     pub(crate) counts: Counts,
     /// Subscribers that are on their way.
@@ -34,6 +38,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) gone: bool,
     /// Polls that are to be asked again, by when.
     resting: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Connections that are to end, by when.
+    staying: BinaryHeap<Reverse<(u64, usize)>>,
     /// Connections that were opened, in this thread's own share of the numbers.
     connections: usize,
     first: usize,
@@ -47,6 +53,9 @@ pub(crate) struct Counts {
     pub(crate) last_delivery: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    pub(crate) reads: u64,
+    /// Connections that ended for others.
+    pub(crate) returns: u64,
 }
 
 /// What came of a thread's subscribers.
@@ -66,7 +75,7 @@ const EVENTS: usize = 1_024;
 const PATIENCE_NANOS: u64 = 20_000_000;
 const IMPATIENCE_NANOS: u64 = 1_000_000;
 
-/// Runs subscribers until the run is over. `places` is where those of each topic begin.
+/// Runs the subscribers of a share of the connections until the run is over. `places` is where those of each topic begin.
 pub(crate) fn run(
     plan: &Plan,
     shared: &Shared,
@@ -77,36 +86,43 @@ pub(crate) fn run(
         plan,
         shared,
         epoll: epoll::create(CreateFlags::CLOEXEC)?,
-        buffer: vec![0; BUFFER_BYTES],
+        buffers: Buffers::new(BUFFER_BYTES),
+        request: Vec::new(),
         latencies: Latencies::new()?,
         counts: Counts::default(),
         opening: 0,
         gone: false,
         resting: BinaryHeap::new(),
+        staying: BinaryHeap::new(),
         connections: 0,
         first: share.start,
     };
-    let mut subscribers: Vec<_> = share
+    let last = (share.end * plan.streams).min(plan.subscribers);
+    let mut parties: Vec<_> = share
         .clone()
         .enumerate()
-        .map(|(key, number)| {
-            let topic = number % plan.topics;
-            Subscriber::new(key, topic, plan.publishers, places[topic].clone())
+        .map(|(key, party)| {
+            let members = party * plan.streams..last.min((party + 1) * plan.streams);
+            let subscriber = |number: usize| {
+                let topic = number % plan.topics;
+                Subscriber::new(topic, plan.publishers, places[topic].clone())
+            };
+            Party::new(key, members.map(subscriber).collect())
         })
         .collect();
     let mut opened = 0;
     let mut events = Vec::with_capacity(EVENTS);
     while !Shared::is(&shared.over) {
-        while opened < subscribers.len() && desk.opening < MAX_OPENING {
-            desk.opening += 1;
-            let (subscriber, number) = (&mut subscribers[opened], desk.next_number());
-            settle(subscriber.open(number, &mut desk), subscriber, &mut desk);
+        while opened < parties.len() && desk.opening < MAX_OPENING {
+            let party = &mut parties[opened];
+            desk.opening += party.members.len();
+            settle(party.open(&mut desk), party, &mut desk);
             opened += 1;
         }
         if matches!(plan.mode, Mode::Return { .. }) && !desk.gone && Shared::is(&shared.go) {
             desk.gone = true;
-            for subscriber in subscribers.iter_mut().filter(|subscriber| subscriber.stands()) {
-                settle(subscriber.ask(&mut desk), subscriber, &mut desk);
+            for party in &mut parties {
+                settle(party.go_on(&mut desk), party, &mut desk);
             }
         }
         events.clear();
@@ -117,27 +133,36 @@ pub(crate) fn run(
         }
         for event in &events {
             let (key, flags) = (event.data.u64(), event.flags);
-            let Some(subscriber) = subscribers.get_mut(key as usize) else { continue };
-            settle(subscriber.turn(flags, &mut desk), subscriber, &mut desk);
+            let Some(party) = parties.get_mut(key as usize) else { continue };
+            settle(party.turn(flags, &mut desk), party, &mut desk);
         }
         let now = shared.clock.now();
         while let Some(&Reverse((due, key))) = desk.resting.peek()
             && due <= now
         {
             desk.resting.pop();
-            let subscriber = &mut subscribers[key];
-            settle(subscriber.wake(&mut desk), subscriber, &mut desk);
+            let party = &mut parties[key / plan.streams];
+            settle(party.wake(key % plan.streams, &mut desk), party, &mut desk);
         }
-        desk.counts.add_to(shared);
+        while let Some(&Reverse((due, key))) = desk.staying.peek()
+            && due <= now
+            && Shared::is(&shared.go)
+        {
+            desk.staying.pop();
+            let party = &mut parties[key];
+            settle(party.leave(&mut desk), party, &mut desk);
+        }
+        desk.add_counts();
     }
-    let tallies = subscribers.into_iter().map(|subscriber| (subscriber.topic, subscriber.tally)).collect();
+    let members = parties.into_iter().flat_map(|party| party.members);
+    let tallies = members.map(|subscriber| (subscriber.topic, subscriber.tally)).collect();
     Ok(Outcome { latencies: desk.latencies, tallies })
 }
 
-fn settle(result: Result<(), SubscriberError>, subscriber: &mut Subscriber, desk: &mut Desk<'_>) {
+fn settle(result: Result<(), SubscriberError>, party: &mut Party, desk: &mut Desk<'_>) {
     if let Err(error) = result {
-        desk.shared.fault(error.to_string());
-        subscriber.end(desk);
+        party.members.iter().for_each(|_| desk.shared.fault(error.to_string()));
+        party.end(desk);
     }
 }
 
@@ -159,10 +184,27 @@ impl Desk<'_> {
         self.resting.push(Reverse((now + if first { spread } else { interval }, key)));
     }
 
+    /// Has a connection end after its stay.
+    pub(crate) fn stay(&mut self, party: usize) {
+        let Some(stay) = self.plan.stay.map(nanos) else { return };
+        // The first time they are spread over it: some have been there for long.
+        let first = !Shared::is(&self.shared.go);
+        let spread = stay / self.plan.connections() as u64 * (party as u64 + 1);
+        self.staying.push(Reverse((self.shared.clock.now() + if first { spread } else { stay }, party)));
+    }
+
+    fn add_counts(&mut self) {
+        self.counts.bytes_in += std::mem::take(&mut self.buffers.received);
+        self.counts.reads += std::mem::take(&mut self.buffers.reads);
+        self.counts.bytes_out += std::mem::take(&mut self.buffers.sent);
+        self.counts.add_to(self.shared);
+    }
+
     fn patience(&self) -> u64 {
         let most = if self.gone || Shared::is(&self.shared.go) { PATIENCE_NANOS } else { IMPATIENCE_NANOS };
         let now = self.shared.clock.now();
-        self.resting.peek().map_or(most, |Reverse((due, _))| due.saturating_sub(now).min(most))
+        let soonest = self.resting.peek().into_iter().chain(self.staying.peek());
+        soonest.fold(most, |most, Reverse((due, _))| due.saturating_sub(now).min(most))
     }
 }
 
@@ -175,6 +217,8 @@ impl Counts {
             shared.last_delivery.fetch_max(counts.last_delivery, Ordering::Relaxed);
             shared.delivered.fetch_add(counts.delivered, Ordering::Relaxed);
         }
+        shared.reads.fetch_add(counts.reads, Ordering::Relaxed);
+        shared.returns.fetch_add(counts.returns, Ordering::Relaxed);
         shared.bytes_in.fetch_add(counts.bytes_in, Ordering::Relaxed);
         shared.bytes_out.fetch_add(counts.bytes_out, Ordering::Relaxed);
         shared.ready.fetch_add(counts.ready, Ordering::Relaxed);

@@ -255,6 +255,11 @@ impl fmt::Debug for Dialect {
 // === impl Place ===
 
 impl Place {
+    /// After the event with this id.
+    pub(crate) fn after(id: &[u8]) -> Self {
+        Self::After(String::from_utf8_lossy(id).into_owned())
+    }
+
     fn text(&self) -> &str {
         match self {
             Self::Now => "now",

@@ -14,7 +14,8 @@ pub(crate) struct Lines {
 pub(crate) enum Line<'a> {
     Data(&'a [u8]),
     Event(&'a [u8]),
-    /// Ids, comments, heartbeats and the ends of blocks.
+    Id(&'a [u8]),
+    /// Comments, heartbeats and the ends of blocks.
     Other,
 }
 
@@ -52,6 +53,8 @@ impl<'a> Line<'a> {
             Self::Data(value(rest))
         } else if let Some(rest) = line.strip_prefix(b"event:") {
             Self::Event(value(rest))
+        } else if let Some(rest) = line.strip_prefix(b"id:") {
+            Self::Id(value(rest))
         } else {
             Self::Other
         }
@@ -68,7 +71,7 @@ mod tests {
             lines.feed(piece, |line| match line {
                 Line::Data(value) => found.push(format!("data {}", String::from_utf8_lossy(value))),
                 Line::Event(value) => found.push(format!("event {}", String::from_utf8_lossy(value))),
-                Line::Other => {}
+                Line::Id(_) | Line::Other => {}
             });
         }
         found

@@ -1,13 +1,13 @@
 //! What a run shall do, checked before anything is opened.
 
 use std::error::Error;
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Arguments;
 use super::dialect::{Dialect, Target};
 use super::payload::{MAX_PUBLISHERS, MAX_TOPICS, MIN_SIZE};
+use super::server::{Location, Server};
 
 /// How subscribers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,12 +38,14 @@ pub(crate) enum Mode {
 pub(crate) struct Plan {
     pub(crate) mode: Mode,
     pub(crate) dialect: Dialect,
-    pub(crate) server: SocketAddr,
+    pub(crate) server: Server,
     /// Where events are published, which may be another hub.
     pub(crate) publish_dialect: Dialect,
-    pub(crate) publish_server: SocketAddr,
+    pub(crate) publish_server: Server,
     pub(crate) transport: Transport,
     pub(crate) subscribers: usize,
+    /// Subscribers that share a connection.
+    pub(crate) streams: usize,
     pub(crate) threads: usize,
     pub(crate) topics: usize,
     pub(crate) publishers: usize,
@@ -58,13 +60,18 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) interval: Duration,
     pub(crate) settle: Duration,
-    pub(crate) pid: Option<u32>,
+    /// How long a subscriber's connection lasts.
+    pub(crate) stay: Option<Duration>,
+    /// The server's processes.
+    pub(crate) pids: Vec<u32>,
     pub(crate) fsync_dir: Option<PathBuf>,
     pub(crate) json: bool,
 }
 
 /// The longest run, so that a forgotten one ends.
 const MAX_DURATION: Duration = Duration::from_secs(3_600);
+/// The most streams that a connection could have, in the numbers that one end of it has for them.
+const MAX_STREAMS: usize = 10_000;
 /// Files that the program has open beside its connections.
 const OTHER_FILES: u64 = 64;
 /// How many events fit into one request where subscribers are to be brought behind.
@@ -81,23 +88,26 @@ impl Plan {
             _ => Mode::Deliver,
         };
         let target = arguments.target;
+        let trust = arguments.connection.trust();
         let place = |url| {
-            let (authority, prefix) = split_url(url)?;
-            let server = resolve(authority)?;
-            if !server.ip().is_loopback() && !arguments.remote {
+            let location = Location::of(url)?;
+            let server = Server::new(location, &trust, arguments.http2)?;
+            if !server.address.ip().is_loopback() && !arguments.remote {
                 return Err(format!(
-                    "{authority} is another machine: give `--remote` if it is yours to put under load"
+                    "{} is another machine: give `--remote` if it is yours to put under load",
+                    location.authority
                 )
                 .into());
             }
-            Ok::<_, Box<dyn Error>>((server, authority, prefix))
+            Ok::<_, Box<dyn Error>>((server, location))
         };
         let token = arguments.connection.token();
-        let (server, authority, prefix) = place(arguments.connection.url())?;
+        let (server, location) = place(arguments.connection.url())?;
+        let Location { authority, prefix, .. } = location;
         let dialect = Dialect::new(target, arguments.client, authority, prefix, token);
         let publish_url = arguments.publish_url.as_deref().unwrap_or(arguments.connection.url());
-        let (publish_server, authority, prefix) = place(publish_url)?;
-        let publish_dialect = dialect.at(authority, prefix, token);
+        let (publish_server, location) = place(publish_url)?;
+        let publish_dialect = dialect.at(location.authority, location.prefix, token);
         let batch = match (arguments.batch, mode) {
             (None, Mode::Return { .. }) if target.takes_batches() => RETURN_BATCH,
             (batch, _) => batch.unwrap_or(1),
@@ -110,6 +120,7 @@ impl Plan {
             publish_server,
             transport: arguments.transport,
             subscribers: if mode == Mode::Publish { 0 } else { arguments.subscribers },
+            streams: arguments.streams_per_connection,
             threads: arguments.threads,
             topics: arguments.topics,
             publishers: arguments.publishers,
@@ -121,7 +132,8 @@ impl Plan {
             duration: arguments.duration.0,
             interval: arguments.interval.0,
             settle: arguments.settle.0,
-            pid: arguments.pid,
+            stay: arguments.stay.map(|span| span.0),
+            pids: arguments.pids.clone(),
             fsync_dir: arguments.fsync_dir.clone(),
             json: arguments.json,
         };
@@ -134,6 +146,11 @@ impl Plan {
         (self.subscribers / self.topics + usize::from(topic < self.subscribers % self.topics)) as u64
     }
 
+    /// How many connections the subscribers have.
+    pub(crate) fn connections(&self) -> usize {
+        self.subscribers.div_ceil(self.streams)
+    }
+
     fn check(&self) -> Result<(), String> {
         let within = |name: &str, value: usize, least: usize, most: usize| {
             let fits = (least..=most).contains(&value);
@@ -144,8 +161,13 @@ impl Plan {
         within("topics", self.topics, 1, MAX_TOPICS)?;
         within("batch", self.batch, 1, 10_000)?;
         within("threads", self.threads, 1, 256)?;
+        within("streams-per-connection", self.streams, 1, MAX_STREAMS)?;
         if self.mode != Mode::Publish {
             within("subscribers", self.subscribers, self.topics.max(self.threads), 1_000_000)?;
+        }
+        if self.mode != Mode::Publish && self.threads > self.connections() {
+            let connections = self.connections();
+            return Err(format!("`--threads` is at most the number of connections: {connections}"));
         }
         if self.duration > MAX_DURATION {
             return Err(format!("`--duration` is at most {} s", MAX_DURATION.as_secs()));
@@ -156,9 +178,12 @@ impl Plan {
         if matches!(self.mode, Mode::Return { .. }) && self.transport != Transport::Sse {
             return Err("`--return` is measured with `--transport sse`".into());
         }
+        if self.stay.is_some() && self.mode != Mode::Deliver {
+            return Err("`--stay` is for runs in which events are delivered".into());
+        }
         self.dialect.target().check(self)?;
         let most = allow_open_files().saturating_sub(OTHER_FILES);
-        let needed = (self.subscribers + self.publishers) as u64;
+        let needed = (self.connections() + self.publishers) as u64;
         if needed > most {
             return Err(format!(
                 "{needed} connections are more than the system allows: {most} (see `ulimit -Hn`)"
@@ -176,6 +201,7 @@ impl Target {
         let refuse = |what: &str| Err(format!("{self} has no {what}"));
         match self {
             Self::Tidings => Ok(()),
+            _ if plan.stay.is_some() => refuse("way to read on that this program speaks: leave out `--stay`"),
             Self::Floor if plan.transport != Transport::Sse => refuse("polls"),
             Self::Floor if plan.topics > 1 => refuse("topics: give `--topics 1`"),
             Self::Nchan | Self::DurableStreams if plan.transport == Transport::Poll => {
@@ -187,31 +213,6 @@ impl Target {
     }
 }
 
-/// The authority and the path of a base URL.
-fn split_url(url: &str) -> Result<(&str, &str), String> {
-    let rest = url.strip_prefix("http://").ok_or_else(|| {
-        format!("`{url}` is no URL to measure: right would be `http://HOST:PORT`, perhaps with a path")
-    })?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    Ok((authority, path.trim_end_matches('/')))
-}
-
-fn resolve(authority: &str) -> Result<SocketAddr, String> {
-    let with_port = if authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok())
-        && authority.contains(':')
-    {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
-    let addresses = with_port.to_socket_addrs();
-    let found = addresses.map_err(|error| format!("failed to find the address of {authority}: {error}"))?;
-    let mut found: Vec<_> = found.collect();
-    // `localhost` is often both, and most servers listen on the older one.
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| format!("{authority} has no address"))
-}
-
 /// Raises the limit on open files as far as it goes, and returns it.
 fn allow_open_files() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -220,23 +221,4 @@ fn allow_open_files() -> u64 {
     limit.current = limit.maximum;
     let raised = setrlimit(Resource::Nofile, limit).is_ok();
     (if raised { limit.maximum } else { before }).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_split_into_authority_and_path() {
-        assert_eq!(split_url("http://127.0.0.1:8080"), Ok(("127.0.0.1:8080", "")));
-        assert_eq!(split_url("http://localhost/push/"), Ok(("localhost", "/push")));
-        assert!(split_url("https://localhost").unwrap_err().contains("right would be"));
-    }
-
-    #[test]
-    fn an_authority_without_a_port_has_80() {
-        assert_eq!(resolve("127.0.0.1").unwrap().port(), 80);
-        assert_eq!(resolve("[::1]").unwrap().port(), 80);
-        assert_eq!(resolve("127.0.0.1:81").unwrap().port(), 81);
-    }
 }

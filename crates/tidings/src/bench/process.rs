@@ -55,6 +55,10 @@ impl CpuTime {
         Self { user: self.user - before.user, system: self.system - before.system }
     }
 
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { user: self.user + other.user, system: self.system + other.system }
+    }
+
     pub(crate) fn total(self) -> f64 {
         self.user + self.system
     }

@@ -3,37 +3,34 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::event::epoll::EventFlags;
-use rustix::io::Errno;
 
-use super::body::{Body, InvalidChunk};
-use super::head::{Head, InvalidHead};
+use super::connection::{Connection, ConnectionError, Ending, Listener, Turn};
+use super::head::Head;
+use super::link::Buffers;
 use super::payload::Payload;
 use super::plan::Plan;
-use super::socket::{Received, Socket};
 
 #[derive(Debug)]
 pub(crate) struct Publisher {
     number: usize,
-    socket: Socket,
+    connection: Connection,
     stage: Stage,
-    unread: Vec<u8>,
-    unsent: Vec<u8>,
     /// Where bodies are made.
     scratch: Vec<u8>,
+    request: Vec<u8>,
     /// How many events of each topic it has sent.
     sent: Vec<u64>,
     /// What the answer that it waits for is about.
     pending: Pending,
+    /// The connection takes no more.
     close: bool,
-    /// The socket is watched for room to send.
-    clogged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    Connecting,
     Free,
-    Head,
-    Body(Body),
+    Waiting,
 }
 
 /// A publication that is not acknowledged.
@@ -44,18 +41,23 @@ pub(crate) struct Pending {
     pub(crate) sent: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    None,
+    /// It may publish.
+    Ready,
+    Acknowledged(Pending),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PublisherError {
     #[error("a publisher's connection failed: {0}")]
-    Connection(#[from] Errno),
+    Connection(#[from] ConnectionError),
     #[error("the server answered a publisher with status {0}")]
     Status(u16),
     #[error("the server closed a publisher's connection")]
     Closed,
-    #[error(transparent)]
-    Head(#[from] InvalidHead),
-    #[error(transparent)]
-    Body(#[from] InvalidChunk),
 }
 
 /// What publishers read into; answers are short.
@@ -63,21 +65,26 @@ pub(crate) const BUFFER_BYTES: usize = 16 << 10;
 /// Where the numbers of publishers' connections begin, beyond those of subscribers.
 const FIRST_CONNECTION: usize = 1 << 19;
 
+/// Waits for an acknowledgement.
+#[derive(Debug, Default)]
+struct Answer {
+    whole: bool,
+    close: bool,
+}
+
 // === impl Publisher ===
 
 impl Publisher {
     pub(crate) fn open(plan: &Plan, number: usize, epoll: BorrowedFd<'_>) -> Result<Self, PublisherError> {
         Ok(Self {
             number,
-            socket: connect(plan, number, epoll)?,
-            stage: Stage::Free,
-            unread: Vec::new(),
-            unsent: Vec::new(),
+            connection: connect(plan, number, epoll)?,
+            stage: Stage::Connecting,
             scratch: Vec::new(),
+            request: Vec::new(),
             sent: vec![0; plan.topics],
             pending: Pending::default(),
             close: false,
-            clogged: false,
         })
     }
 
@@ -94,14 +101,14 @@ impl Publisher {
     pub(crate) fn publish(
         &mut self,
         plan: &Plan,
-        epoll: BorrowedFd<'_>,
+        (epoll, buffers): (BorrowedFd<'_>, &mut Buffers),
         topic: usize,
         events: u64,
         now: u64,
     ) -> Result<(), PublisherError> {
-        if self.close {
-            self.socket = connect(plan, self.number, epoll)?;
-            (self.close, self.clogged) = (false, false);
+        if self.close || !self.connection.takes_requests() {
+            self.connection = connect(plan, self.number, epoll)?;
+            self.close = false;
         }
         let first = self.sent[topic];
         let publisher = self.number;
@@ -111,80 +118,62 @@ impl Publisher {
             number: first + place as u64,
             sent: now,
         });
-        plan.publish_dialect.publish(topic, payloads, plan.size, &mut self.scratch, &mut self.unsent);
+        self.request.clear();
+        plan.publish_dialect.publish(topic, payloads, plan.size, &mut self.scratch, &mut self.request);
         self.sent[topic] += events;
         self.pending = Pending { topic, events, sent: now };
-        self.stage = Stage::Head;
-        self.send(epoll)
+        self.stage = Stage::Waiting;
+        self.connection.ask(0, &self.request);
+        Ok(self.connection.flush(epoll, buffers)?)
     }
 
-    /// Takes what the socket is ready for; returns the publication that was acknowledged by it.
+    /// Takes what the socket is ready for.
     pub(crate) fn turn(
         &mut self,
         flags: EventFlags,
         epoll: BorrowedFd<'_>,
-        buffer: &mut [u8],
-    ) -> Result<Option<Pending>, PublisherError> {
-        if flags.contains(EventFlags::OUT) && !self.unsent.is_empty() {
-            self.send(epoll)?;
+        buffers: &mut Buffers,
+    ) -> Result<News, PublisherError> {
+        let mut answer = Answer::default();
+        let turn = self.connection.turn(flags, buffers, &mut answer)?;
+        self.close |= answer.close;
+        match turn {
+            Turn::Ended(Ending::Idle) => self.close = true,
+            Turn::Ended(Ending::Early) => return Err(ConnectionError::Early.into()),
+            Turn::Ended(_) => return Err(PublisherError::Closed),
+            Turn::Up | Turn::Same => self.connection.flush(epoll, buffers)?,
         }
-        if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-            return Ok(None);
+        if self.stage == Stage::Connecting && turn == Turn::Up {
+            self.stage = Stage::Free;
+            return Ok(News::Ready);
         }
-        match self.socket.receive(buffer)? {
-            Received::Nothing => Ok(None),
-            Received::End if self.stage == Stage::Free => {
-                self.close = true;
-                Ok(None)
-            }
-            Received::End => Err(PublisherError::Closed),
-            Received::Bytes(length) => self.take(&buffer[..length]),
+        if !answer.whole {
+            return Ok(News::None);
         }
-    }
-
-    fn send(&mut self, epoll: BorrowedFd<'_>) -> Result<(), PublisherError> {
-        let sent = match self.socket.send(&self.unsent) {
-            Ok(sent) => sent,
-            // It is still being connected.
-            Err(Errno::NOTCONN) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        self.unsent.drain(..sent);
-        let clogged = !self.unsent.is_empty();
-        if clogged != self.clogged {
-            self.clogged = clogged;
-            let out = if clogged { EventFlags::OUT } else { EventFlags::empty() };
-            self.socket.interest(epoll, self.number as u64, EventFlags::IN | out)?;
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, mut bytes: &[u8]) -> Result<Option<Pending>, PublisherError> {
-        if let Stage::Head = self.stage {
-            let begun = self.unread.len();
-            self.unread.extend_from_slice(bytes);
-            let Some((head, length)) = Head::read(&self.unread)? else { return Ok(None) };
-            if !(200..300).contains(&head.status) {
-                return Err(PublisherError::Status(head.status));
-            }
-            self.close = head.close;
-            self.stage = Stage::Body(Body::new(head.length));
-            bytes = &bytes[length - begun..];
-            self.unread.clear();
-        }
-        if let Stage::Body(body) = &mut self.stage {
-            while body.next(&mut bytes)?.is_some() {}
-            if *body == Body::Ended {
-                self.stage = Stage::Free;
-                return Ok(Some(self.pending));
-            }
-        }
-        Ok(None)
+        self.stage = Stage::Free;
+        Ok(News::Acknowledged(self.pending))
     }
 }
 
-fn connect(plan: &Plan, number: usize, epoll: BorrowedFd<'_>) -> Result<Socket, PublisherError> {
-    let socket = Socket::connect(plan.publish_server, FIRST_CONNECTION + number)?;
-    socket.register(epoll, number as u64, EventFlags::IN)?;
-    Ok(socket)
+// === impl Answer ===
+
+impl Listener for Answer {
+    type Error = PublisherError;
+
+    fn head(&mut self, _: usize, head: &Head<'_>) -> Result<(), PublisherError> {
+        if (200..300).contains(&head.status) { Ok(()) } else { Err(PublisherError::Status(head.status)) }
+    }
+
+    fn piece(&mut self, _: usize, _: &[u8]) -> Result<(), PublisherError> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: usize, close: bool) -> Result<(), PublisherError> {
+        (self.whole, self.close) = (true, close);
+        Ok(())
+    }
+}
+
+fn connect(plan: &Plan, number: usize, epoll: BorrowedFd<'_>) -> Result<Connection, PublisherError> {
+    Ok(Connection::open(&plan.publish_server, 1, FIRST_CONNECTION + number, epoll, number as u64)?)
 }

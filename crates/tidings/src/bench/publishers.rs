@@ -5,12 +5,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags};
+use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
 
 use super::clock::nanos;
 use super::latency::Latencies;
+use super::link::Buffers;
 use super::plan::{Mode, Plan};
-use super::publisher::{BUFFER_BYTES, Pending, Publisher};
+use super::publisher::{BUFFER_BYTES, News, Pending, Publisher};
 use super::shared::Shared;
 
 /// What came of publishing.
@@ -57,11 +58,14 @@ pub(crate) fn run(plan: &Plan, shared: &Shared) -> Result<Published, Box<dyn Err
     for number in 0..plan.publishers {
         publishers.push(Publisher::open(plan, number, epoll.as_fd())?);
     }
+    let mut buffers = Buffers::new(BUFFER_BYTES);
+    gather(&mut publishers, shared, &epoll, &mut buffers)?;
     let start = shared.clock.now();
     let mut press = Press {
         plan,
         shared,
         epoll,
+        buffers,
         schedule: Schedule::new(plan, start),
         published: Published {
             latencies: Latencies::new()?,
@@ -77,10 +81,44 @@ pub(crate) fn run(plan: &Plan, shared: &Shared) -> Result<Published, Box<dyn Err
     Ok(press.published)
 }
 
+/// Waits until all of them are connected: what is measured begins after that.
+fn gather(
+    publishers: &mut [Publisher],
+    shared: &Shared,
+    epoll: &OwnedFd,
+    buffers: &mut Buffers,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let deadline = shared.clock.now() + PATIENCE_NANOS;
+    let mut missing = publishers.len();
+    while missing > 0 {
+        if shared.clock.now() > deadline {
+            return Err(format!("{missing} publishers were not accepted").into());
+        }
+        for (key, flags) in ready(epoll, TICK_NANOS as i64, publishers.len())? {
+            if publishers[key].turn(flags, epoll.as_fd(), buffers)? == News::Ready {
+                missing -= 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sockets that something is to be done with.
+fn ready(epoll: &OwnedFd, nanos: i64, most: usize) -> rustix::io::Result<Vec<(usize, EventFlags)>> {
+    let mut events = Vec::with_capacity(most);
+    let patience = Timespec { tv_sec: 0, tv_nsec: nanos };
+    match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(events.iter().map(|event: &Event| (event.data.u64() as usize, event.flags)).collect())
+}
+
 struct Press<'a> {
     plan: &'a Plan,
     shared: &'a Shared,
     epoll: OwnedFd,
+    buffers: Buffers,
     schedule: Schedule,
     published: Published,
 }
@@ -89,8 +127,6 @@ struct Press<'a> {
 
 impl Press<'_> {
     fn run(&mut self, publishers: &mut [Publisher]) -> rustix::io::Result<()> {
-        let mut events = Vec::with_capacity(publishers.len());
-        let mut buffer = vec![0; BUFFER_BYTES];
         let mut free: Vec<usize> = (0..publishers.len()).rev().collect();
         let mut failed = 0;
         loop {
@@ -111,17 +147,10 @@ impl Press<'_> {
                 }
                 now = self.shared.clock.now();
             }
-            events.clear();
-            let patience = Timespec { tv_sec: 0, tv_nsec: self.patience(now, !free.is_empty()) };
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-            for event in &events {
-                let (key, flags) = (event.data.u64() as usize, event.flags);
-                match publishers[key].turn(flags, self.epoll.as_fd(), &mut buffer) {
-                    Ok(None) => {}
-                    Ok(Some(pending)) => {
+            for (key, flags) in ready(&self.epoll, self.patience(now, !free.is_empty()), publishers.len())? {
+                match publishers[key].turn(flags, self.epoll.as_fd(), &mut self.buffers) {
+                    Ok(News::None | News::Ready) => {}
+                    Ok(News::Acknowledged(pending)) => {
                         self.acknowledge(key, pending);
                         free.push(key);
                     }
@@ -157,7 +186,9 @@ impl Press<'_> {
         if self.plan.rate.is_some() {
             self.published.delays.record(now.saturating_sub(due));
         }
-        if let Err(error) = publisher.publish(self.plan, self.epoll.as_fd(), topic, events, now) {
+        if let Err(error) =
+            publisher.publish(self.plan, (self.epoll.as_fd(), &mut self.buffers), topic, events, now)
+        {
             self.shared.fault(error.to_string());
             Shared::set(&self.shared.enough);
         }

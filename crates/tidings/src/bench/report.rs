@@ -13,6 +13,12 @@ pub(crate) struct Report {
     pub(crate) url: String,
     pub(crate) mode: &'static str,
     pub(crate) transport: &'static str,
+    /// The version of HTTP that is spoken, in the words of ALPN.
+    pub(crate) http: &'static str,
+    /// The version of TLS and the suite; absent in clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<String>,
+    pub(crate) streams_per_connection: usize,
     pub(crate) subscribers: usize,
     pub(crate) topics: usize,
     pub(crate) publishers: usize,
@@ -64,9 +70,15 @@ pub(crate) struct Delivery {
     /// Held polls that the hub knew by their bytes, without the way through its routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) repeated_polls: Option<u64>,
+    /// Connections that their subscribers ended, to come back over others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) returns: Option<u64>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_received_each: f64,
     pub(crate) bytes_sent_each: f64,
+    /// Reads that brought something. Where each subscriber has a connection, less than 1 tells of events that waited for others, and went
+    /// out with them.
+    pub(crate) reads_each: f64,
     #[serde(flatten)]
     pub(crate) completeness: Completeness,
 }
@@ -74,6 +86,10 @@ pub(crate) struct Delivery {
 /// What the server's process took.
 #[derive(Debug, Serialize)]
 pub(crate) struct Resources {
+    /// From before there was any connection until all were there and at rest.
+    pub(crate) opening_cpu_seconds: f64,
+    /// Microseconds for each subscriber.
+    pub(crate) opening_cpu_us_each: Option<f64>,
     pub(crate) cpu_seconds: f64,
     /// Microseconds for each delivery, or where there are none, for each event published.
     pub(crate) cpu_us_each: Option<f64>,
@@ -90,10 +106,16 @@ pub(crate) struct Memory {
     /// With all connections, before anything happened.
     pub(crate) idle: u64,
     pub(crate) most: u64,
+    /// With all connections, after everything had happened.
+    pub(crate) served: u64,
     /// When everyone had gone.
     pub(crate) after: u64,
     /// What each idle connection adds.
     pub(crate) each_connection: Option<f64>,
+    /// What each idle subscriber adds.
+    pub(crate) each_subscriber: Option<f64>,
+    /// What each has added after everything had happened.
+    pub(crate) each_subscriber_served: Option<f64>,
 }
 
 /// The disk without a server.

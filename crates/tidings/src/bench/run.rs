@@ -17,7 +17,7 @@ use super::process::Process;
 use super::progress::Progress;
 use super::publishers::{self, Published};
 use super::report::{Delivery, Disk, Publish, Report};
-use super::shared::Shared;
+use super::shared::{Shared, Traffic};
 use super::tally::Completeness;
 use super::watch::Watch;
 
@@ -27,6 +27,8 @@ type Crowd<'scope> = ScopedJoinHandle<'scope, Result<Outcome, Failure>>;
 /// How long the server may take to accept one more subscriber, or to deliver one more event.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(20);
+/// How often the server is asked what it holds: seldom, as that is work for it.
+const LOOK: Duration = Duration::from_millis(200);
 /// How often the server's memory is looked at.
 const WATCH_NANOS: u64 = 250_000_000;
 /// How long it is waited for deliveries that should not come.
@@ -64,7 +66,7 @@ pub(crate) fn run(plan: &Plan, url: &str) -> Result<Report, Box<dyn Error>> {
 
 fn sync(plan: &Plan, syncs: &mut Latencies) -> Result<(), String> {
     let Some(folder) = &plan.fsync_dir else { return Ok(()) };
-    bare_syncs(folder, plan.size, plan.pid, syncs)
+    bare_syncs(folder, plan.size, plan.pids.first().copied(), syncs)
         .map_err(|error| format!("failed to measure the disk in {}: {error}", folder.display()))
 }
 
@@ -75,13 +77,13 @@ fn places(plan: &Plan) -> Result<Vec<Place>, CallError> {
     for topic in 0..plan.topics {
         request.clear();
         if plan.dialect.create(topic, &mut request) {
-            call(plan.server, &request)?;
+            call(&plan.server, &request)?;
         }
         request.clear();
         places.push(if !matches!(plan.mode, Mode::Return { .. }) {
             Place::Now
         } else if plan.dialect.ask_place(topic, &mut request) {
-            let page = call(plan.server, &request)?;
+            let page = call(&plan.server, &request)?;
             plan.dialect.place_in_page(&page).map_or(Place::Now, |(place, _)| place)
         } else {
             Place::Beginning
@@ -99,19 +101,19 @@ impl Run<'_> {
         if let Mode::Return { .. } = plan.mode {
             published = Some(self.publish()?);
         }
-        if let Some(pid) = plan.pid {
-            let watch =
-                Watch::new(pid).map_err(|error| format!("failed to look at the process {pid}: {error}"))?;
+        if !plan.pids.is_empty() {
+            let watch = Watch::new(&plan.pids)
+                .map_err(|error| format!("failed to look at the process {:?}: {error}", plan.pids))?;
             self.watch = Some(watch);
         }
         let begun = shared.clock.now();
         let (mut connected, mut started, mut ended) = (begun, begun, begun);
         let own = Process::own();
         let mut own_cpu = own.cpu()?;
-        let (mut bytes, mut repeated) = ((0, 0), None);
+        let (mut traffic, mut repeated) = (Traffic::default(), None);
         let outcomes = thread::scope(|scope| -> Result<Vec<Outcome>, Failure> {
             let over = Over(shared);
-            let crowd: Vec<Crowd<'_>> = shares(plan.subscribers, plan.threads)
+            let crowd: Vec<Crowd<'_>> = shares(plan.connections(), plan.threads)
                 .map(|share| scope.spawn(move || crowd::run(plan, shared, places, share)))
                 .collect();
             self.gather(&crowd)?;
@@ -121,7 +123,7 @@ impl Run<'_> {
             if let Some(watch) = &mut self.watch {
                 watch.idle()?;
             }
-            bytes = (shared.bytes_in.load(Ordering::Relaxed), shared.bytes_out.load(Ordering::Relaxed));
+            traffic = shared.traffic();
             repeated = self.repeated_polls();
             own_cpu = own.cpu()?;
             started = shared.clock.now();
@@ -138,12 +140,13 @@ impl Run<'_> {
             self.look()?;
             ended = shared.clock.now();
             own_cpu = own.cpu()?.since(own_cpu);
-            bytes = (
-                shared.bytes_in.load(Ordering::Relaxed) - bytes.0,
-                shared.bytes_out.load(Ordering::Relaxed) - bytes.1,
-            );
+            traffic = shared.traffic().since(traffic);
             repeated =
                 self.repeated_polls().zip(repeated).map(|(after, before)| after.saturating_sub(before));
+            if let Some(watch) = &mut self.watch {
+                sleep(plan.settle);
+                watch.served()?;
+            }
             drop(over);
             crowd.into_iter().map(join).collect()
         })?;
@@ -155,7 +158,7 @@ impl Run<'_> {
             started = published.first;
         }
         let mut delivery = matches!(plan.mode, Mode::Deliver | Mode::Return { .. })
-            .then(|| self.delivery(&outcomes, published.as_ref(), started, bytes))
+            .then(|| self.delivery(&outcomes, published.as_ref(), started, traffic))
             .transpose()?;
         if let Some(delivery) = &mut delivery {
             delivery.repeated_polls = repeated;
@@ -167,6 +170,9 @@ impl Run<'_> {
             url: String::new(),
             mode: plan.mode.name(),
             transport: plan.transport.name(),
+            http: plan.server.http(),
+            tls: shared.tls.get().cloned(),
+            streams_per_connection: plan.streams,
             subscribers: plan.subscribers,
             topics: plan.topics,
             publishers: plan.publishers,
@@ -176,7 +182,10 @@ impl Run<'_> {
             connect_seconds: (plan.subscribers > 0).then(|| seconds(connected - begun)),
             publish: published.as_ref().map(Published::report),
             delivery,
-            resources: self.watch.as_ref().map(|watch| watch.resources(plan.subscribers, works)),
+            resources: self
+                .watch
+                .as_ref()
+                .map(|watch| watch.resources(plan.subscribers, plan.connections(), works)),
             disk: None,
             generator_load: own_cpu.total() / seconds(ended - started).max(1e-9),
             faults: 0,
@@ -197,7 +206,7 @@ impl Run<'_> {
         while self.metric("tidings_subscribers{transport=\"long-poll\"} ").is_some_and(|held| held < all)
             && self.shared.clock.now() < deadline
         {
-            sleep(TICK);
+            sleep(LOOK);
         }
     }
 
@@ -206,7 +215,7 @@ impl Run<'_> {
         if self.plan.transport != Transport::LongPoll || !self.plan.dialect.metrics(&mut request) {
             return None;
         }
-        let metrics = String::from_utf8(call(self.plan.server, &request).ok()?).ok()?;
+        let metrics = String::from_utf8(call(&self.plan.server, &request).ok()?).ok()?;
         metrics.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())
     }
 
@@ -296,7 +305,7 @@ impl Run<'_> {
         outcomes: &[Outcome],
         published: Option<&Published>,
         started: u64,
-        bytes: (u64, u64),
+        traffic: Traffic,
     ) -> Result<Delivery, Failure> {
         let mut latencies = Latencies::new()?;
         let mut completeness = Completeness::default();
@@ -309,7 +318,7 @@ impl Run<'_> {
         let deliveries = self.shared.delivered();
         let end = self.shared.last_delivery.load(Ordering::Relaxed).max(started);
         let span = seconds(end - started);
-        let each = |bytes: u64| bytes as f64 / deliveries.max(1) as f64;
+        let each = |count: u64| count as f64 / deliveries.max(1) as f64;
         Ok(Delivery {
             deliveries,
             expected: self.shared.expected(),
@@ -317,9 +326,11 @@ impl Run<'_> {
             deliveries_per_second: deliveries as f64 / span.max(1e-9),
             latency_ms: (self.plan.mode == Mode::Deliver).then(|| latencies.percentiles()).flatten(),
             repeated_polls: None,
-            bytes_received: bytes.0,
-            bytes_received_each: each(bytes.0),
-            bytes_sent_each: each(bytes.1),
+            returns: self.plan.stay.map(|_| self.shared.returns.load(Ordering::Relaxed)),
+            bytes_received: traffic.received,
+            bytes_received_each: each(traffic.received),
+            bytes_sent_each: each(traffic.sent),
+            reads_each: each(traffic.reads),
             completeness,
         })
     }
@@ -375,10 +386,10 @@ impl Transport {
     }
 }
 
-/// Which subscribers each thread has.
-fn shares(subscribers: usize, threads: usize) -> impl Iterator<Item = Range<usize>> {
-    let threads = if subscribers == 0 { 0 } else { threads };
-    (0..threads).map(move |thread| subscribers * thread / threads..subscribers * (thread + 1) / threads)
+/// Which of the subscribers' connections each thread has.
+fn shares(connections: usize, threads: usize) -> impl Iterator<Item = Range<usize>> {
+    let threads = if connections == 0 { 0 } else { threads };
+    (0..threads).map(move |thread| connections * thread / threads..connections * (thread + 1) / threads)
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
@@ -390,7 +401,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_subscriber_is_in_one_share() {
+    fn every_connection_is_in_one_share() {
         let all: Vec<usize> = shares(10, 3).flatten().collect();
         assert_eq!(all, (0..10).collect::<Vec<_>>());
         assert_eq!(shares(0, 3).count(), 0);

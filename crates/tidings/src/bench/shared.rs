@@ -1,7 +1,7 @@
 //! What the threads of a run tell each other.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::clock::Clock;
 
@@ -22,10 +22,24 @@ pub(crate) struct Shared {
     pub(crate) last_delivery: AtomicU64,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
+    /// Reads of subscribers that brought something.
+    pub(crate) reads: AtomicU64,
+    /// Connections of subscribers that ended for others.
+    pub(crate) returns: AtomicU64,
     pub(crate) published: AtomicU64,
     /// Deliveries that the publications acknowledged so far are to bring.
     pub(crate) expected: AtomicU64,
+    /// The version of TLS and the suite that subscribers have agreed on with the server.
+    pub(crate) tls: OnceLock<String>,
     faults: Mutex<Faults>,
+}
+
+/// What has gone over the wire of subscribers: bytes, and how many reads brought them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) reads: u64,
 }
 
 /// What went wrong beside the deliveries.
@@ -37,6 +51,15 @@ pub(crate) struct Faults {
 }
 
 const MAX_MESSAGES: usize = 5;
+
+// === impl Traffic ===
+
+impl Traffic {
+    pub(crate) fn since(self, before: Self) -> Self {
+        let Self { received, sent, reads } = before;
+        Self { received: self.received - received, sent: self.sent - sent, reads: self.reads - reads }
+    }
+}
 
 // === impl Shared ===
 
@@ -52,8 +75,11 @@ impl Shared {
             last_delivery: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+            returns: AtomicU64::new(0),
             published: AtomicU64::new(0),
             expected: AtomicU64::new(0),
+            tls: OnceLock::new(),
             faults: Mutex::default(),
         }
     }
@@ -69,6 +95,13 @@ impl Shared {
 
     pub(crate) fn faults(&self) -> Faults {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What has gone over the wire so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let [received, sent, reads] =
+            [&self.bytes_in, &self.bytes_out, &self.reads].map(|count| count.load(Ordering::Relaxed));
+        Traffic { received, sent, reads }
     }
 
     pub(crate) fn delivered(&self) -> u64 {

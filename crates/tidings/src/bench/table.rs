@@ -24,11 +24,16 @@ impl Display for Table<'_> {
         let Report { target, url, mode, transport, subscribers, topics, .. } = report;
         writeln!(f)?;
         line(f, "server", format_args!("{target} at {url}"))?;
+        let tls = report.tls.as_deref().unwrap_or("in clear");
+        line(f, "speaking", format_args!("{}, {tls}", report.http))?;
         if *subscribers > 0 {
             let connect = report.connect_seconds.unwrap_or_default();
             let what =
                 format_args!("{subscribers} by {transport} on {topics} topics, all there in {connect:.2} s");
             line(f, "subscribers", what)?;
+            if report.streams_per_connection > 1 {
+                line(f, "", format_args!("{} streams on each connection", report.streams_per_connection))?;
+            }
         }
         let each = if report.delivery.is_some() { "delivery" } else { "event" };
         if let Some(publish) = &report.publish {
@@ -106,8 +111,18 @@ fn write_delivery(f: &mut Formatter<'_>, delivery: &Delivery, mode: &str) -> fmt
             ),
         )?;
     }
+    if let Some(returns) = delivery.returns {
+        line(f, "comings", format_args!("{} connections ended and made anew", Grouped(returns as f64)))?;
+    }
     let (received, sent) = (delivery.bytes_received_each, delivery.bytes_sent_each);
-    line(f, "on the wire", format_args!("{received:.0} bytes for each delivery, and {sent:.0} to ask for it"))
+    let reads = delivery.reads_each;
+    line(
+        f,
+        "on the wire",
+        format_args!(
+            "{received:.0} bytes for each delivery in {reads:.2} reads, and {sent:.0} to ask for it"
+        ),
+    )
 }
 
 fn write_resources(f: &mut Formatter<'_>, resources: &Resources, each: &str) -> fmt::Result {
@@ -117,16 +132,24 @@ fn write_resources(f: &mut Formatter<'_>, resources: &Resources, each: &str) -> 
         let parts = format_args!("{total:.2} µs for each {each} ({user:.2} user, {system:.2} system)");
         line(f, "server's CPU", parts)?;
     }
+    if let Some(each) = resources.opening_cpu_us_each {
+        let seconds = resources.opening_cpu_seconds;
+        line(f, "", format_args!("{each:.0} µs for each subscriber to open ({seconds:.2} s in all)"))?;
+    }
     let memory = &resources.memory;
-    let [before, idle, most, after] =
-        [memory.before, memory.idle, memory.most, memory.after].map(|bytes| Bytes(bytes as f64));
+    let [before, idle, most, served, after] =
+        [memory.before, memory.idle, memory.most, memory.served, memory.after]
+            .map(|bytes| Bytes(bytes as f64));
     line(
         f,
         "its memory",
-        format_args!("{before} before, {idle} with all idle, {most} at most, {after} after"),
+        format_args!(
+            "{before} before, {idle} with all idle, {most} at most, {served} with all idle again, {after} after"
+        ),
     )?;
-    if let Some(each) = memory.each_connection {
-        line(f, "", format_args!("{} for each idle connection", Bytes(each)))?;
+    if let (Some(each), Some(served)) = (memory.each_subscriber, memory.each_subscriber_served) {
+        let (each, served) = (Bytes(each), Bytes(served));
+        line(f, "", format_args!("{each} for each idle subscriber, {served} when idle again"))?;
     }
     Ok(())
 }
