@@ -72,7 +72,8 @@ pub enum Event<'a> {
         /// What was sent with the ping.
         payload: [u8; 8],
     },
-    /// The client will open no more streams.
+    /// The client will open no more streams. The connection is to be closed when it is
+    /// [idle](crate::Connection::is_idle), perhaps now.
     GoAway {
         /// Why.
         code: ErrorCode,

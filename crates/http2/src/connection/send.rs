@@ -139,7 +139,8 @@ impl Connection {
         }
     }
 
-    /// Asks for an [`Event::Room`](crate::Event::Room) when something may be sent on a stream.
+    /// Asks for an [`Event::Room`](crate::Event::Room) when something may be sent on a stream. Where that is so already,
+    /// the next [`receive`](Self::receive) says it, also one of nothing.
     pub fn want_room(&mut self, stream: StreamId) {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.wants_room = true;

@@ -280,3 +280,18 @@ fn all_who_wait_for_the_connections_window_have_their_turn() {
     // The first had no window of its own, as it has sent all that it may.
     assert_eq!(turns, [3, 5, 3, 5, 3, 5]);
 }
+
+#[test]
+fn room_that_is_asked_for_and_there_is_told_with_the_next_thing_received() {
+    let mut client = Client::new(Settings::default());
+    client.get(1);
+    client.answer(1);
+    client.connection.want_room(1);
+    assert_eq!(client.say(b""), [Said::Room(1)]);
+    assert_eq!(client.say(b""), []);
+    // Where there is none, it is told when there is.
+    client.send(1, &[0; 65_535], false);
+    client.connection.want_room(1);
+    assert_eq!(client.say(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])), []);
+    assert_eq!(client.say(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])), [Said::Room(1)]);
+}
