@@ -195,8 +195,16 @@ pub mod defaults {
     pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
     /// Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) applies as well.
     pub const ACCEPT_QUEUE: u32 = 65_535;
-    /// The most of a response that an HTTP/2 client is given at once, and so has to take within the write timeout.
-    pub const HTTP2_PIECE_BYTES: usize = 4 << 10;
+    /// The most of a response that an HTTP/2 stream is given at once.
+    pub const HTTP2_PIECE_BYTES: usize = 8 << 10;
+    /// How many of them a stream has that its client has not taken.
+    pub const HTTP2_PIECES: usize = 2;
+    /// What an HTTP/2 connection is given to send at once. Beyond that, its streams keep the rest.
+    pub const HTTP2_OUT_BYTES: usize = 32 << 10;
+    /// What an HTTP/2 client may send of a request's body before it is read, and of those of all of its requests.
+    pub const HTTP2_WINDOW_BYTES: u32 = 1 << 20;
+    /// How long an HTTP/2 connection that has ended waits for its client to close it.
+    pub const HTTP2_LINGER: Duration = Duration::from_secs(1);
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);

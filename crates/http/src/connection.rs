@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::detect::{Protocol, Rewound, detect};
 use crate::limit::Limit;
-use crate::parking::{Link, Lot};
+use crate::parking::{Carrier, Link, Lot, Newcomer};
 use crate::permits::Permit;
-use crate::service::Service;
+use crate::service::{Origin, Service};
 use crate::socket::{Progress, Watched};
 use crate::tls::{Session, Tls, TlsLink, TlsSocket};
 use crate::{Face, defaults};
@@ -110,11 +110,25 @@ impl Host {
         match detected {
             // Boxed, so that a connection has room for them only when it has said something.
             Ok(Ok(Some((Protocol::Http1, io)))) => Box::pin(self.http1(io, progress, peer)).await,
-            Ok(Ok(Some((Protocol::Http2, io)))) => Box::pin(self.http2(io, progress, peer)).await,
+            Ok(Ok(Some((Protocol::Http2, io)))) => self.connect(io, peer),
             Ok(Ok(Some((Protocol::Tls, io)))) => Box::pin(self.encrypted(io, progress, peer)).await,
             Ok(Ok(None)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "failed to read from a connection"),
             Err(_) => self.face.metrics.count_limit(Limit::HeadTimeout),
+        }
+    }
+
+    /// Has a shard serve a connection that speaks HTTP/2.
+    fn connect<T: Wire>(&self, io: T, peer: Peer) {
+        let Peer { address, permit } = peer;
+        let origin = Origin { peer: address, encrypted: T::ENCRYPTED };
+        match io.into_parts() {
+            Ok(Parts { link, unread }) => {
+                if let Some(carrier) = Carrier::new(link) {
+                    self.lot.connect(Newcomer { carrier, unread, origin, permit });
+                }
+            }
+            Err(error) => tracing::debug!(%error, "failed to go on with a connection"),
         }
     }
 
@@ -155,7 +169,7 @@ impl Host {
         match accepted {
             Ok(Ok(io)) => {
                 if io.is_http2() {
-                    Box::pin(self.http2(io, progress, peer)).await;
+                    self.connect(io, peer);
                 } else {
                     Box::pin(self.http1(io, progress, peer)).await;
                 }

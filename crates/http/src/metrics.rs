@@ -45,6 +45,8 @@ pub(crate) struct Metrics {
     reconnects: Family<TransportLabels, Counter>,
     /// Held polls that took the short way.
     pub(crate) repeated_polls: Counter,
+    /// System calls that sent something on connections of HTTP/2.
+    pub(crate) http2_writes: Counter,
     delivered: Family<TransportLabels, Counter>,
     delivered_bytes: Family<TransportLabels, Counter>,
     delivery_time: Family<TransportLabels, Timings>,
@@ -112,6 +114,10 @@ impl Metrics {
             repeated_polls: all.add(
                 "repeated_polls",
                 "Held polls that were known by their bytes, and held again without the way through the routes",
+            ),
+            http2_writes: all.add(
+                "http2_writes",
+                "Writes to connections of HTTP/2, each of all that its streams had to send at the time",
             ),
             delivered: all.add("delivered_events", "Events given to readers, by transport"),
             delivered_bytes: all.add_in(Unit::Bytes, "delivered", "Frames given to readers, by transport"),

@@ -1,21 +1,10 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body as AnyBody;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::Instant;
-
-tokio::task_local! {
-    /// The stream that is served by the present task.
-    pub(crate) static STALL: Arc<Stall>;
-}
-
-/// Since when a stream has not been asked for more of its body: since its client's window is closed.
-#[derive(Debug, Default)]
-pub(crate) struct Stall(Mutex<Option<Instant>>);
 
 /// A body that is given away in small pieces. With each that is taken, its client shows that it reads; and what is not
 /// taken stays here, rather than in the buffers of the library, which would take all of it at once.
@@ -25,36 +14,14 @@ struct Paced {
     /// What is left of a frame.
     rest: Bytes,
     piece: usize,
-    stall: Option<Arc<Stall>>,
 }
 
 /// Gives the body of a response away in pieces of so many bytes.
 pub(crate) fn pace(response: Response, piece: usize) -> Response {
-    let stall = STALL.try_with(Arc::clone).ok();
-    response.map(|body| AnyBody::new(Paced { body, rest: Bytes::new(), piece, stall }))
-}
-
-// === impl Stall ===
-
-impl Stall {
-    pub(crate) fn since(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
-    }
+    response.map(|body| AnyBody::new(Paced { body, rest: Bytes::new(), piece }))
 }
 
 // === impl Paced ===
-
-impl Paced {
-    fn waits_since(&self, since: Option<Instant>) {
-        if let Some(stall) = &self.stall {
-            stall.set(since);
-        }
-    }
-}
 
 impl Body for Paced {
     type Data = Bytes;
@@ -64,7 +31,6 @@ impl Body for Paced {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.waits_since(None);
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -76,7 +42,6 @@ impl Body for Paced {
         }
         let count = self.rest.len().min(self.piece);
         let piece = self.rest.split_to(count);
-        self.waits_since(Some(Instant::now()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

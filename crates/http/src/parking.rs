@@ -14,6 +14,7 @@
 
 mod chunk;
 mod group;
+mod http2;
 mod keeper;
 mod leases;
 mod lot;
@@ -27,6 +28,7 @@ mod tls_sink;
 mod wheel;
 
 pub(crate) use group::{Interest, Shape};
+pub(crate) use http2::{Carrier, Newcomer};
 pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
 pub(crate) use sink::{DISCARD_BYTES, Link};
 #[cfg(any(test, fuzzing))]

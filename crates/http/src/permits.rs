@@ -112,6 +112,15 @@ impl Permits {
     }
 }
 
+// === impl Share ===
+
+impl Share {
+    /// Whom it counts for, where that is known.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        self.0.network
+    }
+}
+
 // === impl Permit ===
 
 impl Permit {

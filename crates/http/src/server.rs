@@ -83,7 +83,6 @@ impl Server {
         let (tls, cleartext) =
             tls.map_or((None, Cleartext::Everyone), |(tls, cleartext)| (Some(tls), cleartext));
         let (returned, returns) = unbounded_channel();
-        let lot = Arc::new(Lot::start(&face, &returned)?);
         let permits = Permits::new(&face);
         let service = Arc::new(Service {
             face: face.clone(),
@@ -92,6 +91,7 @@ impl Server {
             has_tls: tls.is_some(),
             cleartext,
         });
+        let lot = Arc::new(Lot::start(&face, &service, &returned)?);
         let host = Arc::new(Host { face: face.clone(), service, lot: Arc::clone(&lot), tls: tls.clone() });
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();
@@ -178,6 +178,8 @@ impl Returns {
                     let (socket, session) = link.into_parts();
                     (socket, Some(session))
                 }
+                // A stream ends with its answer.
+                Link::Stream(_) => continue,
             };
             let stream =
                 TcpStream::from_std(socket.into()).and_then(|stream| Ok((stream.peer_addr()?, stream)));

@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -41,10 +41,6 @@ pub(crate) struct Progress {
     served: AtomicBool,
     /// Whether everything that was to be written is with the kernel.
     flushed: AtomicBool,
-    /// Whether the kernel has no room for what is to be written.
-    is_full: AtomicBool,
-    /// When that was last so.
-    was_full: Mutex<Option<tokio::time::Instant>>,
     /// Answers that are under way, from their request to the end of their body.
     answers: AtomicUsize,
     /// Those of them that wait for events.
@@ -79,15 +75,6 @@ pub(crate) struct Attention(Arc<Progress>);
 /// An answer that waits for events, for as long as this lives: a client that has left ends it.
 #[derive(Debug)]
 pub(crate) struct Waits(Arc<Progress>);
-
-/// A connection of HTTP/2 whose client may stop sending before it has its answers.
-#[derive(Debug)]
-pub(crate) struct Patient<T> {
-    inner: T,
-    patience: Patience,
-    /// Whether the end has come.
-    ended: bool,
-}
 
 /// A timer for hyper's deadline on request heads that is kinder to connections between two requests: these may
 /// be idle for longer than a head may take to arrive.
@@ -128,7 +115,6 @@ impl Watched {
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             (self.stalled, self.offers) = (None, false);
-            self.progress.full(false);
             return written;
         }
         // The kernel speaks up only when a good part of its buffer is free again, for which a slow reader may need
@@ -136,7 +122,6 @@ impl Watched {
         let offer = |own: &mut Self| match send_now(&own.socket, bytes) {
             Ok(count @ 1..) => {
                 (own.stalled, own.offers) = (None, true);
-                own.progress.full(false);
                 Some(Poll::Ready(Ok(count)))
             }
             Ok(_) | Err(_) => {
@@ -149,7 +134,6 @@ impl Watched {
         {
             return taken;
         }
-        self.progress.full(true);
         let limit = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
@@ -229,22 +213,6 @@ impl Progress {
         self.served.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the kernel has room for what is to be written.
-    fn full(&self, is_full: bool) {
-        if self.is_full.swap(is_full, Ordering::Relaxed) && !is_full {
-            let now = tokio::time::Instant::now();
-            *self.was_full.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        }
-    }
-
-    /// When the kernel last had no room for what was to be written: now, perhaps.
-    pub(crate) fn last_full(&self) -> Option<tokio::time::Instant> {
-        if self.is_full.load(Ordering::Relaxed) {
-            return Some(tokio::time::Instant::now());
-        }
-        *self.was_full.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether everything that was to be written is with the kernel.
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)
@@ -256,6 +224,19 @@ impl Progress {
         self.answers.fetch_add(1, Ordering::AcqRel);
         self.reads.fetch_add(usize::from(reads), Ordering::AcqRel);
         Answering { progress: Arc::clone(self), reads }
+    }
+
+    /// Whether answers are under way, and all of them wait for events.
+    pub(crate) fn waits_only(&self) -> bool {
+        let answers = self.answers.load(Ordering::Acquire);
+        answers > 0 && answers <= self.waits.load(Ordering::Acquire)
+    }
+
+    /// Whether answers are under way, and all of them wait for events, or are looked for still and change nothing.
+    pub(crate) fn looks(&self) -> bool {
+        let answers = self.answers.load(Ordering::Acquire);
+        let reads = self.reads.load(Ordering::Acquire);
+        answers > 0 && answers <= self.waits.load(Ordering::Acquire) + reads
     }
 
     /// How handlers tell that they wait.
@@ -331,62 +312,6 @@ impl Attention {
 impl Drop for Waits {
     fn drop(&mut self) {
         self.0.waits.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-// === impl Patient ===
-
-impl<T> Patient<T> {
-    pub(crate) fn new(inner: T, progress: Arc<Progress>) -> Self {
-        Self { inner, patience: Patience::new(progress), ended: false }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if is_end(&read, buf.filled().len() - before) {
-            if !std::mem::replace(&mut self.ended, true) {
-                // The library reads all that there is before it looks at the requests among it.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.patience.puts_off_end(cx) {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(read)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 

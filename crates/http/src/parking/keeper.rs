@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::lot::Returned;
 use super::mailbox::Mailbox;
 use super::shard::Shard;
+use crate::service::Service;
 use crate::{Face, defaults};
 
 /// Runs a shard in a thread of its own, and begins it anew where it ends and should not have.
@@ -21,6 +22,7 @@ use crate::{Face, defaults};
 pub(super) struct Keeper {
     name: String,
     face: Face,
+    service: Arc<Service>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
     returned: UnboundedSender<Returned>,
@@ -32,12 +34,14 @@ impl Keeper {
     pub(super) fn start(
         name: String,
         face: &Face,
+        service: &Arc<Service>,
         mailbox: &Arc<Mailbox>,
         returned: &UnboundedSender<Returned>,
     ) -> io::Result<JoinHandle<()>> {
         let own = Self {
             name: name.clone(),
             face: face.clone(),
+            service: Arc::clone(service),
             mailbox: Arc::clone(mailbox),
             runtime: Handle::current(),
             returned: returned.clone(),
@@ -50,8 +54,8 @@ impl Keeper {
     }
 
     fn shard(&self) -> io::Result<Shard> {
-        let Self { face, mailbox, runtime, returned, .. } = self;
-        Shard::new(face.clone(), Arc::clone(mailbox), runtime.clone(), returned.clone())
+        let Self { face, service, mailbox, runtime, returned, .. } = self;
+        Shard::new(face.clone(), Arc::clone(service), Arc::clone(mailbox), runtime.clone(), returned.clone())
     }
 
     fn run(&self, mut shard: Shard) {

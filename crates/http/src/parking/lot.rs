@@ -11,6 +11,7 @@ use tidings_protocol::Cursor;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::group::Interest;
+use super::http2::Newcomer;
 use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
 use super::sink::Link;
@@ -19,6 +20,7 @@ use crate::Face;
 use crate::access::Line;
 use crate::lease::Lease;
 use crate::permits::Permit;
+use crate::service::Service;
 
 /// The threads that own the parked connections. They end when it is dropped.
 #[derive(Debug)]
@@ -107,12 +109,17 @@ impl fmt::Debug for Slip {
 
 impl Lot {
     /// Starts a thread for each core. Connections that leave the lot are sent to `returned`.
-    pub(crate) fn start(face: &Face, returned: &UnboundedSender<Returned>) -> io::Result<Self> {
+    pub(crate) fn start(
+        face: &Face,
+        service: &Arc<Service>,
+        returned: &UnboundedSender<Returned>,
+    ) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let mut lot = Self { mailboxes: Vec::new(), threads: Mutex::default(), turn: AtomicUsize::new(0) };
         for number in 0..count {
             let mailbox = Arc::new(Mailbox::new()?);
-            let thread = Keeper::start(format!("tidings-park-{number}"), face, &mailbox, returned)?;
+            let name = format!("tidings-park-{number}");
+            let thread = Keeper::start(name, face, service, &mailbox, returned)?;
             lot.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
             face.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
             lot.mailboxes.push(mailbox);
@@ -122,13 +129,23 @@ impl Lot {
 
     /// Parks a connection: `unread` is what was read of it beyond the request.
     pub(crate) fn park(&self, link: Link, order: Order, unread: Bytes, permit: Permit) {
+        let permit = Some(permit);
+        self.post(Message::Park(Box::new(Parcel { link, order, unread, permit })));
+    }
+
+    /// Has a shard serve a connection of HTTP/2.
+    pub(crate) fn connect(&self, newcomer: Newcomer) {
+        self.post(Message::Connect(Box::new(newcomer)));
+    }
+
+    /// Gives something to one of the shards.
+    fn post(&self, message: Message) {
         let count = self.mailboxes.len().max(1);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count;
         let in_turn = || (turn..turn + count).filter_map(|place| self.mailboxes.get(place % count));
         // Where none is alive, one is about to be.
         if let Some(mailbox) = in_turn().find(|mailbox| mailbox.is_alive()).or_else(|| in_turn().next()) {
-            let permit = Some(permit);
-            mailbox.post(Message::Park(Box::new(Parcel { link, order, unread, permit })));
+            mailbox.post(message);
         }
     }
 

@@ -8,6 +8,7 @@ use tidings_hub::{Audience, Recent};
 use tidings_log::ReadError;
 use tidings_protocol::{Epoch, Selection, Sequence, Topic};
 
+use super::http2::{Newcomer, Said, StreamName};
 use super::lot::Parcel;
 use super::parked::Key;
 use crate::poller::Waker;
@@ -32,6 +33,10 @@ pub(super) struct Mailbox {
 pub(super) enum Message {
     /// A connection to be parked.
     Park(Box<Parcel>),
+    /// A connection of HTTP/2.
+    Connect(Box<Newcomer>),
+    /// What comes of a request of HTTP/2.
+    Stream(StreamName, Said),
     /// What an entry has asked the log for.
     Read(Asked, Result<Recent, ReadError>),
     /// The read of an entry ended without a result.

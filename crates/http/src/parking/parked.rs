@@ -147,6 +147,16 @@ impl Key {
     /// The highest generation of an entry.
     const MOST: u32 = u32::MAX >> 1;
 
+    /// The key of a connection that is no entry.
+    pub(super) fn connection(index: u32, generation: u32) -> Self {
+        Self { index, generation: generation | !Self::MOST }
+    }
+
+    /// Whether it names a connection that is no entry.
+    pub(super) fn is_connection(self) -> bool {
+        self.generation > Self::MOST
+    }
+
     /// The generation after one.
     pub(super) fn next_generation(generation: u32) -> u32 {
         generation.wrapping_add(1) & Self::MOST

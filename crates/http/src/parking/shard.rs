@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use slab::Slab;
+use tidings_http2::Settings;
 use tidings_hub::PullLimits;
 use tidings_protocol::{Lineage, Sequence};
 use tokio::runtime::Handle;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
 use super::group::{Groups, Shape, narrow};
+use super::http2::settings;
 use super::leases::Leases;
 use super::lot::Returned;
 use super::mailbox::{Mailbox, Message};
@@ -26,10 +28,14 @@ use super::wheel::{Wheel, ticks};
 use crate::access::Line;
 use crate::permits::Permit;
 use crate::poller::{Event, Events};
+use crate::service::Service;
 use crate::{Face, defaults, vanishing};
 
 mod admission;
+mod answers;
 mod catch_up;
+mod connection_times;
+mod connections;
 mod counts;
 mod deadlines;
 mod delivery;
@@ -45,6 +51,8 @@ pub(super) struct Shard {
     /// Which of those it is that have had the mailbox.
     number: u32,
     face: Face,
+    service: Arc<Service>,
+    http2_settings: Arc<Settings>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
     returned: UnboundedSender<Returned>,
@@ -94,6 +102,8 @@ pub(super) struct Shard {
     targets: Vec<u32>,
     /// The request that is being read; kept for its memory.
     heard: Vec<u8>,
+    /// What is being read of a connection of HTTP/2; kept for its memory.
+    input: Vec<u8>,
     draining: bool,
     /// When the thread ends, where it has been told to.
     stop: Option<Instant>,
@@ -124,6 +134,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 impl Shard {
     pub(super) fn new(
         face: Face,
+        service: Arc<Service>,
         mailbox: Arc<Mailbox>,
         runtime: Handle,
         returned: UnboundedSender<Returned>,
@@ -137,7 +148,9 @@ impl Shard {
             lineage: end.lineage,
             position: end.latest,
             write_timeout: ticks(face.config.write_timeout),
+            http2_settings: Arc::new(settings(&face.config)),
             face,
+            service,
             mailbox,
             runtime,
             returned,
@@ -164,6 +177,7 @@ impl Shard {
             lines: HashMap::new(),
             targets: Vec::new(),
             heard: Vec::new(),
+            input: Vec::new(),
             templates: HashSet::new(),
             stop: None,
         })
@@ -175,9 +189,11 @@ impl Shard {
         loop {
             self.wait(&mut events)?;
             self.now = Wheel::tick_at(self.begun.elapsed());
+            self.sinks.http2.now = self.now;
             for event in events.drain() {
                 match Key::from_bits(event.key) {
                     Key::MAILBOX => self.mailbox.silence(),
+                    key if key.is_connection() => self.on_connection(key, event),
                     key => self.on_socket(key, event),
                 }
             }
@@ -197,7 +213,9 @@ impl Shard {
                     self.on_tick(tick, key);
                 }
             }
-            if self.stop.is_some_and(|stop| self.entries.is_empty() || stop <= Instant::now()) {
+            self.flush_connections();
+            let is_empty = self.entries.is_empty() && self.sinks.http2.is_empty();
+            if self.stop.is_some_and(|stop| is_empty || stop <= Instant::now()) {
                 return Ok(());
             }
         }
@@ -221,6 +239,8 @@ impl Shard {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Park(parcel) => self.admit(*parcel),
+            Message::Connect(newcomer) => self.connect(*newcomer),
+            Message::Stream(name, said) => self.on_said(name, said),
             Message::Read(asked, result) if asked.shard == self.number => {
                 self.reading -= 1;
                 self.on_read(asked, result);
@@ -238,6 +258,7 @@ impl Shard {
                 for index in indices {
                     self.dismiss(index, defaults::DRAIN_RETRY);
                 }
+                self.drain_connections();
             }
             Message::Stop(by) => self.stop = Some(by),
         }

@@ -1,7 +1,8 @@
 //! What takes the bytes of an entry, whatever carries them.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -10,6 +11,7 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use slab::Slab;
 
 use super::group::narrow;
+use super::http2::Connections;
 use super::parked::Key;
 use super::tls_sink::TlsSink;
 use crate::poller::{Events, Poller, Waker};
@@ -24,6 +26,8 @@ pub(super) enum Sink {
     Socket(OwnedFd),
     /// A TLS connection of its own.
     Tls(u32),
+    /// A stream of an HTTP/2 connection, by its number among those of the shard.
+    Stream(u32),
 }
 
 /// What becomes a sink when it is parked, and was one when it leaves.
@@ -31,6 +35,8 @@ pub(super) enum Sink {
 pub(crate) enum Link {
     Socket(OwnedFd),
     Tls(TlsLink),
+    /// A stream of an HTTP/2 connection of the shard.
+    Stream(u32),
 }
 
 /// What the sinks of a shard have beside its entries.
@@ -38,6 +44,7 @@ pub(crate) enum Link {
 pub(super) struct Sinks {
     poller: Poller,
     tls: Slab<TlsSink>,
+    pub(super) http2: Connections,
 }
 
 /// How much a sink took.
@@ -80,7 +87,7 @@ impl Sinks {
     pub(super) fn new(bell: &Waker) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.register_waker(bell, Key::MAILBOX.to_bits())?;
-        Ok(Self { poller, tls: Slab::new() })
+        Ok(Self { poller, tls: Slab::new(), http2: Connections::default() })
     }
 
     /// Waits until the bell rings or something happens to a sink, for so long at most.
@@ -92,29 +99,44 @@ impl Sinks {
     pub(super) fn take_in(&mut self, link: Link, key: Key) -> io::Result<Sink> {
         match link {
             Link::Socket(socket) => {
-                self.poller.register(socket.as_fd(), key.to_bits())?;
+                self.watch(socket.as_fd(), key)?;
                 Ok(Sink::Socket(socket))
             }
             Link::Tls(link) => {
-                self.poller.register(link.socket().as_fd(), key.to_bits())?;
+                self.watch(link.socket().as_fd(), key)?;
                 Ok(Sink::Tls(narrow(self.tls.insert(TlsSink::new(link)))))
             }
+            Link::Stream(number) => {
+                self.http2.park(number, key);
+                Ok(Sink::Stream(number))
+            }
         }
+    }
+
+    /// Has the shard hear of a socket by a key.
+    pub(super) fn watch(&self, socket: BorrowedFd<'_>, key: Key) -> io::Result<()> {
+        self.poller.register(socket, key.to_bits())
+    }
+
+    /// Has the shard hear nothing more of a socket.
+    pub(super) fn unwatch(&self, socket: BorrowedFd<'_>) {
+        // What fails here fails again, and is noticed, when the connection is used.
+        drop(self.poller.deregister(socket));
     }
 
     /// Lets go of a sink that is used elsewhere from now on.
     pub(super) fn take_out(&mut self, sink: Sink) -> Link {
         match sink {
             Sink::Socket(socket) => {
-                // What fails here fails again, and is noticed, when the connection is used.
-                drop(self.poller.deregister(socket.as_fd()));
+                self.unwatch(socket.as_fd());
                 Link::Socket(socket)
             }
             Sink::Tls(place) => {
                 let link = self.remove_tls(place).into_link();
-                drop(self.poller.deregister(link.socket().as_fd()));
+                self.unwatch(link.socket().as_fd());
                 Link::Tls(link)
             }
+            Sink::Stream(number) => Link::Stream(number),
         }
     }
 
@@ -123,6 +145,7 @@ impl Sinks {
         match sink {
             Sink::Socket(socket) => send_some(socket, bytes),
             Sink::Tls(place) => self.tls[*place as usize].offer(bytes),
+            Sink::Stream(number) => self.http2.offer(*number, bytes),
         }
     }
 
@@ -138,6 +161,8 @@ impl Sinks {
                 }
             }
             Sink::Tls(place) => self.tls[*place as usize].receive(into),
+            // What is read of a connection is its own matter.
+            Sink::Stream(_) => Received::Nothing,
         }
     }
 
@@ -152,6 +177,10 @@ impl Sinks {
                 true
             }
             Sink::Tls(place) => self.tls[*place as usize].finish(),
+            Sink::Stream(number) => {
+                self.http2.finish(*number);
+                true
+            }
         }
     }
 
@@ -160,6 +189,7 @@ impl Sinks {
         match sink {
             Sink::Socket(socket) => drop(socket),
             Sink::Tls(place) => drop(self.remove_tls(place)),
+            Sink::Stream(number) => self.http2.close(number),
         }
     }
 
@@ -168,13 +198,30 @@ impl Sinks {
         match sink {
             Sink::Socket(socket) => vanishing::is_cause(socket),
             Sink::Tls(place) => vanishing::is_cause(self.tls[*place as usize].link().socket()),
+            Sink::Stream(_) => false,
+        }
+    }
+
+    /// Whether a sink waits for others that share its connection, so that it is not its reader's fault.
+    pub(super) fn waits_for_connection(&self, sink: &Sink) -> bool {
+        match sink {
+            Sink::Socket(_) | Sink::Tls(_) => false,
+            Sink::Stream(number) => self.http2.waits_for_connection(*number),
+        }
+    }
+
+    /// Whom a sink is counted for that is no connection of its own.
+    pub(super) fn network(&self, sink: &Sink) -> Option<IpAddr> {
+        match sink {
+            Sink::Socket(_) | Sink::Tls(_) => None,
+            Sink::Stream(number) => self.http2.network(*number),
         }
     }
 
     /// Whether a sink has taken bytes that it did not tell of, since this was asked last.
     pub(super) fn has_moved(&mut self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) => false,
+            Sink::Socket(_) | Sink::Stream(_) => false,
             Sink::Tls(place) => self.tls[*place as usize].has_moved(),
         }
     }
@@ -182,7 +229,7 @@ impl Sinks {
     /// Takes note of bytes that were read for nobody. Says whether more of them may be.
     pub(super) fn ignore(&mut self, sink: &Sink, bytes: usize) -> bool {
         match sink {
-            Sink::Socket(_) => true,
+            Sink::Socket(_) | Sink::Stream(_) => true,
             Sink::Tls(place) => self.tls[*place as usize].ignore(bytes),
         }
     }
@@ -190,7 +237,7 @@ impl Sinks {
     /// Whether a reader has said that it sends nothing more, which is known only when it was read.
     pub(super) fn has_ended(&self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) => false,
+            Sink::Socket(_) | Sink::Stream(_) => false,
             Sink::Tls(place) => self.tls[*place as usize].link().has_ended(),
         }
     }
@@ -206,7 +253,7 @@ impl Sinks {
 }
 
 /// Sends what a socket takes without waiting.
-fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Sent {
+pub(super) fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Sent {
     loop {
         match send_now(socket, bytes) {
             Ok(count) if count == bytes.len() => return Sent::All,

@@ -36,6 +36,10 @@ impl Shard {
     pub(super) fn take_turns(&mut self) {
         for _ in 0..TURNS {
             let Some(key) = self.ready.pop_front() else { break };
+            if key.is_connection() {
+                self.read_connection(key);
+                continue;
+            }
             match self
                 .find(key)
                 .map(|entry| (entry.state, entry.blocked.is_some(), entry.reader.is_readable()))

@@ -45,6 +45,9 @@ impl Shard {
     }
 
     pub(super) fn on_tick(&mut self, tick: u32, key: Key) {
+        if key.is_connection() {
+            return self.on_connection_tick(tick, key);
+        }
         let Some(entry) = self.find(key).filter(|entry| entry.scheduled == Wheel::short(tick)) else {
             return;
         };
@@ -93,6 +96,10 @@ impl Shard {
     }
 
     pub(super) fn give_up_stalled(&mut self, index: u32) {
+        if self.sinks.waits_for_connection(&self.entries[index as usize].sink) {
+            // It has to wait for its turn. The connection has a deadline of its own.
+            return self.block(index);
+        }
         tracing::debug!("closed a connection that took no byte for the write timeout");
         self.face.metrics.slow_closes.inc();
         self.face.metrics.count_limit(Limit::WriteTimeout);

@@ -15,7 +15,6 @@ use crate::parking::group::{Shape, narrow};
 use crate::parking::page::{Answer, PagePart};
 use crate::parking::parked::{Key, Pending, State};
 use crate::parking::sink::Sent;
-use crate::permits::Permit;
 use crate::remainder::Remainder;
 
 impl Shard {
@@ -187,7 +186,10 @@ impl Shard {
 
     /// Memory for what an entry has not taken.
     fn portion(&self, index: u32) -> Portion {
-        let network = self.permits[index as usize].as_ref().and_then(Permit::network);
+        let network = match &self.permits[index as usize] {
+            Some(permit) => permit.network(),
+            None => self.sinks.network(&self.entries[index as usize].sink),
+        };
         let known = self.leases.client(self.key(index));
         let client = known.unwrap_or_else(|| network.map_or(Client::Unknown, Client::Network));
         self.face.answers.portion(client)

@@ -55,14 +55,8 @@ impl Authority {
         pair
     }
 
-    /// A connection whose other side has shown a certificate of this authority.
-    pub(crate) async fn connect(&self, address: SocketAddr, protocol: &str) -> TlsStream<TcpStream> {
-        let socket = within(TcpStream::connect(address)).await.unwrap();
-        socket.set_nodelay(true).unwrap();
-        self.agree(socket, protocol).await
-    }
-
-    async fn agree(&self, socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> {
+    /// What a client is set up with that trusts this authority.
+    pub(crate) fn trusted(&self, protocol: &str) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -72,7 +66,18 @@ impl Authority {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.into()];
-        let connector = TlsConnector::from(Arc::new(config));
+        Arc::new(config)
+    }
+
+    /// A connection whose other side has shown a certificate of this authority.
+    pub(crate) async fn connect(&self, address: SocketAddr, protocol: &str) -> TlsStream<TcpStream> {
+        let socket = within(TcpStream::connect(address)).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        self.agree(socket, protocol).await
+    }
+
+    async fn agree(&self, socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> {
+        let connector = TlsConnector::from(self.trusted(protocol));
         let stream = within(connector.connect(ServerName::try_from("hub").unwrap(), socket)).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
         stream
