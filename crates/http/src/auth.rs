@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Extensions;
 use http::request::Parts;
+use http::{Extensions, HeaderValue};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
 use tidings_log::Scope;
@@ -29,7 +29,7 @@ use crate::memory::Client;
 use crate::problem::Refusal;
 use crate::{Cors, defaults};
 
-pub use self::authorize::{Authorize, Grant};
+pub use self::authorize::{Authorize, Denied, Grant};
 pub use self::jwks::{InvalidJwksUrl, JwksTimes};
 pub use self::keys::{InvalidKey, Key};
 pub use self::rights::Rights;
@@ -119,9 +119,11 @@ struct Bearer {
     expires: SystemTime,
 }
 
-const NO_TOKEN: &str = "Bearer realm=\"tidings\"";
-const BAD_TOKEN: &str = "Bearer realm=\"tidings\", error=\"invalid_token\"";
-const SMALL_TOKEN: &str = "Bearer realm=\"tidings\", error=\"insufficient_scope\"";
+const SESSION: HeaderValue = HeaderValue::from_static("Cookie realm=\"tidings\"");
+const NO_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"tidings\"");
+const BAD_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"tidings\", error=\"invalid_token\"");
+const SMALL_TOKEN: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"tidings\", error=\"insufficient_scope\"");
 
 // === impl AuthConfig ===
 
@@ -230,7 +232,7 @@ impl Auth {
                 Some(token) => Some(auth.verify(&token).await?),
                 None => None,
             },
-            Judge::Program(program) => Some(program.authorize(parts).await.into()),
+            Judge::Program(program) => Some(program.authorize(parts).await?.into()),
             Judge::Nobody | Judge::ThisMachine => None,
         };
         Ok(Access { auth, token })

@@ -11,6 +11,7 @@ use tidings_hub::Hub;
 use tidings_protocol::ProblemKind;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::lately::Lately;
 use crate::lease::Subjects;
@@ -19,7 +20,9 @@ use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::rate::Rates;
 use crate::turns::Turns;
-use crate::{Auth, Authorize, HttpConfig, access, defaults, guard, publish, query, read, status, topics};
+use crate::{
+    Auth, Authorize, HttpConfig, access, defaults, guard, mounted, publish, query, read, status, topics,
+};
 
 /// A hub with its HTTP face. Clones are the same face.
 #[derive(Debug, Clone)]
@@ -44,6 +47,10 @@ pub struct Parts {
     pub(crate) draining: CancellationToken,
     pub(crate) auth: Auth,
     pub(crate) subjects: Subjects,
+    /// Requests that are under way in other programs, by address.
+    pub(crate) addresses: Subjects,
+    /// All of them.
+    pub(crate) under_way: TaskTracker,
     pub(crate) rates: Arc<Rates>,
     /// The memory for bodies of requests that are under way.
     pub(crate) bodies: Budget,
@@ -90,6 +97,8 @@ impl Face {
             draining: CancellationToken::new(),
             auth,
             subjects: Subjects::default(),
+            addresses: Subjects::default(),
+            under_way: TaskTracker::new(),
             lately: Arc::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Turns::new(defaults::LISTINGS),
@@ -100,15 +109,26 @@ impl Face {
     /// The routes of §2 to §4, to be served alone or nested in another router. Whoever the face was built for may use
     /// them.
     ///
-    /// Where the router is served with [`ConnectInfo`](axum::extract::ConnectInfo), limits by address count whoever is
-    /// at the other end, or whom a trusted proxy there names; so they do where a layer of the program has put a
-    /// [`ClientAddress`](crate::ClientAddress) into a request's extensions. Otherwise there are none.
+    /// Limits by address need to know where requests come from. Where the router is served with
+    /// [`ConnectInfo`](axum::extract::ConnectInfo), that is whoever is at the other end of the connection, or whom a
+    /// [trusted proxy](HttpConfig::trusted_proxies) there names. A layer of the program that knows better puts a
+    /// [`ClientAddress`](crate::ClientAddress) into a request's extensions. Without either there are no such limits.
+    /// As the hub does not see connections here, [`max_connections_per_address`](HttpConfig::max_connections_per_address)
+    /// counts requests that are under way.
+    ///
+    /// Layers of the program see every request. Its own compression must leave `text/event-stream` alone, as that of
+    /// `tower-http` does.
     pub fn router(&self) -> Router {
-        self.router_beside(Router::new())
+        self.routes(Router::new(), true)
     }
 
-    /// The same with further routes, to which no request comes either that is refused at the door.
+    /// The same for a server of the hub's own, with further routes, to which no request comes either that is refused at
+    /// the door.
     pub(crate) fn router_beside(&self, beside: Router) -> Router {
+        self.routes(beside, false)
+    }
+
+    fn routes(&self, beside: Router, is_mounted: bool) -> Router {
         let routes = Router::new()
             .route("/topics", any(list))
             .route("/topics/", any(async |State(face): State<Self>, request| topic(&face, request).await))
@@ -126,6 +146,10 @@ impl Face {
             None => routes,
         };
         let routes = routes.layer(from_fn_with_state(self.clone(), guarded));
+        let routes = match is_mounted {
+            true => routes.layer(from_fn_with_state(self.clone(), mounted::admit)),
+            false => routes,
+        };
         routes.layer(from_fn_with_state(self.clone(), access::observe))
     }
 
@@ -146,9 +170,41 @@ impl Face {
     }
 
     /// Begins to shut down (§4): held polls are answered with what they have, and streams end between two
-    /// events, each with a `retry:` of its own. New streams get the same. It does not wait for any of them.
+    /// events, each with a `retry:` of its own. New streams get the same. It does not wait for any of them; see
+    /// [`closed`](Self::closed).
     pub fn drain(&self) {
         self.draining.cancel();
+    }
+
+    /// Waits for a signal, and [drains](Self::drain): what `axum::serve` takes to shut down gracefully.
+    ///
+    /// ```no_run
+    /// # async fn run(listener: tokio::net::TcpListener, app: axum::Router, face: tidings_http::Face) -> std::io::Result<()> {
+    /// let signal = async { tokio::signal::ctrl_c().await.unwrap() };
+    /// axum::serve(listener, app).with_graceful_shutdown(face.drain_on(signal)).await?;
+    /// face.hub().close().await.unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drain_on<F: Future<Output = ()>>(&self, signal: F) -> impl Future<Output = ()> + use<F> {
+        let face = self.clone();
+        async move {
+            signal.await;
+            face.drain();
+        }
+    }
+
+    /// Waits until the face begins to drain.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Waits until the face drains and every request that came to its [router](Self::router) is answered to the end. Whoever
+    /// takes nothing of an answer can keep it open, so give it a time-out.
+    pub async fn closed(&self) {
+        self.draining().await;
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 
     /// How many connections the face's server has taken since it began.

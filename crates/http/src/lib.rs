@@ -50,6 +50,7 @@ mod linger;
 mod listener;
 mod memory;
 mod metrics;
+mod mounted;
 mod opening;
 mod origin;
 mod paced;
@@ -78,7 +79,8 @@ mod turns;
 mod vanishing;
 
 pub use auth::{
-    Auth, AuthConfig, Authorize, CloseRight, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key, Rights,
+    Auth, AuthConfig, Authorize, CloseRight, Denied, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key,
+    Rights,
 };
 pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use config::{HttpConfig, defaults};

@@ -14,7 +14,7 @@ pub(crate) struct Refusal {
     kind: ProblemKind,
     detail: String,
     allow: Option<&'static str>,
-    challenge: Option<&'static str>,
+    challenge: Option<HeaderValue>,
     accept_encoding: Option<&'static str>,
     retry_after: Option<u64>,
 }
@@ -77,7 +77,7 @@ impl Refusal {
     }
 
     /// Says how to show a token (RFC 9110 §11.6.1).
-    pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
+    pub(crate) fn challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);
         self
     }
@@ -124,7 +124,7 @@ impl IntoResponse for Refusal {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         response
     }

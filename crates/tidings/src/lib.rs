@@ -32,7 +32,7 @@
 //! | say who may do what | [`FaceBuilder`], [`Authorize`] for your own sessions, [`Auth`] for JSON Web Tokens |
 //! | know clients behind a proxy | [`ClientAddress`], [`TrustedProxies`] |
 //! | set limits and time-outs | [`HttpConfig`], [`defaults`], [`limits`] |
-//! | shut down | [`Face::drain`], then [`Hub::close`] |
+//! | shut down | [`Face::drain_on`], then [`Hub::close`] |
 //! | write a log or an engine of your own | [`log`], [`engine`] |
 //!
 //! # Features
@@ -54,9 +54,10 @@
 pub use tidings_engine::{Address, EngineConfig, EngineError, EngineLog, InvalidAddress, Secret};
 #[cfg(not(windows))]
 pub use tidings_http::{
-    AllowedHosts, Auth, AuthConfig, Authorize, Cleartext, ClientAddress, CloseRight, Cors, Face, FaceBuilder,
-    Grant, HttpConfig, InvalidHeader, InvalidHost, InvalidJwksUrl, InvalidKey, InvalidNetwork, InvalidOrigin,
-    JwksTimes, Key, Rights, Server, Tls, TlsError, TrustedProxies, answer_while_opening, defaults, listen,
+    AllowedHosts, Auth, AuthConfig, Authorize, Cleartext, ClientAddress, CloseRight, Cors, Denied, Face,
+    FaceBuilder, Grant, HttpConfig, InvalidHeader, InvalidHost, InvalidJwksUrl, InvalidKey, InvalidNetwork,
+    InvalidOrigin, JwksTimes, Key, Rights, Server, Tls, TlsError, TrustedProxies, answer_while_opening,
+    defaults, listen,
 };
 #[cfg(not(windows))]
 pub use tidings_hub::{
@@ -108,4 +109,5 @@ pub mod delivery {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 #[doc = include_str!("../../../docs/console.md")]
+#[doc = include_str!("../../../docs/embedding.md")]
 pub struct Documentation;

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::extract::Request as Asked;
+use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use http::request::Parts;
-use tidings_http::{Cors, Face, Grant, HttpConfig, Rights};
+use tidings_http::{ClientAddress, Cors, Denied, Face, Grant, HttpConfig, Rights};
 use tokio::net::TcpListener;
 
 use crate::support::{Block, Request, Setup, Stream, Wire};
@@ -223,4 +225,185 @@ async fn a_face_that_drains_ends_what_is_held_and_what_still_comes() {
     let mut wire = wire.unwrap();
     assert_eq!(text, "");
     wire.ask(&Request::post("/push/topics/a", "x")).await.id();
+}
+
+/// What a layer of the program found out of a request decides, and a refusal says why.
+#[tokio::test]
+async fn the_program_refuses_in_its_own_words() {
+    #[derive(Clone)]
+    struct User(String);
+    let session = async |mut request: Asked, next: Next| {
+        if let Some(user) = request.headers().get("x-user").and_then(|user| user.to_str().ok()) {
+            let user = User(user.to_owned());
+            request.extensions_mut().insert(user);
+        }
+        next.run(request).await
+    };
+    let authorize = |request: &Parts| {
+        let user = request.extensions.get::<User>().cloned();
+        async move {
+            match user {
+                None => Err(Denied::unauthorized("log in at /login")),
+                Some(User(name)) if name == "mallory" => Err(Denied::forbidden("this account is locked")),
+                Some(User(name)) => {
+                    Ok(Grant { subject: Some(name), until: None, rights: Rights::read_only() })
+                }
+            }
+        }
+    };
+    let face = Face::builder(Setup::new().hub(), HttpConfig::default()).authorize(authorize).build();
+    let address = serve(Router::new().nest("/push", face.router()).layer(from_fn(session))).await;
+    for request in [
+        Request::get("/push/topics/a"),
+        Request::get("/push/topics/a?wait=30"),
+        Request::stream("/push/topics/a"),
+        Request::lines("/push/topics/a"),
+        Request::post("/push/topics/a", "x"),
+        Request::get("/push/topics"),
+        Request::get("/push/metrics"),
+    ] {
+        let answer = Wire::connect(address).await.ask(&request).await;
+        assert_eq!(answer.header("www-authenticate"), Some("Cookie realm=\"tidings\""));
+        assert_eq!(answer.problem(401, "unauthorized"), "log in at /login");
+        let locked = Wire::connect(address).await.ask(&request.header("x-user", "mallory")).await;
+        assert_eq!(locked.header("www-authenticate"), None);
+        assert_eq!(locked.problem(403, "forbidden"), "this account is locked");
+    }
+    let allowed = Request::get("/push/topics/a").header("x-user", "ann");
+    assert_eq!(Wire::connect(address).await.ask(&allowed).await.status(), 200);
+    // What needs no right is not asked about.
+    assert_eq!(Wire::connect(address).await.ask(&Request::get("/push/healthz")).await.status(), 200);
+}
+
+/// Of its own address, the program knows best.
+#[tokio::test]
+async fn an_address_that_the_program_tells_is_counted() {
+    let told = async |mut request: Asked, next: Next| {
+        let own = request.headers().get("x-own-address").and_then(|own| own.to_str().ok()?.parse().ok());
+        if let Some(own) = own {
+            request.extensions_mut().insert(ClientAddress::new(own));
+        }
+        next.run(request).await
+    };
+    let config = HttpConfig {
+        max_connections_per_address: Some(2),
+        publish_rate_per_address: 1,
+        ..HttpConfig::default()
+    };
+    let face = Face::builder(Setup::new().hub(), config).open_to_everyone().build();
+    let topic = "a".parse().unwrap();
+    // Nothing else says where these come from.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = face.router().layer(from_fn(told));
+    drop(tokio::spawn(async move { axum::serve(listener, app).await }));
+    let stream = |from: &str| Request::stream("/topics/a").header("x-own-address", from);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut wire = Wire::connect(address).await;
+        wire.send(stream("192.0.2.1").bytes()).await;
+        assert_eq!(wire.head().await.header("retry-after"), None);
+        open.push(wire);
+    }
+    // One too many is put off, as an EventSource would never come back after an error.
+    let put_off = Wire::connect(address).await.ask(&stream("192.0.2.1")).await.put_off();
+    assert!(put_off.contains("2 requests"), "{put_off}");
+    let poll = Request::get("/topics/a?wait=30").header("x-own-address", "192.0.2.1");
+    let refused = Wire::connect(address).await.ask(&poll).await;
+    assert!(refused.problem(429, "too-many-requests").contains("2 requests"));
+    let other = Request::get("/topics/a").header("x-own-address", "192.0.2.2");
+    assert_eq!(Wire::connect(address).await.ask(&other).await.status(), 200);
+    // Who leaves makes room.
+    open.clear();
+    crate::support::eventually("nobody waits", async || face.hub().subscribers(&topic) == 0).await;
+    let short = Request::get("/topics/a").header("x-own-address", "192.0.2.1");
+    let let_in = async || Wire::connect(address).await.ask(&short).await.status() == 200;
+    crate::support::eventually("there is room again", let_in).await;
+    // And publishing is counted by the same.
+    let publish = async |from: &str| {
+        let post = Request::post("/topics/a", "x").header("x-own-address", from);
+        Wire::connect(address).await.ask(&post).await.status()
+    };
+    let mut statuses = Vec::new();
+    while statuses.len() < 200 && statuses.last() != Some(&429) {
+        statuses.push(publish("192.0.2.1").await);
+    }
+    assert_eq!(statuses.last(), Some(&429));
+    assert_eq!(publish("192.0.2.2").await, 201);
+}
+
+/// Also a poll that is held again and again on one connection, and a publication.
+#[tokio::test]
+async fn layers_of_the_program_see_every_request() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let count = move |request: Asked, next: Next| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let mut response = next.run(request).await;
+            response.headers_mut().insert("x-program", http::HeaderValue::from_static("seen"));
+            response
+        }
+    };
+    let face = Face::builder(Setup::new().hub(), HttpConfig::default()).open_to_everyone().build();
+    let address = serve(Router::new().nest("/push", face.router()).layer(from_fn(count))).await;
+    let topic = "a".parse().unwrap();
+    let (mut polling, mut publishing) = (Wire::connect(address).await, Wire::connect(address).await);
+    let mut since = "latest".to_owned();
+    for round in 1..=3 {
+        let poll = Request::get(&format!("/push/topics/a?wait=60&since={since}"));
+        polling.send(poll.bytes()).await;
+        crate::support::eventually("it waits", async || face.hub().subscribers(&topic) == 1).await;
+        let published = publishing.ask(&Request::post("/push/topics/a", "x")).await;
+        let answer = polling.answer(false).await;
+        assert_eq!((published.header("x-program"), answer.header("x-program")), (Some("seen"), Some("seen")));
+        since = answer.page().next;
+        assert_eq!(seen.load(Ordering::Relaxed), 2 * round);
+    }
+    for request in [Request::stream("/push/topics/a?since=earliest"), Request::lines("/push/topics/a")] {
+        let mut wire = Wire::connect(address).await;
+        wire.send(request.bytes()).await;
+        assert_eq!(wire.head().await.header("x-program"), Some("seen"));
+    }
+    assert_eq!(seen.load(Ordering::Relaxed), 8);
+}
+
+/// With `axum::serve`, nothing else is needed to end what is open.
+#[tokio::test]
+async fn a_program_that_shuts_down_ends_streams_and_polls() {
+    let face = Face::builder(Setup::new().hub(), HttpConfig::default()).open_to_everyone().build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let signal = face.drain_on(async { drop(stopped.await) });
+    let app = Router::new().nest("/push", face.router());
+    let served = tokio::spawn(async { axum::serve(listener, app).with_graceful_shutdown(signal).await });
+    let topic = "a".parse().unwrap();
+    let mut wire = Wire::connect(address).await;
+    wire.send(Request::stream("/push/topics/a").bytes()).await;
+    let mut stream = Stream::new(wire).await;
+    stream.block().await;
+    let mut lines = Wire::connect(address).await;
+    lines.send(Request::lines("/push/topics/a").bytes()).await;
+    let lines = Stream::new(lines).await;
+    let mut polling = Wire::connect(address).await;
+    polling.send(Request::get("/push/topics/a?wait=60").bytes()).await;
+    crate::support::eventually("all wait", async || face.hub().subscribers(&topic) == 3).await;
+    let closed = tokio::spawn({
+        let face = face.clone();
+        async move { face.closed().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!closed.is_finished());
+
+    stop.send(()).unwrap();
+    let farewell = stream.end().await;
+    assert!(Block::new(&farewell).retry.is_some(), "{farewell}");
+    assert_eq!(lines.end().await, "");
+    assert!(polling.answer(false).await.page().events.is_empty());
+    crate::support::within(closed).await.unwrap();
+    crate::support::within(served).await.unwrap().unwrap();
+    face.hub().close().await.unwrap();
 }

@@ -39,11 +39,12 @@ async fn the_readme_does_what_it_says() {
 }
 
 /// Pages whose blocks are read here as far as they are in a language of data.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
     ("protocol.md", include_str!("../../../../docs/protocol.md")),
     ("operations.md", include_str!("../../../../docs/operations.md")),
     ("engines.md", include_str!("../../../../docs/engines.md")),
     ("console.md", include_str!("../../../../docs/console.md")),
+    ("embedding.md", include_str!("../../../../docs/embedding.md")),
 ];
 
 #[test]
