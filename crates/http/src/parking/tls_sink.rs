@@ -21,7 +21,7 @@ pub(super) struct TlsSink {
 
 impl TlsSink {
     pub(super) fn new(link: TlsLink) -> Self {
-        Self { link, withheld: false, has_moved: false, ignored: 0 }
+        Self { link: link.settled(), withheld: false, has_moved: false, ignored: 0 }
     }
 
     pub(super) fn link(&self) -> &TlsLink {

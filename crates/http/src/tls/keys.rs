@@ -132,6 +132,20 @@ impl Keys {
         self.sequence = self.sequence.saturating_sub(records);
     }
 
+    /// The same elsewhere in memory. Where they were they are wiped when they are dropped, which a move would not do.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            scheme: self.scheme,
+            algorithm: self.algorithm,
+            key: self.key.clone(),
+            iv: self.iv.clone(),
+            secret: self.secret.clone(),
+            secret_bytes: self.secret_bytes,
+            sequence: self.sequence,
+            expanded: None,
+        }
+    }
+
     /// Forgets what can be worked out again.
     pub(super) fn shrink(&mut self) {
         self.expanded = None;

@@ -47,6 +47,11 @@ impl TlsLink {
         Self { socket, session }
     }
 
+    /// The same, among others of its kind in the memory of the present thread.
+    pub(crate) fn settled(self) -> Self {
+        Self { socket: self.socket, session: self.session.settled() }
+    }
+
     pub(crate) fn into_parts(self) -> (OwnedFd, Box<Session>) {
         (self.socket, self.session)
     }

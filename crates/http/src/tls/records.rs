@@ -104,6 +104,11 @@ impl Records {
         }
     }
 
+    /// The same elsewhere in memory.
+    pub(super) fn copied(&self) -> Self {
+        Self { tx: self.tx.copied(), rx: self.rx.copied(), begun: Begun { ..self.begun }, ..*self }
+    }
+
     /// Forgets what can be worked out again.
     pub(super) fn shrink(&mut self) {
         self.tx.shrink();

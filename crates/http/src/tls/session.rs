@@ -104,6 +104,17 @@ impl Session {
         self.records.limit = limit;
     }
 
+    /// The same elsewhere in memory: a session that lasts would keep the memory from being given back that was free
+    /// around it when its handshake was over.
+    pub(super) fn settled(mut self: Box<Self>) -> Box<Self> {
+        Box::new(Self {
+            records: self.records.copied(),
+            incoming: self.incoming.as_slice().to_vec(),
+            sealed: std::mem::take(&mut self.sealed),
+            ..*self
+        })
+    }
+
     /// Forgets what can be worked out again.
     pub(super) fn shrink(&mut self) {
         self.records.shrink();

@@ -232,6 +232,28 @@ async fn a_record_that_is_not_the_clients_ends_its_connection_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_sends_on_its_stream_is_left_with_the_kernel_but_for_a_little() {
+    let authority = Authority::new();
+    let hub = start(&authority).await;
+    let open = authority.connect(hub.address, "http/1.1").await;
+    let (reads, mut writes) = tokio::io::split(open);
+    within(writes.write_all(&Request::stream("/topics/a").bytes())).await.unwrap();
+    hub.waiting("a", 1).await;
+    // More than any kernel takes that nobody reads.
+    let sending = tokio::spawn(async move { writes.write_all(&vec![b'x'; 256 << 20]).await.is_ok() });
+    let mut reads = BufReader::new(reads);
+    for number in 0..50 {
+        hub.publish("a", &number.to_string()).await;
+        until(&mut reads, &format!("data: {number}")).await;
+    }
+    assert!(!sending.is_finished());
+    sending.abort();
+    drop(reads);
+    assert!(sending.await.is_err());
+    hub.waiting("a", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_in_clear_and_encrypted_get_the_same_bytes() {
     let authority = Authority::new();
     let mut setup = Setup::new();
