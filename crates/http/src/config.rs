@@ -175,6 +175,8 @@ pub mod defaults {
     pub const STREAM_CHUNK_BYTES: usize = 64 << 10;
     /// The most of its frames that a stream hands on at once, and so keeps if its client takes nothing.
     pub const STREAM_PIECE_BYTES: usize = 16 << 10;
+    /// What the body of a stream takes before it is given away, where its connection is not the hub's own.
+    pub const BODY_BYTES: usize = 16 << 10;
     /// The most events that are found again at once for a reader that did not take them.
     pub const PIECE_EVENTS: usize = 64;
     /// What a reader has not taken and is no more than this is kept without being counted.

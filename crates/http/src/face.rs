@@ -17,6 +17,7 @@ use crate::lately::Lately;
 use crate::lease::Subjects;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
+use crate::parking::FaceLot;
 use crate::problem::Refusal;
 use crate::rate::Rates;
 use crate::turns::Turns;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub(crate) parses: Arc<Semaphore>,
     /// Turns to list the topics.
     pub(crate) listings: Turns,
+    /// The shards that deliver what readers wait for.
+    pub(crate) lot: FaceLot,
     /// Counts the lines of the program's log that were lost.
     pub(crate) dropped_log_lines: Option<fn() -> u64>,
 }
@@ -102,6 +105,7 @@ impl Face {
             lately: Arc::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Turns::new(defaults::LISTINGS),
+            lot: FaceLot::default(),
             dropped_log_lines,
         }))
     }
@@ -174,6 +178,12 @@ impl Face {
     /// [`closed`](Self::closed).
     pub fn drain(&self) {
         self.draining.cancel();
+        self.lot.drain();
+    }
+
+    /// The same face for the threads of a lot, which do not keep the lot itself.
+    pub(crate) fn without_lot(&self) -> Self {
+        Self(Arc::new(Parts { lot: FaceLot::default(), ..Parts::clone(self) }))
     }
 
     /// Waits for a signal, and [drains](Self::drain): what `axum::serve` takes to shut down gracefully.

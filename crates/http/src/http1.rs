@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use crate::connection::{Host, Peer, Wire};
 use crate::kept::keep;
 use crate::metrics::Speaks;
-use crate::parking::{Link, Order, Shape, Slip, Space, Template, ticks};
+use crate::parking::{Link, Order, PollResponse, Shape, Slip, Space, Template, ticks};
 use crate::permits::Share;
 use crate::service::Origin;
 use crate::socket::{HeadTimer, Progress};
@@ -113,7 +113,8 @@ impl Host {
                 // The connection ends with the stream.
                 unread = Bytes::new();
             }
-            Shape::Poll { head: own, close, .. } => {
+            Shape::Poll { response: None, .. } => {}
+            Shape::Poll { response: Some(PollResponse { head: own, close, .. }), .. } => {
                 *own = head.into();
                 // Whoever sends very much ahead sends it again on another connection (RFC 9112 §9.3.2).
                 *close |= unread.len() > defaults::PIPELINED_BYTES;
@@ -128,7 +129,7 @@ impl Host {
         if let Some(share) = share {
             peer.permit.count_for(share);
         }
-        self.lot.park(link, order, unread, peer.permit);
+        self.lot.park(link, order, unread, Some(peer.permit));
     }
 
     /// Answers a request, or leaves the answer for the lot to give, and then never returns.

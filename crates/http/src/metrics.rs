@@ -240,11 +240,6 @@ impl Deliveries {
         self.readers.dec();
     }
 
-    /// Counts a reader until the result is dropped.
-    pub(crate) fn reader(&self) -> Counted {
-        Counted::new(self.readers.clone())
-    }
-
     /// Counts a reader that came with a cursor.
     pub(crate) fn reconnect(&self) {
         self.reconnects.inc();

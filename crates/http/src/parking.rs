@@ -12,8 +12,10 @@
 //! what is left of a half-written frame, and nothing else, until the socket takes bytes again; then it catches
 //! up from the hub's memory or the log until it is live.
 
+mod body;
 mod chunk;
 mod group;
+mod held;
 mod http2;
 mod keeper;
 mod leases;
@@ -27,9 +29,11 @@ mod template;
 mod tls_sink;
 mod wheel;
 
-pub(crate) use group::{Interest, Shape};
+pub(crate) use body::body;
+pub(crate) use group::{Interest, PollResponse, Shape};
+pub(crate) use held::{HeldPage, held};
 pub(crate) use http2::{Carrier, Newcomer};
-pub(crate) use lot::{Lot, Order, Returned, Slip, Space};
+pub(crate) use lot::{FaceLot, Lot, Order, Returned, Slip, Space, park};
 pub(crate) use sink::{DISCARD_BYTES, Link};
 #[cfg(any(test, fuzzing))]
 pub(crate) use template::Known;

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,14 +9,13 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use tidings_hub::{Framing, Pull, PullLimits, Subscription};
-use tidings_protocol::{Cursor, Start, limits};
-use tokio::time::timeout;
+use tidings_protocol::{Cursor, Epoch, ProblemKind, Selection, Start, limits};
 
 use crate::caching::Caching;
-use crate::lease::{Lease, Reader};
+use crate::lease::Reader;
 use crate::memory::Portion;
 use crate::metrics::Transport;
-use crate::parking::{Interest, Order, Shape, Slip, Space};
+use crate::parking::{HeldPage, Interest, Link, Order, PollResponse, Shape, Slip, Space, held, park};
 use crate::pieces::Pieces;
 use crate::problem::{Answer, Refusal};
 use crate::query::ReadOptions;
@@ -35,55 +33,39 @@ pub(crate) async fn answer(
     Reader { client, lease }: Reader,
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
-    let remaining = lease.as_ref().map(|lease| lease.until.saturating_duration_since(Instant::now()));
     let wait = options.wait.min(face.config.max_wait);
-    if !wait.is_zero() {
-        // What is read here is read first, so that what comes later can be waited for from its place.
-        subscription.listen();
-    }
     let first = subscription.pull(page_limits).await?;
-    let (pull, transport) = if wait.is_zero() {
-        (first, Transport::Poll)
-    } else if !first.is_empty() {
-        (first, Transport::LongPoll)
-    } else if !first.more && may_park(face, parts) {
-        return Ok(park(parts, &subscription, options, caching, wait, lease));
+    let found = if first.is_empty() && !wait.is_zero() && !face.draining.is_cancelled() {
+        let may_park = may_park(parts);
+        let response = may_park.then(|| PollResponse::of(parts, caching));
+        let interest = Interest {
+            selection: Arc::clone(subscription.selection()),
+            shape: Shape::Poll { limit: options.limit, response },
+        };
+        let order = Order { wait, lease, ..Order::new(interest, subscription.cursor()) };
+        if may_park {
+            return Ok(leave(order, options));
+        }
+        hold(face, parts, order).await?
     } else {
-        let deliveries = face.metrics.deliveries(Transport::LongPoll);
-        let _reader = deliveries.reader();
-        let _waits = parts.extensions.get::<Attention>().map(Attention::waits);
-        let held = async {
-            tokio::select! {
-                biased;
-                pull = subscription.next(page_limits) => Some(pull),
-                () = face.draining.cancelled() => None,
-            }
-        };
-        // It is not held beyond the token that it came with.
-        let pull = match timeout(remaining.map_or(wait, |left| wait.min(left)), held).await {
-            Ok(Some(pull)) => {
-                let pull = pull?;
-                deliveries.time(pull.oldest(), pull.entries.len());
-                pull
-            }
-            // Nothing came; the cursor still moves past what did not match.
-            Ok(None) | Err(_) => subscription.pull(page_limits).await?,
-        };
-        (pull, Transport::LongPoll)
+        let more = first.more && !first.ended && subscription.has_more().await?;
+        let pull = Pull { more, ended: first.ended || (!more && subscription.has_ended()), ..first };
+        HeldPage { pull, next: subscription.cursor(), epoch: subscription.epoch() }
     };
+    let HeldPage { pull, next, epoch } = found;
+    let transport = if wait.is_zero() { Transport::Poll } else { Transport::LongPoll };
     if let Some(gap) = &pull.gap {
         face.metrics.count_gap(gap.reason);
     }
-    let more = pull.more && !pull.ended && subscription.has_more().await?;
-    let closed = pull.ended || (!more && subscription.has_ended());
-    let page = Page { pull: &pull, next: subscription.cursor(), more, closed, caching };
+    let page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching };
     let tag = page.tag();
     let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
     let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
     let unchanged = known.is_some_and(|known| known.split(',').any(same));
     let memory = face.answers.portion(client);
-    let (body, length) = if unchanged { (Body::empty(), 0) } else { page.body(&subscription, face, memory) };
+    let (body, length) =
+        if unchanged { (Body::empty(), 0) } else { page.body(epoch, subscription.selection(), face, memory) };
     face.metrics.deliveries(transport).count(pull.entries.len(), length);
     let mut response = respond(body);
     // It sees to its memory itself.
@@ -108,40 +90,46 @@ fn respond(body: Body) -> Response {
     response
 }
 
-fn may_park(face: &Face, parts: &Parts) -> bool {
+fn may_park(parts: &Parts) -> bool {
     parts.extensions.get::<Space>().is_some()
         && parts.method == Method::GET
         && !parts.headers.contains_key(IF_NONE_MATCH)
         // A body that nobody has read would be taken for the next request when the connection goes on.
         && !parts.headers.contains_key(CONTENT_LENGTH)
         && !parts.headers.contains_key(TRANSFER_ENCODING)
-        && !face.draining.is_cancelled()
 }
 
-fn park(
-    parts: &Parts,
-    subscription: &Subscription,
-    options: &ReadOptions,
-    caching: Caching,
-    wait: Duration,
-    lease: Option<Lease>,
-) -> Response {
-    let connection = parts.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let close = parts.version < Version::HTTP_11
-        || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
-    // The connection fills in the head, when everyone who has a say in it has had it.
-    let shape = Shape::Poll { limit: options.limit, head: Arc::default(), close, caching };
-    let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
-    let cursor = subscription.cursor();
+/// Leaves a poll to whoever parks its connection.
+fn leave(order: Order, options: &ReadOptions) -> Response {
     let asked = match options.start {
         Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
         _ => None,
     };
     let mut response = respond(Body::empty());
-    let order =
-        Order { interest, cursor, opening: Vec::new(), wait, asked, template: None, lease, line: None };
-    response.extensions_mut().insert(Slip::new(order));
+    response.extensions_mut().insert(Slip::new(Order { asked, ..order }));
     response
+}
+
+/// Has a poll held in a shard, and waits for its page.
+async fn hold(face: &Face, parts: &Parts, order: Order) -> Result<HeldPage, Refusal> {
+    let _waits = parts.extensions.get::<Attention>().map(Attention::waits);
+    let (sink, page) = held();
+    park(face, Link::Page(sink), order)?;
+    page.await.ok_or_else(|| Refusal::new(ProblemKind::Unavailable, "the log could not be read"))
+}
+
+// === impl PollResponse ===
+
+impl PollResponse {
+    /// How the page becomes the response to a request. The connection fills in the head, when everyone who has a say in it
+    /// has had it.
+    fn of(parts: &Parts, caching: Caching) -> Self {
+        let connection =
+            parts.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let close = parts.version < Version::HTTP_11
+            || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
+        Self { head: Arc::default(), close, caching }
+    }
 }
 
 /// Says of a response that it takes next to no memory, however large it is.
@@ -175,9 +163,9 @@ impl Page<'_> {
     }
 
     /// The page as a body, and its length. What is large is given away in pieces.
-    fn body(&self, subscription: &Subscription, face: &Face, memory: Portion) -> (Body, usize) {
+    fn body(&self, epoch: Epoch, selection: &Arc<Selection>, face: &Face, memory: Portion) -> (Body, usize) {
         let events = self.pull.entries.iter().map(|entry| Held::new(entry.clone(), Framing::Object));
-        let mut page = Remainder::new(Framing::Object, subscription.epoch(), events, memory)
+        let mut page = Remainder::new(Framing::Object, epoch, events, memory)
             .headed(Bytes::from_static(Self::HEAD))
             .separated(b",");
         page.then(&self.foot());
@@ -185,7 +173,7 @@ impl Page<'_> {
         if length <= defaults::STREAM_PIECE_BYTES {
             return (Body::from(page.compose(length)), length);
         }
-        let pieces = Pieces::new(face.clone(), Arc::clone(subscription.selection()), page);
+        let pieces = Pieces::new(face.clone(), Arc::clone(selection), page);
         (pieces.into_body(length), length)
     }
 

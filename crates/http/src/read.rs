@@ -73,7 +73,7 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
     let mut response = match form {
         Form::Page => poll::answer(face, parts, subscription, &options, caching, reader).await?,
         Form::Stream | Form::Lines => {
-            stream::answer(face, parts, form, subscription, &options, returning, reader)
+            stream::answer(face, parts, form, &subscription, &options, returning, reader)?
         }
     };
     // For the access log.

@@ -91,7 +91,8 @@ impl Server {
             has_tls: tls.is_some(),
             cleartext,
         });
-        let lot = Arc::new(Lot::start(&face, &service, &returned)?);
+        let lot = Arc::new(Lot::start(&face, Some(&service), &returned)?);
+        face.lot.adopt(&lot);
         let host = Arc::new(Host { face: face.clone(), service, lot: Arc::clone(&lot), tls: tls.clone() });
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();
@@ -178,8 +179,8 @@ impl Returns {
                     let (socket, session) = link.into_parts();
                     (socket, Some(session))
                 }
-                // A stream ends with its answer.
-                Link::Stream(_) => continue,
+                // A stream ends with its answer, and nobody serves the others but who has them already.
+                Link::Stream(_) | Link::Body(_) | Link::Page(_) => continue,
             };
             let stream =
                 TcpStream::from_std(socket.into()).and_then(|stream| Ok((stream.peer_addr()?, stream)));

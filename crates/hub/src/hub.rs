@@ -280,9 +280,14 @@ impl Hub {
         self.shared.audiences()
     }
 
-    /// Adds somebody who wants to hear of new entries, for as long as the hub lives.
+    /// Adds somebody who wants to hear of new entries, until it is [taken out](Self::detach).
     pub fn attach(&self, audience: Arc<dyn Audience>) {
         self.shared.attach(audience);
+    }
+
+    /// Takes out somebody who was [attached](Self::attach).
+    pub fn detach(&self, audience: &Arc<dyn Audience>) {
+        self.shared.detach(audience);
     }
 
     /// Every entry after a place, of any topic, up to `limits`; `None` where memory does not reach back so far.

@@ -49,6 +49,11 @@ impl Shared {
         self.audiences.write().unwrap_or_else(PoisonError::into_inner).push(audience);
     }
 
+    pub(crate) fn detach(&self, audience: &Arc<dyn Audience>) {
+        let mut audiences = self.audiences.write().unwrap_or_else(PoisonError::into_inner);
+        audiences.retain(|own| !Arc::ptr_eq(own, audience));
+    }
+
     /// Wakes everyone. An audience that fails keeps nobody else from being woken.
     fn wake(&self) {
         for audience in self.audiences.read().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -40,7 +40,7 @@ pub struct PullLimits {
 }
 
 /// What a subscription had not seen.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Pull {
     /// Where something may be missing, before the entries.
     pub gap: Option<Gap>,
@@ -156,7 +156,13 @@ impl Subscription {
     /// Whether the only topic of the subscription has ended and everything of it is seen, with no gap to tell.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.gap.is_none() && self.end.is_some_and(|end| self.after >= end)
+        self.gap.is_none() && self.is_over()
+    }
+
+    /// Whether everything of the only topic of the subscription is seen, and it has ended; there may be a gap to tell.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| self.after >= end)
     }
 
     /// The gap that the next pull will carry.

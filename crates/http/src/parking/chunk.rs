@@ -92,7 +92,7 @@ impl Chunk {
         match self.marks.get(whole) {
             None => Cut::End(None, sent),
             // After this event nothing is left to read that would tell of the end.
-            Some((end, entry)) if sent > begin && entry.event().closes() => {
+            Some((end, entry)) if self.ended && sent > begin && entry.event().closes() => {
                 Cut::End(Some((self.held(entry, begin..*end), sent - begin)), *end)
             }
             Some(_) if sent == begin => Cut::Between(last),
@@ -126,16 +126,18 @@ mod tests {
     /// However few bytes a socket takes, what was sent and what the cut says is left make up the chunk.
     #[test]
     fn a_cut_leaves_nothing_out_and_repeats_nothing() {
-        let selection = Selection::new([Topic::new("a").unwrap().into()]);
+        let (one, all) = (Selection::new([Topic::new("a").unwrap().into()]), Selection::all());
         let frames = Frames::new(Form::Stream, false, false);
-        for closing in [Closing::No, Closing::After, Closing::Only] {
+        let closings = [Closing::No, Closing::After, Closing::Only];
+        for (selection, closing) in [&one, &all].into_iter().flat_map(|own| closings.map(|how| (own, how))) {
             let recent = recent(3, closing);
-            let chunk = Chunk::new(&recent, &selection, frames);
-            assert_eq!(chunk.ended, closing != Closing::No);
+            let chunk = Chunk::new(&recent, selection, frames);
+            assert_eq!(chunk.ended, closing != Closing::No && selection.single_topic().is_some());
             for sent in 0..chunk.bytes.len() {
                 let mut whole = chunk.bytes[..sent].to_vec();
                 let after = match chunk.cut(sent, 10) {
                     Cut::End(event, rest) => {
+                        assert!(chunk.ended, "a topic among others ends nothing");
                         if let Some((event, offset)) = event {
                             whole.extend_from_slice(&event.frame(frames.framing())[offset..]);
                         }
@@ -152,7 +154,7 @@ mod tests {
                 let entries = recent.entries.iter().filter(|entry| entry.event().sequence > after);
                 let rest =
                     Recent { lineage: recent.lineage.clone(), entries: entries.cloned().collect(), next: 20 };
-                let rest = Chunk::new(&rest, &selection, frames);
+                let rest = Chunk::new(&rest, selection, frames);
                 whole.extend_from_slice(&rest.bytes);
                 assert_eq!(whole, chunk.bytes, "cut after {sent}");
             }

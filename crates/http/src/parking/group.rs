@@ -29,13 +29,20 @@ pub(crate) enum Shape {
     Poll {
         /// The most events on it.
         limit: usize,
-        /// The head of the response, but for what depends on the page.
-        head: Arc<[u8]>,
-        /// Whether the connection ends with the answer.
-        close: bool,
-        /// What shared caches may do with the page.
-        caching: Caching,
+        /// How the page becomes a response; `None` where a handler waits for it, and sees to that.
+        response: Option<PollResponse>,
     },
+}
+
+/// How a page becomes a response.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PollResponse {
+    /// The head of the response, but for what depends on the page.
+    pub(crate) head: Arc<[u8]>,
+    /// Whether the connection ends with the answer.
+    pub(crate) close: bool,
+    /// What shared caches may do with the page.
+    pub(crate) caching: Caching,
 }
 
 /// The entries of a shard that have the same interest.

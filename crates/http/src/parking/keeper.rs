@@ -22,7 +22,7 @@ use crate::{Face, defaults};
 pub(super) struct Keeper {
     name: String,
     face: Face,
-    service: Arc<Service>,
+    service: Option<Arc<Service>>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
     returned: UnboundedSender<Returned>,
@@ -34,16 +34,17 @@ impl Keeper {
     pub(super) fn start(
         name: String,
         face: &Face,
-        service: &Arc<Service>,
+        service: Option<&Arc<Service>>,
         mailbox: &Arc<Mailbox>,
+        runtime: &Handle,
         returned: &UnboundedSender<Returned>,
     ) -> io::Result<JoinHandle<()>> {
         let own = Self {
             name: name.clone(),
             face: face.clone(),
-            service: Arc::clone(service),
+            service: service.cloned(),
             mailbox: Arc::clone(mailbox),
-            runtime: Handle::current(),
+            runtime: runtime.clone(),
             returned: returned.clone(),
         };
         let shard = own.shard()?;
@@ -55,7 +56,7 @@ impl Keeper {
 
     fn shard(&self) -> io::Result<Shard> {
         let Self { face, service, mailbox, runtime, returned, .. } = self;
-        Shard::new(face.clone(), Arc::clone(service), Arc::clone(mailbox), runtime.clone(), returned.clone())
+        Shard::new(face.clone(), service.clone(), Arc::clone(mailbox), runtime.clone(), returned.clone())
     }
 
     fn run(&self, mut shard: Shard) {

@@ -43,8 +43,27 @@ pub(super) enum Message {
     Lost(Asked),
     /// The hub begins to shut down.
     Drain,
+    /// The sink of an entry takes more.
+    Writable(EntryName),
+    /// The reader of an entry is gone, and its sink with it.
+    Left(EntryName),
     /// Nothing more will come: the thread ends when its entries have, and no later than this.
     Stop(Instant),
+}
+
+/// Names an entry, from outside of its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EntryName {
+    /// The shard, of those that have had the mailbox: an earlier one's keys may be others' now.
+    pub(super) shard: u32,
+    pub(super) key: Key,
+}
+
+/// How the shard of an entry is told of something.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) entry: EntryName,
 }
 
 /// What was read for.
@@ -61,6 +80,14 @@ pub(super) struct Asked {
 struct Census {
     by_topic: HashMap<Topic, usize>,
     by_pattern: HashMap<Arc<Selection>, usize>,
+}
+
+// === impl Address ===
+
+impl Address {
+    pub(super) fn tell(&self, message: impl FnOnce(EntryName) -> Message) {
+        self.mailbox.post(message(self.entry));
+    }
 }
 
 // === impl Mailbox ===

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use tidings_hub::{Framing, Pull, Recent};
 use tidings_protocol::{Lineage, Selection, Sequence};
 
-use crate::caching::Caching;
+use super::group::{PollResponse, Shape};
+use super::held::HeldPage;
 use crate::memory::Portion;
 use crate::poll::Page;
 use crate::remainder::{Held, Remainder};
@@ -48,8 +49,23 @@ impl PagePart {
         part
     }
 
-    /// The whole response: `head`, what depends on the page, and the page.
-    pub(super) fn response(&self, head: &[u8], caching: Caching, close: bool) -> Answer {
+    /// The page as it is, for a handler.
+    pub(super) fn held(&self) -> HeldPage {
+        let (next, epoch) = (self.lineage.id(self.next), self.lineage.present());
+        HeldPage { pull: self.pull.clone(), next, epoch }
+    }
+
+    /// The page as a response, unless a handler sees to that. `last` says that the connection ends with it.
+    pub(super) fn answer(&self, shape: &Shape, last: bool) -> Option<Answer> {
+        match shape {
+            Shape::Poll { response: Some(response), .. } => Some(self.response(response, last)),
+            Shape::Poll { response: None, .. } | Shape::Stream { .. } => None,
+        }
+    }
+
+    /// The whole response: its head, what depends on the page, and the page.
+    fn response(&self, &PollResponse { ref head, close, caching }: &PollResponse, last: bool) -> Answer {
+        let close = close || last;
         let next = self.lineage.id(self.next);
         let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended, caching };
         let frames: Vec<_> = self.pull.entries.iter().map(|entry| entry.frame(Framing::Object)).collect();
@@ -63,7 +79,7 @@ impl PagePart {
             Page::HEAD.len() + events + foot.len(),
             if close { "connection: close\r\n" } else { "" },
         );
-        let head = [head, fields.as_bytes(), Page::HEAD].concat();
+        let head = [&head[..], fields.as_bytes(), Page::HEAD].concat();
         let mut bytes = Vec::with_capacity(head.len() + events + foot.len());
         bytes.extend_from_slice(&head);
         let mut places = Vec::with_capacity(frames.len());

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
-use super::group::{Groups, Shape, narrow};
+use super::group::{Groups, PollResponse, Shape, narrow};
 use super::http2::settings;
 use super::leases::Leases;
 use super::lot::Returned;
@@ -41,6 +41,8 @@ mod deadlines;
 mod delivery;
 mod flush;
 mod idle;
+#[cfg(test)]
+mod model;
 
 use counts::Counts;
 
@@ -51,7 +53,7 @@ pub(super) struct Shard {
     /// Which of those it is that have had the mailbox.
     number: u32,
     face: Face,
-    service: Arc<Service>,
+    service: Option<Arc<Service>>,
     http2_settings: Arc<Settings>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
@@ -134,16 +136,17 @@ const CHUNK_BYTES: usize = 8 << 20;
 impl Shard {
     pub(super) fn new(
         face: Face,
-        service: Arc<Service>,
+        service: Option<Arc<Service>>,
         mailbox: Arc<Mailbox>,
         runtime: Handle,
         returned: UnboundedSender<Returned>,
     ) -> io::Result<Self> {
-        let sinks = Sinks::new(mailbox.bell())?;
+        let number = mailbox.next_shard();
+        let sinks = Sinks::new(Arc::clone(&mailbox), number)?;
         let counts = Counts::new(&face);
         let end = face.hub.end();
         Ok(Self {
-            number: mailbox.next_shard(),
+            number,
             draining: face.draining.is_cancelled(),
             lineage: end.lineage,
             position: end.latest,
@@ -197,28 +200,33 @@ impl Shard {
                     key => self.on_socket(key, event),
                 }
             }
-            for message in self.mailbox.open() {
-                self.on_message(message);
-            }
-            let second = self.now / SECOND;
-            self.page.take_if(|((.., own), _)| *own != second);
-            self.advance();
-            self.take_turns();
-            self.start_reads();
-            while let Some(key) = self.leases.take(self.now) {
-                self.end_lease(key);
-            }
-            while let Some((tick, keys)) = self.wheel.take(self.now) {
-                for key in keys {
-                    self.on_tick(tick, key);
-                }
-            }
-            self.flush_connections();
+            self.pass();
             let is_empty = self.entries.is_empty() && self.sinks.http2.is_empty();
             if self.stop.is_some_and(|stop| is_empty || stop <= Instant::now()) {
                 return Ok(());
             }
         }
+    }
+
+    /// Does everything that there is to do at the present tick.
+    fn pass(&mut self) {
+        for message in self.mailbox.open() {
+            self.on_message(message);
+        }
+        let second = self.now / SECOND;
+        self.page.take_if(|((.., own), _)| *own != second);
+        self.advance();
+        self.take_turns();
+        self.start_reads();
+        while let Some(key) = self.leases.take(self.now) {
+            self.end_lease(key);
+        }
+        while let Some((tick, keys)) = self.wheel.take(self.now) {
+            for key in keys {
+                self.on_tick(tick, key);
+            }
+        }
+        self.flush_connections();
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
@@ -260,6 +268,9 @@ impl Shard {
                 }
                 self.drain_connections();
             }
+            Message::Writable(name) if name.shard == self.number => self.writable(name.key),
+            Message::Left(name) if name.shard == self.number => self.broken(name.key),
+            Message::Writable(_) | Message::Left(_) => {}
             Message::Stop(by) => self.stop = Some(by),
         }
     }
@@ -361,7 +372,9 @@ impl Shard {
         let entry = &self.entries[index as usize];
         match self.groups.get(entry.group).interest.shape {
             Shape::Poll { .. } if self.stays(index) => self.idle(index),
-            Shape::Poll { close: false, .. } if !self.draining => self.give_back(index, &[]),
+            Shape::Poll { response: Some(PollResponse { close: false, .. }), .. } if !self.draining => {
+                self.give_back(index, &[]);
+            }
             _ => {
                 if self.sinks.finish(&entry.sink) {
                     return self.close(index);

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -10,11 +11,15 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use slab::Slab;
 
+use super::body::BodySink;
 use super::group::narrow;
+use super::held::{HeldPage, PageSink};
 use super::http2::Connections;
+use super::mailbox::{Address, EntryName, Mailbox};
 use super::parked::Key;
 use super::tls_sink::TlsSink;
-use crate::poller::{Events, Poller, Waker};
+use crate::memory::Client;
+use crate::poller::{Events, Poller};
 use crate::sending::send_now;
 use crate::tls::TlsLink;
 use crate::vanishing;
@@ -28,6 +33,10 @@ pub(super) enum Sink {
     Tls(u32),
     /// A stream of an HTTP/2 connection, by its number among those of the shard.
     Stream(u32),
+    /// The body of a response.
+    Body(u32),
+    /// A handler that waits for a page.
+    Page(u32),
 }
 
 /// What becomes a sink when it is parked, and was one when it leaves.
@@ -37,6 +46,8 @@ pub(crate) enum Link {
     Tls(TlsLink),
     /// A stream of an HTTP/2 connection of the shard.
     Stream(u32),
+    Body(BodySink),
+    Page(PageSink),
 }
 
 /// What the sinks of a shard have beside its entries.
@@ -45,6 +56,11 @@ pub(super) struct Sinks {
     poller: Poller,
     tls: Slab<TlsSink>,
     pub(super) http2: Connections,
+    /// How others speak to the shard, and its number among those that have had the mailbox.
+    mailbox: Arc<Mailbox>,
+    shard: u32,
+    bodies: Slab<BodySink>,
+    pages: Slab<PageSink>,
 }
 
 /// How much a sink took.
@@ -82,12 +98,21 @@ impl Sink {
 
 // === impl Sinks ===
 
+#[allow(clippy::unused_self, reason = "what a kind needs beside its entry is among the sinks")]
 impl Sinks {
     /// Without any; the bell rings for the shard.
-    pub(super) fn new(bell: &Waker) -> io::Result<Self> {
+    pub(super) fn new(mailbox: Arc<Mailbox>, shard: u32) -> io::Result<Self> {
         let poller = Poller::new()?;
-        poller.register_waker(bell, Key::MAILBOX.to_bits())?;
-        Ok(Self { poller, tls: Slab::new(), http2: Connections::default() })
+        poller.register_waker(mailbox.bell(), Key::MAILBOX.to_bits())?;
+        Ok(Self {
+            poller,
+            mailbox,
+            shard,
+            tls: Slab::new(),
+            http2: Connections::default(),
+            bodies: Slab::new(),
+            pages: Slab::new(),
+        })
     }
 
     /// Waits until the bell rings or something happens to a sink, for so long at most.
@@ -95,21 +120,28 @@ impl Sinks {
         self.poller.wait(events, timeout)
     }
 
-    /// Makes a sink of what an entry came with. From then on the shard hears of it by the entry's key.
-    pub(super) fn take_in(&mut self, link: Link, key: Key) -> io::Result<Sink> {
+    /// Makes a sink of what an entry came with. From then on the shard hears of it by the entry's key. There is none where
+    /// nobody is at the other end any more.
+    pub(super) fn take_in(&mut self, link: Link, key: Key) -> io::Result<Option<Sink>> {
+        let address =
+            || Address { mailbox: Arc::clone(&self.mailbox), entry: EntryName { shard: self.shard, key } };
         match link {
             Link::Socket(socket) => {
                 self.watch(socket.as_fd(), key)?;
-                Ok(Sink::Socket(socket))
+                Ok(Some(Sink::Socket(socket)))
             }
             Link::Tls(link) => {
                 self.watch(link.socket().as_fd(), key)?;
-                Ok(Sink::Tls(narrow(self.tls.insert(TlsSink::new(link)))))
+                Ok(Some(Sink::Tls(narrow(self.tls.insert(TlsSink::new(link))))))
             }
             Link::Stream(number) => {
                 self.http2.park(number, key);
-                Ok(Sink::Stream(number))
+                Ok(Some(Sink::Stream(number)))
             }
+            Link::Body(body) => {
+                Ok(body.seat(address()).then(|| Sink::Body(narrow(self.bodies.insert(body)))))
+            }
+            Link::Page(page) => Ok(page.seat(address()).then(|| Sink::Page(narrow(self.pages.insert(page))))),
         }
     }
 
@@ -137,7 +169,31 @@ impl Sinks {
                 Link::Tls(link)
             }
             Sink::Stream(number) => Link::Stream(number),
+            Sink::Body(body) => Link::Body(self.bodies.remove(body as usize)),
+            Sink::Page(page) => Link::Page(self.pages.remove(page as usize)),
         }
+    }
+
+    /// For whom is counted what the reader of a sink has not taken, where the sink knows.
+    pub(super) fn client(&self, sink: &Sink) -> Option<&Client> {
+        match sink {
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Stream(_) | Sink::Page(_) => None,
+            Sink::Body(body) => Some(self.bodies[*body as usize].client()),
+        }
+    }
+
+    /// How much it is of use to offer to a sink at once.
+    pub(super) fn room(&self, sink: &Sink) -> usize {
+        match sink {
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Stream(_) | Sink::Page(_) => usize::MAX,
+            Sink::Body(body) => self.bodies[*body as usize].room().max(1),
+        }
+    }
+
+    /// Whether the shard is to close an entry whose sink takes nothing for the write timeout. Elsewhere the connection
+    /// has a deadline of its own, and knows when it waits for its reader.
+    pub(super) fn has_deadline(&self, sink: &Sink) -> bool {
+        !matches!(sink, Sink::Body(_) | Sink::Page(_))
     }
 
     /// Gives a sink what it takes without waiting.
@@ -146,6 +202,16 @@ impl Sinks {
             Sink::Socket(socket) => send_some(socket, bytes),
             Sink::Tls(place) => self.tls[*place as usize].offer(bytes),
             Sink::Stream(number) => self.http2.offer(*number, bytes),
+            Sink::Body(body) => self.bodies[*body as usize].offer(bytes),
+            // Bytes are not what it takes.
+            Sink::Page(_) => Sent::Failed,
+        }
+    }
+
+    /// Gives a page to the handler that waits for it.
+    pub(super) fn answer(&mut self, sink: &Sink, page: HeldPage) {
+        if let Sink::Page(number) = sink {
+            self.pages[*number as usize].answer(page);
         }
     }
 
@@ -162,7 +228,7 @@ impl Sinks {
             }
             Sink::Tls(place) => self.tls[*place as usize].receive(into),
             // What is read of a connection is its own matter.
-            Sink::Stream(_) => Received::Nothing,
+            Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => Received::Nothing,
         }
     }
 
@@ -181,6 +247,11 @@ impl Sinks {
                 self.http2.finish(*number);
                 true
             }
+            Sink::Body(body) => {
+                self.bodies[*body as usize].finish();
+                true
+            }
+            Sink::Page(_) => true,
         }
     }
 
@@ -190,6 +261,8 @@ impl Sinks {
             Sink::Socket(socket) => drop(socket),
             Sink::Tls(place) => drop(self.remove_tls(place)),
             Sink::Stream(number) => self.http2.close(number),
+            Sink::Body(body) => drop(self.bodies.remove(body as usize)),
+            Sink::Page(page) => drop(self.pages.remove(page as usize)),
         }
     }
 
@@ -198,14 +271,14 @@ impl Sinks {
         match sink {
             Sink::Socket(socket) => vanishing::is_cause(socket),
             Sink::Tls(place) => vanishing::is_cause(self.tls[*place as usize].link().socket()),
-            Sink::Stream(_) => false,
+            Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => false,
         }
     }
 
     /// Whether a sink waits for others that share its connection, so that it is not its reader's fault.
     pub(super) fn waits_for_connection(&self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) => false,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Body(_) | Sink::Page(_) => false,
             Sink::Stream(number) => self.http2.waits_for_connection(*number),
         }
     }
@@ -213,7 +286,7 @@ impl Sinks {
     /// Whom a sink is counted for that is no connection of its own.
     pub(super) fn network(&self, sink: &Sink) -> Option<IpAddr> {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) => None,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Body(_) | Sink::Page(_) => None,
             Sink::Stream(number) => self.http2.network(*number),
         }
     }
@@ -221,7 +294,7 @@ impl Sinks {
     /// Whether a sink has taken bytes that it did not tell of, since this was asked last.
     pub(super) fn has_moved(&mut self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Stream(_) => false,
+            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => false,
             Sink::Tls(place) => self.tls[*place as usize].has_moved(),
         }
     }
@@ -229,7 +302,7 @@ impl Sinks {
     /// Takes note of bytes that were read for nobody. Says whether more of them may be.
     pub(super) fn ignore(&mut self, sink: &Sink, bytes: usize) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Stream(_) => true,
+            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => true,
             Sink::Tls(place) => self.tls[*place as usize].ignore(bytes),
         }
     }
@@ -237,7 +310,7 @@ impl Sinks {
     /// Whether a reader has said that it sends nothing more, which is known only when it was read.
     pub(super) fn has_ended(&self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Stream(_) => false,
+            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => false,
             Sink::Tls(place) => self.tls[*place as usize].link().has_ended(),
         }
     }

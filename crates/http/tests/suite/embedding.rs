@@ -1,16 +1,23 @@
 //! The face as a router in somebody else's program.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request as Asked;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use http::request::Parts;
-use tidings_http::{ClientAddress, Cors, Denied, Face, Grant, HttpConfig, Rights};
+use http_body_util::BodyExt as _;
+use tidings_http::{ClientAddress, Cors, Denied, Face, Grant, HttpConfig, Rights, defaults};
+use tidings_hub::Hub;
+use tidings_log::Batch;
+use tidings_protocol::{NewEvent, Topic};
 use tokio::net::TcpListener;
+use tower::ServiceExt as _;
 
-use crate::support::{Block, Request, Setup, Stream, Wire};
+use crate::support::{Block, FaultyLog, Request, Setup, Stream, Wire, within};
 
 /// Serves the face under a prefix of an application that has a route of its own.
 async fn embedded(prefix: &str, setup: Setup) -> (SocketAddr, Face) {
@@ -189,6 +196,54 @@ async fn streams_and_held_polls_work_without_a_server_of_ours() {
     assert_eq!(polling.answer(false).await.page().next, id);
     drop(stream);
     crate::support::eventually("nobody waits", async || face.hub().subscribers(&topic) == 0).await;
+}
+
+/// The threads that deliver are the face's, not the process's.
+#[tokio::test]
+async fn what_a_mounted_router_started_ends_with_it() {
+    let log = Arc::new(FaultyLog::new(Setup::new().log()));
+    let setup = Setup::new();
+    let hub = Hub::new(log.clone(), setup.hub);
+    let face = Face::builder(hub, setup.http).open_to_everyone().build();
+    let request = Asked::get("/topics/a").header("accept", "text/event-stream");
+    let response = face.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let mut body = response.into_body();
+    assert!(within(body.frame()).await.unwrap().unwrap().is_data());
+    // A body lasts, also where nobody else knows the face any more.
+    let hub = face.hub().clone();
+    drop(face);
+    hub.publish(Batch::of(NewEvent::text("a".parse().unwrap(), "x"))).await.unwrap();
+    let frame = within(body.frame()).await.unwrap().unwrap().into_data().unwrap();
+    assert!(frame.ends_with(b"data: x\n\n"));
+    drop((body, hub));
+    assert_eq!(Arc::strong_count(&log), 1);
+}
+
+#[tokio::test]
+async fn a_mounted_router_gives_a_slow_reader_everything_and_keeps_little() {
+    let setup = Setup::new();
+    let face = Face::builder(setup.hub(), setup.http.clone()).open_to_everyone().build();
+    let request = Asked::get("/topics/a").header("accept", "text/event-stream");
+    let request = request.body(Body::empty()).unwrap();
+    let mut body = face.router().oneshot(request).await.unwrap().into_body();
+    let topic: Topic = "a".parse().unwrap();
+    // One that is larger than what a body holds, and more than a shard passes on at once.
+    let texts: Vec<_> =
+        (0..300).map(|number| format!("{number}:{}", "x".repeat(number * 37 % 5_000))).collect();
+    let large = "y".repeat(300_000);
+    for text in texts.iter().chain([&large]) {
+        face.hub().publish(Batch::of(NewEvent::text(topic.clone(), text.clone()))).await.unwrap();
+    }
+    let mut text = Vec::new();
+    let end = format!("data: {large}\n\n");
+    while !text.ends_with(end.as_bytes()) {
+        let piece = within(body.frame()).await.unwrap().unwrap().into_data().unwrap();
+        assert!(piece.len() <= defaults::BODY_BYTES, "{}", piece.len());
+        text.extend_from_slice(&piece);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let got: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert!(got == texts.iter().chain([&large]).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::stream::Piece;
 use super::upload::Upload;
-use crate::parking::group::Shape;
+use crate::parking::group::{PollResponse, Shape};
 use crate::parking::lot::{Order, Slip};
 use crate::parking::mailbox::{Mailbox, Message};
 use crate::parking::parked::Key;
@@ -173,7 +173,8 @@ fn headed(mut order: Order, response: Response) -> Order {
             head.append(&mut order.opening);
             order.opening = head;
         }
-        Shape::Poll { head: own, close, .. } => {
+        Shape::Poll { response: None, .. } => {}
+        Shape::Poll { response: Some(PollResponse { head: own, close, .. }), .. } => {
             *own = head.into();
             // The stream ends with the answer.
             *close = true;

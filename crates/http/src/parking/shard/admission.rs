@@ -29,9 +29,12 @@ impl Shard {
         self.generation = Key::next_generation(self.generation);
         let key = Key { index, generation: self.generation };
         let sink = match self.sinks.take_in(link, key) {
-            Ok(sink) => sink,
-            Err(error) => {
-                tracing::warn!(%error, "failed to watch a connection");
+            Ok(Some(sink)) => sink,
+            gone => {
+                if let Err(error) = gone {
+                    tracing::warn!(%error, "failed to watch a connection");
+                }
+                self.mailbox.occupy(self.entries.len());
                 return;
             }
         };

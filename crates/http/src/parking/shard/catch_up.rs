@@ -82,8 +82,9 @@ impl Shard {
                 let chunk = match self.chunks.get(&(group, after)) {
                     Some(chunk) => Arc::clone(chunk),
                     None => {
-                        let Some(recent) = self.face.hub.recent_of(after, &interest.selection, CATCH_UP)
-                        else {
+                        let bytes = CATCH_UP.bytes.min(self.sinks.room(&entry.sink));
+                        let limits = PullLimits { bytes, ..CATCH_UP };
+                        let Some(recent) = self.face.hub.recent_of(after, &interest.selection, limits) else {
                             return self.read_later(index);
                         };
                         if recent.lineage != self.lineage {
@@ -159,7 +160,7 @@ impl Shard {
     fn give_page(&mut self, index: u32, recent: &Recent) -> Option<(PagePart, Answer)> {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        let Shape::Poll { limit, ref head, close, caching } = interest.shape else { return None };
+        let Shape::Poll { limit, .. } = interest.shape else { return None };
         let mut page = PagePart::new(recent, &interest.selection, limit);
         if page.pull.is_empty() {
             entry.cursor = page.next;
@@ -168,16 +169,17 @@ impl Shard {
         }
         // A page that was cut off by its bytes has more behind it, as far as can be told here.
         page.pull.more |= !page.pull.ended && page.next < self.position;
-        let answer = page.response(head, caching, close || self.draining);
-        self.counts.polls().count(page.pull.entries.len(), answer.bytes.len());
-        self.answer(index, &page, &answer);
-        (answer.bytes.len() <= PAGE_BYTES).then_some((page, answer))
+        let answer = page.answer(&interest.shape, self.draining);
+        self.count_page(&page, answer.as_ref(), 1);
+        self.answer(index, &page, answer.as_ref());
+        let answer = answer.filter(|answer| answer.bytes.len() <= PAGE_BYTES)?;
+        Some((page, answer))
     }
 
     /// Answers a poll as the last one that asked for the same.
     fn answer_again(&mut self, index: u32, (page, answer): &(PagePart, Answer)) {
-        self.counts.polls().count(page.pull.entries.len(), answer.bytes.len());
-        self.answer(index, page, answer);
+        self.count_page(page, Some(answer), 1);
+        self.answer(index, page, Some(answer));
     }
 
     fn live_or_later(&mut self, index: u32) {
@@ -389,14 +391,14 @@ impl Shard {
                 entry.send_then(bytes);
                 self.resume(index);
             }
-            Shape::Poll { ref head, close, caching, .. } => {
+            Shape::Poll { .. } => {
                 let next = resumed.latest;
                 let none = Recent { lineage: resumed.lineage, entries: Vec::new(), next };
                 let mut page = PagePart::new(&none, &interest.selection, 1);
                 page.pull.gap = Some(gap);
                 page.pull.more = next < self.position;
-                let answer = page.response(head, caching, close || self.draining);
-                self.answer(index, &page, &answer);
+                let answer = page.answer(&interest.shape, self.draining);
+                self.answer(index, &page, answer.as_ref());
             }
         }
     }

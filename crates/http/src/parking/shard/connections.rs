@@ -190,6 +190,8 @@ impl Shard {
 
     /// Gives a request to the routes.
     fn ask(&mut self, key: Key, stream: StreamId, head: Result<Box<Head>, Refusal>, end: bool) {
+        // Only a server has connections.
+        let Some(service) = self.service.clone() else { return self.refuse_stream(key.index, stream) };
         let asking = Asking {
             mailbox: Arc::clone(&self.mailbox),
             name: StreamName { shard: self.number, connection: key, stream },
@@ -222,13 +224,8 @@ impl Shard {
         if connection.streams == self.face.config.max_streams_per_connection {
             self.face.metrics.count_limit(Limit::StreamsPerConnection);
         }
-        let answering = Answering {
-            service: Arc::clone(&self.service),
-            origin: connection.origin,
-            answering,
-            credit: Arc::clone(&credit),
-            asking,
-        };
+        let answering =
+            Answering { service, origin: connection.origin, answering, credit: Arc::clone(&credit), asking };
         let task = Running(self.runtime.spawn(answering.run(request, refused)));
         let task = Task {
             _task: task,

@@ -12,6 +12,9 @@ impl Shard {
     /// The tick at which an entry has to be looked at.
     pub(super) fn due(&self, entry: &Parked) -> u32 {
         if let Some(blocked) = entry.blocked {
+            if !self.sinks.has_deadline(&entry.sink) {
+                return u32::MAX;
+            }
             return blocked.get().saturating_add(self.write_timeout);
         }
         match self.groups.get(entry.group).interest.shape {
@@ -93,6 +96,11 @@ impl Shard {
         } else if entry.blocked.is_some() {
             self.give_up_stalled(key.index);
         }
+    }
+
+    /// Whether an entry is closed whose sink takes nothing for the write timeout.
+    pub(super) fn has_deadline(&self, index: u32) -> bool {
+        self.sinks.has_deadline(&self.entries[index as usize].sink)
     }
 
     pub(super) fn give_up_stalled(&mut self, index: u32) {

@@ -71,11 +71,11 @@ impl Shard {
                         counts.count(chunk.events() * served, chunk.bytes.len() * served);
                     }
                 }
-                Shape::Poll { limit, ref head, close, caching } => {
+                Shape::Poll { limit, .. } => {
                     let page = PagePart::new(&part, &interest.selection, limit);
                     if !page.pull.is_empty() {
-                        let answer = page.response(head, caching, close || self.draining);
-                        self.deliver_page(number, start, &page, &answer);
+                        let answer = page.answer(&interest.shape, self.draining);
+                        self.deliver_page(number, start, &page, answer.as_ref());
                     }
                 }
             }
@@ -126,7 +126,7 @@ impl Shard {
         }
     }
 
-    fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, answer: &Answer) {
+    fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, answer: Option<&Answer>) {
         let (mut served, mut timed) = (0, 0);
         let events = page.pull.entries.len();
         let mut place = self.groups.get(number).members.len();
@@ -149,16 +149,29 @@ impl Shard {
             }
         }
         self.counts.polls().time(page.pull.oldest(), events * (served - timed));
-        self.counts.polls().count(events * served, answer.bytes.len() * served);
+        self.count_page(page, answer, served);
     }
 
-    /// Sends a poll its answer, a page as a response.
-    pub(super) fn answer(&mut self, index: u32, page: &PagePart, answer: &Answer) {
+    /// Counts a page that so many polls were answered with. What a handler makes of it, the handler counts.
+    pub(super) fn count_page(&self, page: &PagePart, answer: Option<&Answer>, served: usize) {
+        if let Some(answer) = answer {
+            self.counts.polls().count(page.pull.entries.len() * served, answer.bytes.len() * served);
+        }
+    }
+
+    /// Sends a poll its answer, a page as a response, or gives its handler the page.
+    pub(super) fn answer(&mut self, index: u32, page: &PagePart, answer: Option<&Answer>) {
         let entry = &mut self.entries[index as usize];
         entry.state = State::Ending;
         if !page.pull.ended && page.pull.gap.is_none() {
             entry.told = page.next;
         }
+        let Some(answer) = answer else {
+            // It waits no longer when its handler goes on.
+            let (entry, _) = self.remove(index);
+            self.sinks.answer(&entry.sink, page.held());
+            return self.sinks.close(entry.sink);
+        };
         self.told(index, StatusCode::OK, answer.bytes.len());
         match self.offer(index, &answer.bytes) {
             Sent::All => self.finish(index),
@@ -176,12 +189,14 @@ impl Shard {
         let entry = &self.entries[index as usize];
         let next = if entry.state == State::Live { entry.cursor.max(self.position) } else { entry.cursor };
         let interest = &self.groups.get(entry.group).interest;
-        let Shape::Poll { head, close, caching, .. } = &interest.shape else { return };
+        if !interest.shape.is_poll() {
+            return;
+        }
         let none = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next };
         let page = PagePart::new(&none, &interest.selection, 1);
-        let answer = page.response(head, *caching, *close || self.draining);
-        self.counts.polls().count(0, answer.bytes.len());
-        self.answer(index, &page, &answer);
+        let answer = page.answer(&interest.shape, self.draining);
+        self.count_page(&page, answer.as_ref(), 1);
+        self.answer(index, &page, answer.as_ref());
     }
 
     /// Memory for what an entry has not taken.
@@ -191,6 +206,7 @@ impl Shard {
             None => self.sinks.network(&self.entries[index as usize].sink),
         };
         let known = self.leases.client(self.key(index));
+        let known = known.or_else(|| self.sinks.client(&self.entries[index as usize].sink).cloned());
         let client = known.unwrap_or_else(|| network.map_or(Client::Unknown, Client::Network));
         self.face.answers.portion(client)
     }

@@ -30,7 +30,7 @@ impl Shard {
                         }
                         continue;
                     }
-                    let bytes = rest.compose(CATCH_UP.bytes);
+                    let bytes = rest.compose(CATCH_UP.bytes.min(self.sinks.room(&entry.sink)));
                     let offered = self.sinks.offer(&entry.sink, &bytes);
                     match offered {
                         Sent::All => rest.advance(bytes.len()),
@@ -103,7 +103,7 @@ impl Shard {
         let has_moved = self.sinks.has_moved(&entry.sink);
         match entry.blocked {
             Some(since) if sent == 0 && !has_moved => {
-                if since.get().saturating_add(self.write_timeout) <= self.now {
+                if self.has_deadline(index) && since.get().saturating_add(self.write_timeout) <= self.now {
                     self.give_up_stalled(index);
                 }
             }

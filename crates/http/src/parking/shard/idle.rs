@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Shard;
 use crate::defaults;
-use crate::parking::group::Shape;
+use crate::parking::group::{PollResponse, Shape};
 use crate::parking::lot::Returned;
 use crate::parking::parked::State;
 use crate::parking::sink::Received;
@@ -15,7 +15,11 @@ impl Shard {
     /// Whether an entry that was answered stays for a request that is like its last one.
     pub(super) fn stays(&self, index: u32) -> bool {
         let entry = &self.entries[index as usize];
-        let Shape::Poll { close, .. } = self.groups.get(entry.group).interest.shape else { return false };
+        let Shape::Poll { response: Some(PollResponse { close, .. }), .. } =
+            self.groups.get(entry.group).interest.shape
+        else {
+            return false;
+        };
         entry.template.is_some()
             && !entry.reader.has_left()
             && !close

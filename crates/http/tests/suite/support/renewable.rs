@@ -13,6 +13,7 @@ pub(crate) struct RenewableLog {
     state: Mutex<State>,
     /// How often a shard that asks for its bounds shall panic.
     faults: AtomicUsize,
+    reads: Mutex<Option<ReadError>>,
 }
 
 struct State {
@@ -27,12 +28,18 @@ impl RenewableLog {
     pub(crate) fn new(log: MemoryLog) -> Self {
         let lineage = log.bounds().lineage;
         let state = Mutex::new(State { log: Arc::new(log), lineage, follower: None });
-        Self { state, faults: AtomicUsize::new(0) }
+        Self { state, faults: AtomicUsize::new(0), reads: Mutex::default() }
     }
 
     /// Has the threads of parked connections panic so many times, each when it next tells somebody of a gap.
     pub(crate) fn fail_shards(&self, times: usize) {
         self.faults.store(times, Ordering::SeqCst);
+    }
+
+    /// Refuses reads, or no more.
+    #[allow(dead_code, reason = "the model of a shard has it refuse them")]
+    pub(crate) fn refuse_reads(&self, error: Option<ReadError>) {
+        *self.reads.lock().unwrap() = error;
     }
 
     /// Goes on as another log, of which everything up to `common` is as before: nothing, where that is not known.
@@ -79,8 +86,13 @@ impl Log for RenewableLog {
         selection: &'a Selection,
         limits: ReadLimits,
     ) -> BoxFuture<'a, Result<Chunk, ReadError>> {
-        let log = self.log();
-        Box::pin(async move { log.read(after, selection, limits).await })
+        let (log, refused) = (self.log(), self.reads.lock().unwrap().clone());
+        Box::pin(async move {
+            if let Some(error) = refused {
+                return Err(error);
+            }
+            log.read(after, selection, limits).await
+        })
     }
 
     fn locate<'a>(
