@@ -60,7 +60,7 @@ impl Connection {
     }
 
     /// Whose certificates are trusted.
-    #[cfg(feature = "bench")]
+    #[cfg(all(feature = "bench", target_os = "linux"))]
     pub(crate) fn trust(&self) -> tidings_client::tls::Trust {
         use tidings_client::tls::Trust;
         self.ca_file().map_or(Trust::System, |path| Trust::File(path.to_owned()))

@@ -13,6 +13,7 @@ const CONNECTIONS: u64 = 500;
 const FREED: usize = 16 << 20;
 /// What takes so many bytes is asked of the system by itself, and given back by itself when it is free. The allocator
 /// would move this bound upwards, and then keep large pieces.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const BY_ITSELF: i32 = 1 << 20;
 
 /// Gives memory back after many connections have come, and after much of it has become free, for as long as it is

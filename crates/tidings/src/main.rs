@@ -10,7 +10,7 @@ use crate::failure::WrongArguments;
 
 #[cfg(feature = "serve")]
 mod activation;
-#[cfg(feature = "bench")]
+#[cfg(all(feature = "bench", target_os = "linux"))]
 mod bench;
 mod connection;
 #[cfg(feature = "serve")]
@@ -24,6 +24,7 @@ mod lines;
 mod listening;
 #[cfg(feature = "serve")]
 mod logging;
+#[cfg(feature = "serve")]
 mod open_files;
 mod publish;
 #[cfg(feature = "serve")]
@@ -62,7 +63,7 @@ enum Command {
     /// Make a token for a hub.
     Token(Box<token::Arguments>),
     /// Put a hub under load, and see how it bears it.
-    #[cfg(feature = "bench")]
+    #[cfg(all(feature = "bench", target_os = "linux"))]
     Bench(Box<bench::Arguments>),
 }
 
@@ -100,7 +101,7 @@ fn main() -> ExitCode {
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
         Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
-        #[cfg(feature = "bench")]
+        #[cfg(all(feature = "bench", target_os = "linux"))]
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     let code = match result {

@@ -4,16 +4,15 @@
 //! could not be written is counted, and said once lines can be written again.
 
 use std::fmt::Display;
+use std::io;
 #[cfg(feature = "serve")]
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
+mod output;
 
 /// Memory for lines that wait to be written. What comes while it is full is dropped.
 const QUEUE_BYTES: usize = 1 << 20;
@@ -62,7 +61,7 @@ pub(crate) fn line(text: impl Display) {
 }
 
 /// Writes something as it is.
-#[cfg(feature = "bench")]
+#[cfg(all(feature = "bench", target_os = "linux"))]
 pub(crate) fn write(text: &str) {
     QUEUE.push(text.as_bytes());
 }
@@ -132,8 +131,6 @@ impl Queue {
 
     /// Writes what comes, for ever.
     fn write_all(&self) {
-        // Not the standard library's handle: its lock would be held while a write waits.
-        let out = rustix::stdio::stderr();
         let mut lines = Vec::new();
         let mut is_torn = false;
         loop {
@@ -145,7 +142,7 @@ impl Queue {
                 std::mem::swap(&mut state.waiting, &mut lines);
                 state.under_way = lines.len();
             }
-            let result = self.write_lines(out, &lines, &mut is_torn);
+            let result = self.write_lines(&lines, &mut is_torn);
             lines.clear();
             // What a burst took is given back.
             lines.shrink_to(WRITE_BYTES);
@@ -168,17 +165,17 @@ impl Queue {
     }
 
     /// Writes lines, or says how many are lost.
-    fn write_lines(&self, out: BorrowedFd<'_>, lines: &[u8], is_torn: &mut bool) -> Result<(), u64> {
+    fn write_lines(&self, lines: &[u8], is_torn: &mut bool) -> Result<(), u64> {
         let mut rest = lines;
         if *is_torn {
             // The line before broke off in the middle.
-            match self.write_some(out, b"\n") {
+            match self.write_some(b"\n") {
                 Ok(_) => *is_torn = false,
                 Err(_) => return Err(count(rest)),
             }
         }
         while !rest.is_empty() {
-            match self.write_some(out, &rest[..rest.len().min(WRITE_BYTES)]) {
+            match self.write_some(&rest[..rest.len().min(WRITE_BYTES)]) {
                 Ok(taken) => rest = &rest[taken..],
                 Err(_) => {
                     let taken = &lines[..lines.len() - rest.len()];
@@ -190,27 +187,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits as long as it takes.
-    fn write_some(&self, out: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
-        loop {
-            match rustix::io::write(out, bytes) {
-                Ok(0) => return Err(Errno::IO),
-                Ok(taken) => {
-                    self.written.fetch_add(taken as u64, Relaxed);
-                    return Ok(taken);
-                }
-                Err(Errno::INTR) => {}
-                // Whoever shares it with the program may have set it so that writes do not wait.
-                Err(Errno::AGAIN) => {
-                    let mut watched = [PollFd::from_borrowed_fd(out, PollFlags::OUT)];
-                    match poll(&mut watched, None) {
-                        Ok(_) | Err(Errno::INTR) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = output::write(bytes)?;
+        self.written.fetch_add(taken as u64, Relaxed);
+        Ok(taken)
     }
 }
 
