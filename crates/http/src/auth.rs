@@ -5,9 +5,15 @@
 
 mod authorize;
 mod claims;
+#[cfg(feature = "jwks")]
 mod jwks;
+#[cfg(not(feature = "jwks"))]
+#[path = "auth/without_jwks.rs"]
+mod jwks;
+#[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "only published keys are read from JSON"))]
 mod keys;
 mod presented;
+mod published;
 mod rights;
 
 use std::sync::Arc;
@@ -30,8 +36,8 @@ use crate::problem::Refusal;
 use crate::{Cors, defaults};
 
 pub use self::authorize::{Authorize, Denied, Grant};
-pub use self::jwks::{InvalidJwksUrl, JwksTimes};
 pub use self::keys::{InvalidKey, Key};
+pub use self::published::{InvalidJwksUrl, JwksTimes};
 pub use self::rights::Rights;
 
 /// Decides who may do what. Clones are the same.
@@ -54,7 +60,7 @@ pub struct Auth(Arc<Inner>);
 pub struct AuthConfig {
     /// Keys that tokens may be signed with.
     pub keys: Vec<Key>,
-    /// Where more of them are published, as a JSON Web Key Set (RFC 7517).
+    /// Where more of them are published, as a JSON Web Key Set (RFC 7517). Fetching them takes the feature `jwks`.
     pub jwks_url: Option<String>,
     /// How often they are fetched.
     pub jwks_times: JwksTimes,

@@ -37,11 +37,13 @@
 //!
 //! # Features
 //!
-//! The library needs none of them; with `default-features = false` you get all of the above but for the engines.
+//! The library needs none of them; with `default-features = false` you get all of the above but for the engines and
+//! keys that are fetched.
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
 //! | `nats`, `postgres`, `redis` | yes | `Nats`, `Postgres`, `Redis`: logs that any number of hubs share |
+//! | `jwks` | yes | [`AuthConfig::jwks_url`]: keys of an identity provider, which are fetched |
 //! | `cli` | yes | the program `tidings` with `publish`, `subscribe` and `token` |
 //! | `serve` | yes | `cli` with `tidings serve` |
 //! | `bench` | yes | `cli` with `tidings bench` |

@@ -1,7 +1,7 @@
 //! Keys that are published at a URL, as identity providers do.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jsonwebtoken::Header;
 use reqwest::{Client, Url};
@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Host;
 
 use super::keys::KeySet;
+use super::published::{InvalidJwksUrl, JwksTimes};
 use crate::defaults;
 use crate::problem::Refusal;
 
@@ -35,17 +36,6 @@ struct Shared {
     ended: watch::Sender<()>,
 }
 
-/// How often a set of keys is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JwksTimes {
-    /// How old it grows before it is fetched again.
-    pub refresh: Duration,
-    /// The least time between two fetches.
-    pub pause: Duration,
-    /// The same, while there are no keys at all.
-    pub retry: Duration,
-}
-
 #[derive(Debug, Default)]
 struct State {
     /// The last ones that came, however long ago.
@@ -61,20 +51,6 @@ struct State {
 #[derive(Deserialize)]
 struct Published {
     keys: Vec<Value>,
-}
-
-/// The URL is of no use.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidJwksUrl {
-    /// It is none, or of another scheme.
-    #[error(
-        "`{0}` is no URL like `https://login.example/.well-known/jwks.json`; `http` is for this machine, as anybody on the \
-         way could give keys of their own"
-    )]
-    Url(String),
-    /// Nothing could ever be fetched.
-    #[error("no client for HTTPS could be set up: {0}")]
-    Client(String),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -94,14 +70,6 @@ enum FetchError {
 impl From<reqwest::Error> for FetchError {
     fn from(error: reqwest::Error) -> Self {
         Self::Http(error.without_url())
-    }
-}
-
-// === impl JwksTimes ===
-
-impl Default for JwksTimes {
-    fn default() -> Self {
-        Self { refresh: defaults::JWKS_REFRESH, pause: defaults::JWKS_PAUSE, retry: defaults::JWKS_RETRY }
     }
 }
 
