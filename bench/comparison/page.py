@@ -35,18 +35,21 @@ to run: **the ratios within one run are what can be compared.**
 """
 
 
+def value(run, scenario, target, row):
+    """What one time brought; one that failed, or cannot be compared, says nothing."""
+    report = run.get(scenario.name, {}).get(target)
+    if report is None or "error" in report or "late" in report:
+        return None
+    try:
+        return row.read(report)
+    except (KeyError, TypeError):
+        return None
+
+
 def values(everything, scenario, target, row):
-    """What each time brought; times that failed say nothing."""
-    found = []
-    for run in everything["runs"]:
-        report = run.get(scenario.name, {}).get(target)
-        if report is None or "error" in report:
-            continue
-        try:
-            found.append(row.read(report))
-        except (KeyError, TypeError):
-            continue
-    return [value for value in found if value is not None]
+    """What each time brought."""
+    found = [value(run, scenario, target, row) for run in everything["runs"]]
+    return [one for one in found if one is not None]
 
 
 def middle(everything, scenario, target, row):
@@ -60,9 +63,11 @@ def own_target(scenario):
 
 def ratio(everything, scenario, row):
     """Of neighbours in time, each pair by itself."""
-    own = values(everything, scenario, own_target(scenario), row)
-    others = values(everything, scenario, row.against, row) if row.against else []
-    ratios = [a / b for a, b in zip(own, others) if b]
+    ratios = []
+    for run in everything["runs"] if row.against else []:
+        own, other = value(run, scenario, own_target(scenario), row), value(run, scenario, row.against, row)
+        if own is not None and other:
+            ratios.append(own / other)
     return median(ratios) if ratios else None
 
 
@@ -125,7 +130,7 @@ def wrongs(everything):
     for run in everything["runs"]:
         for name, reports in run.items():
             for target, report in reports.items():
-                what = report.get("error") or report.get("wrong")
+                what = report.get("error") or report.get("late") or report.get("wrong")
                 if what:
                     lines.append(f"- {name}, {target}: {what}")
     return "\n".join(lines) or "None: every event reached every subscriber once and in order."
