@@ -50,6 +50,8 @@ pub struct Connection {
     has_gaps: bool,
     /// Whether it was told that no table is used (RFC 7541 §4.2).
     told_table_size: bool,
+    /// How many frames and blocks of fields have come whole.
+    heads: u16,
 }
 
 /// Where in what is received the connection is.
@@ -105,6 +107,7 @@ impl Connection {
             is_acknowledged: false,
             has_gaps: false,
             told_table_size: false,
+            heads: 0,
             settings,
         }
     }
@@ -186,6 +189,14 @@ impl Connection {
     #[must_use]
     pub fn is_receiving(&self) -> bool {
         self.place != Place::Frame || !self.partial.is_empty() || self.block.is_some()
+    }
+
+    /// Whether something has begun to come that is of no use before it is all there, and is kept meanwhile: the preface, a
+    /// block of fields, a frame that is not of data. What is returned is another for the next of them.
+    #[must_use]
+    pub fn receiving_head(&self) -> Option<u16> {
+        let begins = matches!(self.place, Place::Preface | Place::First);
+        (begins || !self.partial.is_empty() || self.block.is_some()).then_some(self.heads)
     }
 
     /// Whether the client has said that it knows the settings.

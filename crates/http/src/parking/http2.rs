@@ -18,6 +18,7 @@ mod asking;
 mod carrier;
 mod connection;
 mod head;
+mod room_queue;
 mod stream;
 mod upload;
 
@@ -181,14 +182,26 @@ impl Connections {
         }
         let id = stream.id;
         let sent = connection.give(id, &bytes[taken..], false, self.now);
-        if matches!(sent, Given::NoRoom(_)) {
-            connection.wait_for_room(number);
+        if let Given::NoRoom(count) = sent {
+            connection.waiting.add(number, count > 0);
         }
         self.touch(index);
         match sent {
             Given::All => Sent::All,
             Given::NoWindow(count) | Given::NoRoom(count) => Sent::Some(taken + count),
             Given::Gone => Sent::Failed,
+        }
+    }
+
+    /// How much it is of use to offer to an entry's stream: more than its windows allow by a byte, so that it is known to
+    /// want more. A client may open them by a byte at a time.
+    pub(super) fn room(&self, number: u32) -> usize {
+        match self.streams.get(number as usize) {
+            Some(Stream { connection, id, role: Role::Waiting { begun: true, .. }, .. }) => {
+                self.connections[*connection as usize].http2.window(*id).saturating_add(1)
+            }
+            // Its head has to be there as a whole.
+            _ => usize::MAX,
         }
     }
 

@@ -185,7 +185,8 @@ impl Sinks {
     /// How much it is of use to offer to a sink at once.
     pub(super) fn room(&self, sink: &Sink) -> usize {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) | Sink::Stream(_) | Sink::Page(_) => usize::MAX,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Page(_) => usize::MAX,
+            Sink::Stream(number) => self.http2.room(*number),
             Sink::Body(body) => self.bodies[*body as usize].room().max(1),
         }
     }

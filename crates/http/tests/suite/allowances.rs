@@ -6,7 +6,10 @@ use http::StatusCode;
 use tidings_http::HttpConfig;
 use tokio::time::{Instant, sleep};
 
-use crate::support::frames::{CANCEL, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame, get};
+use crate::support::frames::{
+    CANCEL, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE,
+    frame, get,
+};
 use crate::support::{H2, Request, Running, Setup, Stream, Wire, eventually, within};
 
 async fn start(set: impl FnOnce(&mut HttpConfig)) -> Running {
@@ -209,6 +212,59 @@ async fn a_head_has_so_long_and_so_many_bytes() {
         assert_eq!(response.status(), 431, "{size}");
     }
     assert_eq!(h2.ask("GET", "/healthz", &[("x", &"y".repeat(7_000))], "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_head_of_http_2_has_so_long_also_beside_a_stream() {
+    let hub = start(|http| http.head_timeout = Duration::from_secs(3)).await;
+    let whole = END_HEADERS | END_STREAM;
+    let stream = frame(HEADERS, whole, 1, &get("/topics/a", &[("accept", "text/event-stream")]));
+    let begun = frame(HEADERS, END_STREAM, 3, &get("/healthz", &[]));
+    let mut pinned = Vec::new();
+    for more in [&begun[..], &begun[..20], &begun[..3]] {
+        let mut frames = Frames::connect(hub.address, &[]).await;
+        frames.send(&stream).await.unwrap();
+        frames.until(HEADERS).await.unwrap();
+        frames.send(more).await.unwrap();
+        pinned.push(frames);
+    }
+    // Heads that follow one another each have their time.
+    let mut busy = Frames::connect(hub.address, &[]).await;
+    let (mut number, mut rest) = (1, stream);
+    let end = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < end {
+        number += 2;
+        let next = frame(HEADERS, whole, number, &get("/healthz", &[]));
+        busy.send(&[&rest[..], &next[..20]].concat()).await.unwrap();
+        rest = next[20..].to_vec();
+        sleep(Duration::from_millis(200)).await;
+    }
+    busy.send(&rest).await.unwrap();
+    for frames in &mut pinned {
+        let end = frames.until(GOAWAY).await.expect("it is told before the connection ends");
+        assert_eq!(end.code(), ENHANCE_YOUR_CALM);
+    }
+    struck(&hub, "head-timeout", 3).await;
+    hub.readers("sse", 1).await;
+}
+
+#[tokio::test]
+async fn an_http_2_connection_that_takes_nothing_is_closed_in_time() {
+    let hub = start(|http| http.write_timeout = Duration::from_secs(1)).await;
+    let mut frames = Frames::narrow(hub.address, &[(4, 0x7fff_ffff)]).await;
+    let window = frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes());
+    let head =
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/topics/a", &[("accept", "text/event-stream")]));
+    frames.send(&[window, head].concat()).await.unwrap();
+    hub.readers("sse", 1).await;
+    let begun = Instant::now();
+    for _ in 0..16 {
+        hub.publish("a", &"x".repeat(900_000)).await;
+    }
+    eventually("it is closed", async || hub.metric("tidings_slow_closes_total").await == 1).await;
+    hub.readers("sse", 0).await;
+    // No ping of the hub, which comes every 20 s, has to see to that.
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -164,6 +164,11 @@ impl Connection {
             return Ok(None);
         };
         self.place = Place::Frame;
+        let goes_on =
+            matches!(head.kind, Kind::HEADERS | Kind::CONTINUATION) && !head.has(flags::END_HEADERS);
+        if !goes_on {
+            self.heads = self.heads.wrapping_add(1);
+        }
         let skipped = head.length - payload.len();
         if skipped > 0 && head.kind != Kind::DATA {
             self.place = Place::Skip(u32::try_from(skipped).unwrap_or(u32::MAX));

@@ -6,6 +6,7 @@ use crate::error::{Closed, ErrorCode};
 use crate::event::StreamId;
 use crate::frame::{self, HEAD_BYTES, Kind, flags};
 use crate::hpack;
+use crate::limits;
 use crate::stream::Stream;
 
 // === impl Connection ===
@@ -96,7 +97,10 @@ impl Connection {
             out.reserve(HEAD_BYTES + piece.len());
             frame::write_head(piece.len(), Kind::DATA, flags, stream, out);
             out.extend_from_slice(piece);
-            self.floods.sent_data();
+            // A client that opens a window by a few bytes at a time has little sent for each frame of its own.
+            if count == bytes.len() || piece.len() >= limits::SMALL_FRAME_BYTES {
+                self.floods.sent_data();
+            }
             if is_last {
                 break;
             }

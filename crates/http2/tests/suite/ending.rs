@@ -92,6 +92,28 @@ fn a_client_that_goes_away_is_heard() {
 }
 
 #[test]
+fn it_is_known_whether_a_head_is_being_received_and_which() {
+    let mut client = Client::silent(Settings::default());
+    let mut known = Vec::new();
+    let mut pieces = [&PREFACE[..], &frame(SETTINGS, 0, 0, &[])].concat();
+    let block = request("GET", &[]);
+    pieces.extend(frame(HEADERS, 0, 1, &block[..2]));
+    pieces.extend(frame(9, 0, 1, &block[2..]));
+    pieces.extend(frame(9, 4, 1, b""));
+    pieces.extend(frame(HEADERS, 4, 3, &block));
+    // Data is handed out as it comes.
+    pieces.extend(&frame(0, 0, 1, &[0; 300])[..200]);
+    for byte in pieces {
+        client.say(&[byte]);
+        if known.last() != Some(&client.connection.receiving_head()) {
+            known.push(client.connection.receiving_head());
+        }
+    }
+    // The preface with the settings; a block in three frames; another; and the front of a frame of data.
+    assert_eq!(known, [Some(0), None, Some(1), None, Some(2), None, Some(3), None]);
+}
+
+#[test]
 fn it_is_known_whether_something_is_being_received() {
     let mut client = Client::silent(Settings::default());
     assert!(client.connection.is_receiving());

@@ -155,6 +155,23 @@ fn a_client_may_open_its_windows_for_all_data_that_it_gets() {
 }
 
 #[test]
+fn a_client_may_not_open_its_windows_by_a_byte_at_a_time_for_ever() {
+    is_bounded(limits::CONTROL_FRAMES, |client, number| {
+        if number == 0 {
+            client.say(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+            client.get(1);
+            client.answer(1);
+            assert_eq!(client.send(1, &[b'x'; 1_000], false), Some(0));
+        }
+        let said = client.say(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]));
+        if said == [Said::Room(1)] {
+            assert_eq!(client.send(1, &[b'x'; 1_000], false), Some(1));
+        }
+        said
+    });
+}
+
+#[test]
 fn answers_are_no_more_than_what_asked_for_them() {
     let malformed = frame(HEADERS, END, 1, &[0x82]);
     for ask in

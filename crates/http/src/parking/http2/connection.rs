@@ -4,6 +4,7 @@ use std::sync::Arc;
 use tidings_http2::StreamId;
 
 use super::carrier::Carrier;
+use super::room_queue::RoomQueue;
 use super::{Given, since};
 use crate::defaults;
 use crate::parking::parked::Key;
@@ -27,13 +28,17 @@ pub(crate) struct Connection {
     /// How many streams are open.
     pub(crate) streams: u32,
     /// Streams that wait until its socket takes more.
-    waiting: Vec<u32>,
+    pub(crate) waiting: RoomQueue,
     /// The tick since which its socket has taken no byte, where it is waited for.
     pub(crate) blocked: Option<NonZeroU32>,
     /// The tick of its record in the wheel, its last 16 bits.
     pub(crate) scheduled: u16,
     /// The tick at which something was last read of it.
     pub(crate) heard: u32,
+    /// The tick since which a head, or a frame that has to come whole, has been on its way.
+    pub(crate) head: Option<NonZeroU32>,
+    /// Which one that is.
+    pub(crate) head_number: u16,
     /// The tick of a ping that was not answered yet.
     pub(crate) pinged: Option<NonZeroU32>,
     /// The tick since which it has had no stream.
@@ -50,6 +55,8 @@ pub(crate) struct Connection {
     /// Whether its socket has said that it takes more again.
     pub(crate) is_writable: bool,
     pub(crate) is_dirty: bool,
+    /// Whether it waits for its turn to be read on.
+    pub(crate) is_queued: bool,
     /// Whether it has failed, and is to be closed.
     pub(crate) has_failed: bool,
 }
@@ -103,10 +110,13 @@ impl Connection {
             permit,
             writes: 0,
             streams: 0,
-            waiting: Vec::new(),
+            waiting: RoomQueue::default(),
             blocked: None,
             scheduled: 0,
             heard: now,
+            // The preface is still to come.
+            head: Some(since(now)),
+            head_number: 0,
             pinged: None,
             idle: now,
             look: None,
@@ -116,6 +126,7 @@ impl Connection {
             is_closing: false,
             is_writable: false,
             is_dirty: false,
+            is_queued: false,
             has_failed: false,
         }
     }
@@ -166,18 +177,6 @@ impl Connection {
                 return Given::All;
             }
         }
-    }
-
-    /// Has a stream go on when the socket takes more.
-    pub(crate) fn wait_for_room(&mut self, stream: u32) {
-        if !self.waiting.contains(&stream) {
-            self.waiting.push(stream);
-        }
-    }
-
-    /// The streams that wait for room.
-    pub(crate) fn take_waiting(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.waiting)
     }
 
     /// Sends what is to be sent, as much as the socket takes.

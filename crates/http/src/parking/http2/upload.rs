@@ -102,13 +102,17 @@ impl Body for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        if state.end == End::Open {
+        let is_open = state.end == End::Open;
+        if is_open {
             state.end = End::Unwanted;
-            let bytes = std::mem::take(&mut state.bytes).len();
-            drop(state);
-            if bytes > 0 {
-                self.asking.say(Said::Consumed(bytes));
-            }
+        }
+        let bytes = std::mem::take(&mut state.bytes).len();
+        drop(state);
+        // Also of a body that has come whole: its stream may be open for days.
+        if bytes > 0 {
+            self.asking.say(Said::Consumed(bytes));
+        }
+        if is_open {
             self.asking.say(Said::Unwanted);
         }
     }
@@ -154,5 +158,28 @@ impl Drop for Inlet {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parking::http2::StreamName;
+    use crate::parking::mailbox::{Mailbox, Message};
+    use crate::parking::parked::Key;
+
+    /// What nobody reads of a body is given back to the window of its connection, which has others.
+    #[test]
+    fn what_is_not_read_is_consumed() {
+        for is_whole in [false, true] {
+            let mailbox = Arc::new(Mailbox::new().unwrap());
+            let name = StreamName { shard: 0, connection: Key { index: 0, generation: 0 }, stream: 1 };
+            let asking = Asking { mailbox: Arc::clone(&mailbox), name };
+            let (upload, inlet) = Upload::new(asking, true);
+            assert!(inlet.unwrap().push(&[0; 100], is_whole) && mailbox.open().is_empty());
+            drop(upload);
+            let said = mailbox.open();
+            assert!(matches!(said[0], Message::Stream(_, Said::Consumed(100))), "{said:?}");
+        }
     }
 }

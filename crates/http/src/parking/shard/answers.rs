@@ -129,7 +129,7 @@ impl Shard {
     /// Sends what is there of an answer, as far as its stream takes it.
     fn pump(&mut self, index: u32, stream: StreamId, number: usize) {
         let now = self.now;
-        let mut waits_for_room = false;
+        let (mut waits_for_room, mut was_served) = (false, false);
         loop {
             let (connection, role) = self.sinks.http2.both(index, stream, number);
             let Some(Role::Task(task)) = role else { return };
@@ -151,8 +151,10 @@ impl Shard {
                 task.pieces.pop_front();
                 task.credit.add_permits(1);
                 task.stalled = None;
+                was_served = true;
                 continue;
             }
+            was_served |= count > 0;
             drop(piece.bytes.split_to(count));
             if count > 0 || task.stalled.is_none() {
                 task.stalled = Some(since(now));
@@ -160,7 +162,7 @@ impl Shard {
             break;
         }
         if waits_for_room {
-            self.sinks.http2.get(index).wait_for_room(narrow(number));
+            self.sinks.http2.get(index).waiting.add(narrow(number), was_served);
         }
         self.sinks.http2.touch(index);
         let (connection, role) = self.sinks.http2.both(index, stream, number);

@@ -37,7 +37,7 @@ impl Shard {
         for _ in 0..TURNS {
             let Some(key) = self.ready.pop_front() else { break };
             if key.is_connection() {
-                self.read_connection(key);
+                self.read_on(key);
                 continue;
             }
             match self

@@ -12,7 +12,7 @@ use crate::parking::wheel::{Wheel, ticks};
 impl Shard {
     fn connection_due(&mut self, index: u32) -> u32 {
         let (idle, ping) = (ticks(self.face.config.idle_timeout), ticks(defaults::HTTP2_PING));
-        let write_timeout = self.write_timeout;
+        let (write_timeout, head_timeout) = (self.write_timeout, ticks(self.face.config.head_timeout));
         let connection = self.sinks.http2.get(index);
         let mut due = match connection.blocked {
             Some(blocked) => blocked.get().saturating_add(write_timeout),
@@ -22,6 +22,9 @@ impl Shard {
         };
         if connection.streams == 0 {
             due = due.min(connection.idle.saturating_add(idle));
+        }
+        if let Some(head) = connection.head {
+            due = due.min(head.get().saturating_add(head_timeout));
         }
         if let Some(look) = connection.look {
             due = due.min(look.get());
@@ -79,7 +82,13 @@ impl Shard {
             }
             Phase::Open | Phase::Draining(_) | Phase::Leaving | Phase::Left(_) => {}
         }
+        let head_timeout = ticks(self.face.config.head_timeout);
         let connection = self.sinks.http2.get(index);
+        if connection.head.is_some_and(|head| head.get().saturating_add(head_timeout) <= now) {
+            // Also where its streams go on: what has come of a head is kept for it.
+            self.face.metrics.count_limit(Limit::HeadTimeout);
+            return self.end_connection(index, Some(ErrorCode::ENHANCE_YOUR_CALM));
+        }
         if let Some(blocked) = connection.blocked {
             if blocked.get().saturating_add(self.write_timeout) <= now && !self.takes_something(index) {
                 tracing::debug!("closed a connection that took no byte for the write timeout");
@@ -103,6 +112,20 @@ impl Shard {
         }
         if self.sinks.http2.get(index).look.is_some_and(|look| look.get() <= now) {
             self.look_at_streams(index);
+        }
+    }
+
+    /// Takes note of whether a head is on its way, which may not take for ever.
+    pub(super) fn watch_head(&mut self, key: Key) {
+        let now = self.now;
+        let Some(connection) = self.sinks.http2.find(key) else { return };
+        match connection.http2.receiving_head() {
+            None => connection.head = None,
+            Some(number) if connection.head.is_some() && connection.head_number == number => {}
+            Some(number) => {
+                (connection.head, connection.head_number) = (Some(since(now)), number);
+                self.schedule_connection_if_sooner(key.index);
+            }
         }
     }
 

@@ -47,6 +47,7 @@ impl Shard {
         self.schedule_connection(index);
         self.sinks.http2.touch(index);
         self.take_frames(key, &unread);
+        self.watch_head(key);
         // Something may have come before it was watched.
         self.read_connection(key);
     }
@@ -90,6 +91,7 @@ impl Shard {
             if !input.is_empty() {
                 self.sinks.http2.get(key.index).heard = self.now;
                 self.take_frames(key, &input);
+                self.watch_head(key);
             }
             match received {
                 Received::Some => {}
@@ -107,12 +109,25 @@ impl Shard {
             }
         }
         self.input = input;
+        self.read_on_later(key);
+    }
+
+    /// Has a connection read on when its turn comes, where there is more of it: one turn, however often that is said.
+    fn read_on_later(&mut self, key: Key) {
         if let Some(connection) = self.sinks.http2.find(key)
             && connection.is_readable
             && !connection.holds_back()
+            && !std::mem::replace(&mut connection.is_queued, true)
         {
             self.ready.push_back(key);
         }
+    }
+
+    /// It is a connection's turn to be read on.
+    pub(super) fn read_on(&mut self, key: Key) {
+        let Some(connection) = self.sinks.http2.find(key) else { return };
+        connection.is_queued = false;
+        self.read_connection(key);
     }
 
     fn take_frames(&mut self, key: Key, mut input: &[u8]) {
@@ -354,6 +369,8 @@ impl Shard {
         let key = connection.key;
         let was_full = connection.is_full();
         if was_full && !std::mem::take(&mut connection.is_writable) {
+            // It may be full only since a stream was given more than it takes.
+            self.schedule_connection_if_sooner(index);
             return self.check_end(index);
         }
         let flushed = connection.flush(self.now);
@@ -371,10 +388,8 @@ impl Shard {
                 }
             }
             Flushed::All => {
-                let waiting = connection.take_waiting();
-                if connection.is_readable {
-                    self.ready.push_back(key);
-                }
+                let waiting = connection.waiting.take();
+                self.read_on_later(key);
                 for number in waiting {
                     self.go_on_later(index, number);
                 }

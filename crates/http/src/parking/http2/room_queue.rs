@@ -1,0 +1,54 @@
+/// The streams of a connection that wait until its socket takes more, by their numbers, in the order in which they go on.
+///
+/// One that has just been given something comes after all others: else the first of them would take all the room there
+/// is, again and again, for as long as it has more to send.
+#[derive(Debug, Default)]
+pub(crate) struct RoomQueue {
+    streams: Vec<u32>,
+    /// How many of them, at the front, were given nothing when they came.
+    hungry: usize,
+}
+
+// === impl RoomQueue ===
+
+impl RoomQueue {
+    pub(crate) fn add(&mut self, stream: u32, was_served: bool) {
+        if self.streams.contains(&stream) {
+            return;
+        }
+        if was_served {
+            self.streams.push(stream);
+        } else {
+            self.streams.insert(self.hungry, stream);
+            self.hungry += 1;
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<u32> {
+        self.hungry = 0;
+        std::mem::take(&mut self.streams)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_take_turns() {
+        let mut queue = RoomQueue::default();
+        [1, 2, 3].into_iter().for_each(|stream| queue.add(stream, false));
+        // Each time there is room for one of them, which has more to send.
+        let mut served = Vec::new();
+        for _ in 0..6 {
+            for (place, stream) in queue.take().into_iter().enumerate() {
+                queue.add(stream, place == 0);
+                queue.add(stream, false);
+                served.extend((place == 0).then_some(stream));
+            }
+        }
+        assert_eq!(served, [1, 2, 3, 1, 2, 3]);
+        assert_eq!(queue.take(), [1, 2, 3]);
+        assert!(queue.take().is_empty());
+    }
+}
