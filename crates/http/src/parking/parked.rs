@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_protocol::Sequence;
+use tidings_hub::Reader;
 
 use super::sink::Sink;
 use super::template::Template;
@@ -17,12 +17,8 @@ pub(super) struct Parked {
     /// Its group, and its place in it.
     pub(super) group: u32,
     pub(super) place: u32,
-    /// Everything up to and including this has been sent, or passed over. A live entry has also seen what its
-    /// shard has seen.
-    pub(super) cursor: Sequence,
-    /// The last id that its reader was told of. For a poll, the last cursor that it was given to go on with, while
-    /// nothing up to there has ended its topic.
-    pub(super) told: Sequence,
+    /// How far its reader is.
+    pub(super) seen: Reader,
     /// What has to be sent before anything else.
     pub(super) pending: Option<Box<Pending>>,
     /// The request of a poll, to know the next one by. Entries with equal requests share it.
@@ -33,28 +29,12 @@ pub(super) struct Parked {
     pub(super) since: u32,
     /// The tick since which its sink has taken no byte, where it is waited for.
     pub(super) blocked: Option<std::num::NonZeroU32>,
-    pub(super) state: State,
     pub(super) reader: ReaderSigns,
 }
 
 /// What is known of an entry's reader, in a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ReaderSigns(u8);
-
-/// What an entry is about to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// It has seen everything that the shard has, and waits for more.
-    Live,
-    /// It has to catch up: its turn will come, or its socket has to take bytes first.
-    Lagging,
-    /// It waits for a page from the log.
-    Reading,
-    /// It is done when what is pending has been sent.
-    Ending,
-    /// A poll that was answered, and may ask again.
-    Idle,
-}
 
 /// What has to be sent before anything else.
 #[derive(Debug)]

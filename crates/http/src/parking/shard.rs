@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use slab::Slab;
 use tidings_http2::Settings;
-use tidings_hub::PullLimits;
+use tidings_hub::{PullLimits, ReaderState as State};
 use tidings_protocol::{Lineage, Sequence};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
@@ -21,7 +21,7 @@ use super::leases::Leases;
 use super::lot::Returned;
 use super::mailbox::{Mailbox, Message};
 use super::page::{Answer, PagePart};
-use super::parked::{Key, Parked, State};
+use super::parked::{Key, Parked};
 use super::sink::Sinks;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
@@ -317,7 +317,7 @@ impl Shard {
     pub(super) fn readable(&mut self, key: Key) {
         let Some(entry) = self.find_mut(key) else { return };
         entry.reader.set_readable(true);
-        if entry.state == State::Idle {
+        if entry.seen.state() == State::Idle {
             self.hear(key.index);
         } else if self.entries[key.index as usize].sink.listens() {
             self.listen(key.index);
@@ -336,7 +336,7 @@ impl Shard {
     fn end_wait(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
         let is_poll = self.groups.get(entry.group).interest.shape.is_poll();
-        match entry.state {
+        match entry.seen.state() {
             State::Ending => {}
             State::Lagging | State::Reading if is_poll => {}
             State::Live | State::Idle | State::Lagging | State::Reading => {
@@ -348,7 +348,7 @@ impl Shard {
 
     /// An entry has all that there is, and waits for more.
     fn settle(&mut self, index: u32) {
-        self.entries[index as usize].state = State::Live;
+        self.entries[index as usize].seen.settle();
         if self.entries[index as usize].reader.has_left() {
             self.end_wait(index);
         }
@@ -380,7 +380,7 @@ impl Shard {
                     return self.close(index);
                 }
                 let entry = &mut self.entries[index as usize];
-                entry.state = State::Ending;
+                entry.seen.end();
                 // It has to take what it says of its end.
                 entry.send_then(Vec::new());
                 self.block(index);
@@ -411,7 +411,7 @@ impl Shard {
         let entry = &self.entries[index as usize];
         match self.groups.get(entry.group).interest.shape {
             Shape::Stream { .. } => line.end(Some(StatusCode::OK), None),
-            Shape::Poll { .. } if matches!(entry.state, State::Ending | State::Idle) => {}
+            Shape::Poll { .. } if matches!(entry.seen.state(), State::Ending | State::Idle) => {}
             Shape::Poll { .. } => line.end(None, None),
         }
     }
@@ -424,7 +424,7 @@ impl Shard {
         let entry = self.entries.remove(index as usize);
         self.mailbox.occupy(self.entries.len());
         let interest = &self.groups.get(entry.group).interest;
-        if entry.state != State::Idle {
+        if entry.seen.state() != State::Idle {
             self.mailbox.count(&interest.selection, false);
             self.counts.leave(&interest.shape);
         }

@@ -458,7 +458,7 @@ async fn a_program_that_shuts_down_ends_streams_and_polls() {
     assert!(Block::new(&farewell).retry.is_some(), "{farewell}");
     assert_eq!(crate::support::within(lines.end()).await, "");
     assert!(polling.answer(false).await.page().events.is_empty());
-    crate::support::within(closed).await.unwrap();
-    crate::support::within(served).await.unwrap().unwrap();
+    within(closed).await.unwrap();
+    within(served).await.unwrap().unwrap();
     face.hub().close().await.unwrap();
 }

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use tidings_hub::{Reader, ReaderState as State};
+
 use super::Shard;
 use crate::defaults;
 use crate::parking::group::{Shape, narrow};
 use crate::parking::lot::Parcel;
-use crate::parking::parked::{Key, Parked, Pending, ReaderSigns, State};
+use crate::parking::parked::{Key, Parked, Pending, ReaderSigns};
 use crate::parking::template::Template;
 use crate::parking::wheel::ticks;
 
@@ -56,15 +58,13 @@ impl Shard {
             generation: key.generation,
             group,
             place,
-            cursor: order.cursor.sequence,
-            told: order.cursor.sequence,
+            seen: Reader::new(order.cursor.sequence),
             pending: (!order.opening.is_empty())
                 .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
             template,
             scheduled: 0,
             since,
             blocked: None,
-            state: State::Lagging,
             reader: ReaderSigns::default(),
         });
         if self.permits.len() <= index as usize {
@@ -101,7 +101,7 @@ impl Shard {
     /// is one like any other.
     pub(super) fn end_lease(&mut self, key: Key) {
         let Some(entry) = self.find(key) else { return };
-        let idle = entry.state == State::Idle;
+        let idle = entry.seen.state() == State::Idle;
         self.forget_template(key.index);
         if idle {
             self.give_back(key.index, &[]);

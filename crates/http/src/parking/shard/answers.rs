@@ -2,11 +2,12 @@
 
 use tidings_http2::{ErrorCode, StreamId};
 
+use tidings_hub::ReaderState as State;
+
 use super::Shard;
 use crate::parking::group::narrow;
 use crate::parking::http2::{Connection, Given, Role, Said, StreamName, since};
 use crate::parking::lot::Parcel;
-use crate::parking::parked::State;
 use crate::parking::sink::Link;
 
 impl Shard {
@@ -115,7 +116,7 @@ impl Shard {
                 if let Some(waiting) = self.find_mut(entry) {
                     // It waited for others, so its own deadline begins now.
                     waiting.blocked = None;
-                    if waiting.state == State::Lagging {
+                    if waiting.seen.state() == State::Lagging {
                         self.ready.push_back(entry);
                     } else {
                         self.resume(entry.index);

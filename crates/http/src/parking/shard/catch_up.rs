@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_hub::{PullLimits, Recent};
+use tidings_hub::{PullLimits, ReaderState as State, Recent, Renewal};
 use tidings_log::ReadError;
 use tidings_protocol::{Cursor, Epoch, GapReason, Selection, Sequence, limits};
 
@@ -12,7 +12,7 @@ use crate::parking::chunk::Chunk;
 use crate::parking::group::{Shape, narrow};
 use crate::parking::mailbox::{Asked, Mailbox, Message};
 use crate::parking::page::{Answer, PagePart};
-use crate::parking::parked::{Key, Pending, State};
+use crate::parking::parked::{Key, Pending};
 use crate::parking::sink::Sent;
 use crate::parking::wheel::ticks;
 use crate::remainder::Lost;
@@ -42,7 +42,7 @@ impl Shard {
             }
             match self
                 .find(key)
-                .map(|entry| (entry.state, entry.blocked.is_some(), entry.reader.is_readable()))
+                .map(|entry| (entry.seen.state(), entry.blocked.is_some(), entry.reader.is_readable()))
             {
                 Some((State::Lagging, false, _)) => self.resume(key.index),
                 Some((State::Idle, _, true)) => self.hear(key.index),
@@ -52,7 +52,7 @@ impl Shard {
     }
 
     pub(super) fn catch_up_later(&mut self, index: u32) {
-        self.entries[index as usize].state = State::Lagging;
+        self.entries[index as usize].seen.lag();
         let key = self.key(index);
         self.ready.push_back(key);
     }
@@ -63,7 +63,7 @@ impl Shard {
         if !self.flush(index) {
             return;
         }
-        match self.entries[index as usize].state {
+        match self.entries[index as usize].seen.state() {
             State::Ending => self.finish(index),
             State::Lagging => self.catch_up(index),
             State::Live | State::Reading | State::Idle => {}
@@ -72,10 +72,10 @@ impl Shard {
 
     fn catch_up(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        if entry.cursor >= self.position {
+        if entry.seen.cursor() >= self.position {
             return self.settle(index);
         }
-        let (group, after) = (entry.group, entry.cursor);
+        let (group, after) = (entry.group, entry.seen.cursor());
         let interest = &self.groups.get(group).interest;
         match interest.shape {
             Shape::Stream { frames, .. } => {
@@ -139,7 +139,7 @@ impl Shard {
     fn give(&mut self, index: u32, chunk: &Chunk) {
         let entry = &mut self.entries[index as usize];
         if chunk.bytes.is_empty() {
-            entry.cursor = chunk.next;
+            entry.seen.pass(chunk.next);
             return self.live_or_later(index);
         }
         self.counts.of(&self.groups.get(entry.group).interest.shape).count(chunk.events(), chunk.bytes.len());
@@ -147,7 +147,7 @@ impl Shard {
             Sent::All => {
                 let key = self.key(index);
                 self.took(index, chunk);
-                if self.find(key).is_some_and(|entry| entry.state != State::Ending) {
+                if self.find(key).is_some_and(|entry| entry.seen.state() != State::Ending) {
                     self.live_or_later(index);
                 }
             }
@@ -163,7 +163,7 @@ impl Shard {
         let Shape::Poll { limit, .. } = interest.shape else { return None };
         let mut page = PagePart::new(recent, &interest.selection, limit);
         if page.pull.is_empty() {
-            entry.cursor = page.next;
+            entry.seen.pass(page.next);
             self.live_or_later(index);
             return None;
         }
@@ -183,7 +183,7 @@ impl Shard {
     }
 
     fn live_or_later(&mut self, index: u32) {
-        if self.entries[index as usize].cursor >= self.position {
+        if self.entries[index as usize].seen.cursor() >= self.position {
             self.settle(index);
         } else {
             self.catch_up_later(index);
@@ -192,7 +192,7 @@ impl Shard {
 
     /// The hub's memory does not reach back to the entry's cursor: the log does.
     fn read_later(&mut self, index: u32) {
-        self.entries[index as usize].state = State::Reading;
+        self.entries[index as usize].seen.read();
         let key = self.key(index);
         self.want_read.push_back(key);
     }
@@ -212,14 +212,14 @@ impl Shard {
                 }
                 continue;
             }
-            if entry.state != State::Reading {
+            if entry.seen.state() != State::Reading {
                 continue;
             }
             if self.rest_until > self.now && !interest.shape.is_poll() {
                 self.resting.push(key);
                 continue;
             }
-            let place = (self.lineage.present(), entry.cursor);
+            let place = (self.lineage.present(), entry.seen.cursor());
             let selection = Arc::clone(&interest.selection);
             let limits = match interest.shape {
                 Shape::Stream { .. } => CATCH_UP,
@@ -246,7 +246,7 @@ impl Shard {
     pub(super) fn on_lost_read(&mut self, asked: Asked) {
         let Some(entry) = self.find(asked.key) else { return };
         let wants_rest = matches!(entry.pending.as_deref(), Some(Pending::Rest { asked: true, .. }));
-        if entry.state == State::Reading || wants_rest {
+        if entry.seen.state() == State::Reading || wants_rest {
             tracing::error!(
                 after = asked.place.1,
                 "a read of the log failed without a word, closed who waited for it"
@@ -272,9 +272,9 @@ impl Shard {
             }
             return;
         }
-        let Some(entry) = self.find(key).filter(|entry| entry.state == State::Reading) else { return };
+        let Some(entry) = self.find(key).filter(|entry| entry.seen.state() == State::Reading) else { return };
         let group = entry.group;
-        if place != (self.lineage.present(), entry.cursor) {
+        if place != (self.lineage.present(), entry.seen.cursor()) {
             // It was asked for before the log was renewed, and what the entry waits for now is still to come.
             return;
         }
@@ -284,7 +284,7 @@ impl Shard {
             return;
         }
         let entry = &mut self.entries[key.index as usize];
-        entry.state = State::Lagging;
+        entry.seen.lag();
         if entry.pending.is_some() {
             // A sign of life is still on its way: the entry reads again when its socket has taken it.
             return;
@@ -309,7 +309,7 @@ impl Shard {
             }
             // Streams stay open, however long that is. They leave the reads to polls meanwhile.
             Err(ReadError::Away { .. }) => {
-                self.entries[key.index as usize].state = State::Reading;
+                self.entries[key.index as usize].seen.read();
                 self.resting.push(key);
                 self.rest_until = self.now.saturating_add(ticks(defaults::READ_PAUSE));
             }
@@ -348,28 +348,18 @@ impl Shard {
                 self.close(key.index);
                 continue;
             }
-            let cursor = match entry.state {
-                State::Live => entry.cursor.max(position),
-                State::Lagging | State::Reading => entry.cursor,
-                State::Ending => continue,
-                State::Idle => {
-                    self.entries[key.index as usize].told = 0;
-                    continue;
-                }
-            };
-            let since = before.id(cursor);
-            match self.lineage.place(since) {
-                Ok(place) => self.go_on(key.index, place),
-                Err(reason) => self.tell_gap(key.index, reason, since),
+            match self.entries[key.index as usize].seen.renew(&before, &self.lineage, position) {
+                Renewal::Unconcerned => {}
+                Renewal::GoesOn => self.go_on(key.index),
+                Renewal::Gap(reason, since) => self.tell_gap(key.index, reason, since),
             }
         }
     }
 
-    /// Goes on from a place in the log that is new to the shard, where nothing is lost that the entry has seen.
-    fn go_on(&mut self, index: u32, place: Sequence) {
-        let entry = &mut self.entries[index as usize];
-        entry.cursor = place;
-        if entry.state != State::Lagging || entry.blocked.is_none() {
+    /// Goes on in the log that is new to the shard, where nothing is lost that the entry has seen.
+    fn go_on(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        if entry.seen.state() != State::Lagging || entry.blocked.is_none() {
             self.catch_up_later(index);
         }
     }
@@ -380,11 +370,9 @@ impl Shard {
         self.face.metrics.count_gap(gap.reason);
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
-        entry.cursor = resumed.latest;
         match interest.shape {
             Shape::Stream { frames, .. } => {
-                entry.told = entry.cursor;
-                entry.state = State::Lagging;
+                entry.seen.gap(resumed.latest);
                 // What was begun is finished first, so that the gap falls between two events.
                 let mut bytes = Vec::new();
                 frames.gap(&gap, &mut bytes);
@@ -393,6 +381,7 @@ impl Shard {
             }
             Shape::Poll { .. } => {
                 let next = resumed.latest;
+                entry.seen.pass(next);
                 let none = Recent { lineage: resumed.lineage, entries: Vec::new(), next };
                 let mut page = PagePart::new(&none, &interest.selection, 1);
                 page.pull.gap = Some(gap);

@@ -2,10 +2,12 @@
 
 use std::num::NonZeroU32;
 
+use tidings_hub::ReaderState as State;
+
 use super::Shard;
 use crate::limit::Limit;
 use crate::parking::group::Shape;
-use crate::parking::parked::{Key, Parked, Pending, State};
+use crate::parking::parked::{Key, Parked, Pending};
 use crate::parking::wheel::Wheel;
 
 impl Shard {
@@ -56,7 +58,7 @@ impl Shard {
         };
         if self.due(entry) <= self.now {
             let polls = self.groups.get(entry.group).interest.shape.is_poll();
-            match (entry.blocked.is_some(), entry.state, polls) {
+            match (entry.blocked.is_some(), entry.seen.state(), polls) {
                 (true, ..) => self.close_if_stalled(key),
                 (false, State::Live, false) => self.heartbeat(key.index),
                 (false, State::Live, true) => self.time_out(key.index),
@@ -81,7 +83,7 @@ impl Shard {
     /// Closes an entry whose write timeout has come, unless it takes a byte after all: the kernel speaks up only
     /// when a good part of its buffer is free again, for which a slow reader may need longer.
     pub(super) fn close_if_stalled(&mut self, key: Key) {
-        let place = |entry: &Parked| (entry.cursor, entry.pending.as_deref().map(Pending::progress));
+        let place = |entry: &Parked| (entry.seen.cursor(), entry.pending.as_deref().map(Pending::progress));
         let Some(entry) = self.find(key) else { return };
         let (before, blocked) = (place(entry), entry.blocked);
         self.resume(key.index);
@@ -90,7 +92,7 @@ impl Shard {
             place(entry) != before || entry.blocked.is_some_and(|since| Some(since) != blocked)
         };
         let Some(entry) = self.find(key).filter(|entry| !has_moved(entry)) else { return };
-        if entry.state == State::Reading || entry.is_read_for() {
+        if entry.seen.state() == State::Reading || entry.is_read_for() {
             // It is offered what the log has, and closed if it takes nothing of that.
             self.entries[key.index as usize].blocked = blocked;
         } else if entry.blocked.is_some() {

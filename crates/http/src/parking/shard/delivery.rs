@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tidings_hub::Recent;
+use tidings_hub::{Dismissal, Recent, Turn};
 use tidings_protocol::Sequence;
 
 use super::{BATCH, Shard, TIMED};
@@ -13,7 +13,7 @@ use crate::memory::{Client, Portion};
 use crate::parking::chunk::{Chunk, Cut};
 use crate::parking::group::{Shape, narrow};
 use crate::parking::page::{Answer, PagePart};
-use crate::parking::parked::{Key, Pending, State};
+use crate::parking::parked::{Key, Pending};
 use crate::parking::sink::Sent;
 use crate::remainder::Remainder;
 
@@ -29,10 +29,10 @@ impl Shard {
         let Some(recent) = recent else {
             // The hub's memory ran ahead of this thread. Whoever was live catches up, each for itself.
             self.position = end.latest;
-            let live = self.entries.iter_mut().filter(|(_, entry)| entry.state == State::Live);
-            for (index, entry) in live {
-                entry.state = State::Lagging;
-                entry.cursor = entry.cursor.max(start);
+            for (index, entry) in &mut self.entries {
+                if !entry.seen.fall_behind(start) {
+                    continue;
+                }
                 self.ready.push_back(Key { index: narrow(index), generation: entry.generation });
             }
             return;
@@ -88,17 +88,10 @@ impl Shard {
         targets.clear();
         for &index in &self.groups.get(number).members {
             let entry = &mut self.entries[index as usize];
-            match entry.state {
-                // It was parked at a place that the shard is only coming to.
-                State::Live if entry.cursor > start => {
-                    entry.state = State::Lagging;
-                    self.ready.push_back(Key { index, generation: entry.generation });
-                }
-                State::Live => {
-                    entry.cursor = start;
-                    targets.push(index);
-                }
-                _ => {}
+            match entry.seen.batch(start) {
+                Turn::Now => targets.push(index),
+                Turn::Later => self.ready.push_back(Key { index, generation: entry.generation }),
+                Turn::Never => {}
             }
         }
         for some in targets.chunks(TIMED) {
@@ -134,12 +127,13 @@ impl Shard {
             place -= 1;
             let index = self.groups.get(number).members[place];
             let entry = &mut self.entries[index as usize];
-            if entry.state != State::Live {
-                continue;
-            }
-            if entry.cursor > start {
-                self.catch_up_later(index);
-                continue;
+            match entry.seen.batch(start) {
+                Turn::Now => {}
+                Turn::Later => {
+                    self.catch_up_later(index);
+                    continue;
+                }
+                Turn::Never => continue,
             }
             served += 1;
             self.answer(index, page, answer);
@@ -162,10 +156,7 @@ impl Shard {
     /// Sends a poll its answer, a page as a response, or gives its handler the page.
     pub(super) fn answer(&mut self, index: u32, page: &PagePart, answer: Option<&Answer>) {
         let entry = &mut self.entries[index as usize];
-        entry.state = State::Ending;
-        if !page.pull.ended && page.pull.gap.is_none() {
-            entry.told = page.next;
-        }
+        entry.seen.answer(page.next, !page.pull.ended && page.pull.gap.is_none());
         let Some(answer) = answer else {
             // It waits no longer when its handler goes on.
             let (entry, _) = self.remove(index);
@@ -187,7 +178,7 @@ impl Shard {
     /// Answers a poll whose wait is over.
     pub(super) fn time_out(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
-        let next = if entry.state == State::Live { entry.cursor.max(self.position) } else { entry.cursor };
+        let next = entry.seen.waited(self.position);
         let interest = &self.groups.get(entry.group).interest;
         if !interest.shape.is_poll() {
             return;
@@ -220,11 +211,9 @@ impl Shard {
     pub(super) fn heartbeat(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
-        entry.cursor = entry.cursor.max(self.position);
-        let cursor = self.lineage.id(entry.cursor);
+        let moved = entry.seen.heartbeat(self.position).map(|place| self.lineage.id(place));
         let mut bytes = Vec::new();
-        frames.heartbeat((entry.cursor != entry.told).then_some(cursor), &mut bytes);
-        entry.told = entry.cursor;
+        frames.heartbeat(moved, &mut bytes);
         entry.since = self.now;
         self.say(index, bytes);
     }
@@ -242,8 +231,9 @@ impl Shard {
     /// Sends something that is not an event. Nothing is pending.
     fn say(&mut self, index: u32, bytes: Vec<u8>) {
         self.entries[index as usize].pending = Some(Box::new(Pending::Bytes(Bytes::from(bytes), 0)));
-        if self.entries[index as usize].state == State::Live {
-            self.entries[index as usize].state = State::Lagging;
+        let seen = &mut self.entries[index as usize].seen;
+        if seen.is_live() {
+            seen.lag();
         }
         self.resume(index);
     }
@@ -252,10 +242,10 @@ impl Shard {
     /// come back, at a random moment within `retry`.
     pub(super) fn dismiss(&mut self, index: u32, retry: Duration) {
         let entry = &self.entries[index as usize];
-        match entry.state {
-            State::Ending => return,
-            State::Idle => return self.close(index),
-            State::Live | State::Lagging | State::Reading => {}
+        match entry.seen.dismiss() {
+            Dismissal::UnderWay => return,
+            Dismissal::Close => return self.close(index),
+            Dismissal::Tell => {}
         }
         let frames = match self.groups.get(entry.group).interest.shape {
             Shape::Poll { .. } => return self.time_out(index),
@@ -265,7 +255,7 @@ impl Shard {
         let mut bytes = Vec::new();
         frames.farewell(retry, &mut bytes);
         let entry = &mut self.entries[index as usize];
-        entry.state = State::Ending;
+        entry.seen.end();
         entry.send_then(bytes);
         self.resume(index);
     }
@@ -273,8 +263,7 @@ impl Shard {
     /// A live entry took all of a chunk.
     pub(super) fn took(&mut self, index: u32, chunk: &Chunk) {
         let entry = &mut self.entries[index as usize];
-        entry.cursor = chunk.next;
-        entry.told = chunk.last().unwrap_or(entry.told);
+        entry.seen.take(chunk.next, chunk.last());
         entry.since = self.now;
         entry.blocked = None;
         if chunk.ended {
@@ -288,22 +277,17 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
         let rest = |event| Remainder::new(frames.framing(), self.lineage.present(), event, portion);
-        entry.state = State::Lagging;
-        match chunk.cut(sent, entry.cursor) {
+        match chunk.cut(sent, entry.seen.cursor()) {
             Cut::Frame(event, sent) => {
-                entry.cursor = event.sequence();
-                entry.told = entry.cursor;
+                entry.seen.take_until(event.sequence());
                 let mut rest = rest(Some(event));
                 rest.advance(sent);
                 self.keep_rest(index, rest);
             }
-            Cut::Between(sequence) => {
-                entry.told = if sequence == entry.cursor { entry.told } else { sequence };
-                entry.cursor = sequence;
-            }
+            Cut::Between(sequence) => entry.seen.take_until(sequence),
             Cut::End(event, end) => {
-                entry.cursor = chunk.next;
-                entry.state = State::Ending;
+                entry.seen.pass(chunk.next);
+                entry.seen.end();
                 let (event, sent) = event.unzip();
                 let mut rest = rest(event);
                 rest.then(&chunk.bytes[end..]);

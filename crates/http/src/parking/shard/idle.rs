@@ -6,7 +6,6 @@ use super::Shard;
 use crate::defaults;
 use crate::parking::group::{PollResponse, Shape};
 use crate::parking::lot::Returned;
-use crate::parking::parked::State;
 use crate::parking::sink::Received;
 use crate::parking::template::{Known, REQUEST_BYTES};
 use crate::parking::wheel::ticks;
@@ -30,7 +29,7 @@ impl Shard {
     /// Waits for an entry's next request.
     pub(super) fn idle(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        entry.state = State::Idle;
+        entry.seen.rest();
         entry.blocked = None;
         entry.since = self.now.saturating_add(ticks(self.face.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
@@ -78,7 +77,7 @@ impl Shard {
             // A place beyond what it was told of may be one that there is no more to wait for: behind the end of the
             // topic, or of the log. So may one by another name than the shard gives it. The routes know.
             Known::Again(cursor)
-                if cursor.sequence <= entry.told && cursor == self.lineage.id(cursor.sequence) =>
+                if cursor == self.lineage.id(cursor.sequence) && entry.seen.ask(cursor.sequence) =>
             {
                 cursor
             }
@@ -93,8 +92,6 @@ impl Shard {
             }
             Known::Again(_) | Known::Other => return self.give_back(index, request),
         };
-        entry.cursor = cursor.sequence;
-        entry.state = State::Lagging;
         // The present tick has begun already, and does not count.
         entry.since = self.now.saturating_add(template.wait).saturating_add(1);
         self.mailbox.count(&group.interest.selection, true);

@@ -17,7 +17,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use tidings_hub::{Hub, HubConfig};
+use tidings_hub::{Hub, HubConfig, ReaderState as State};
 use tidings_log::{Batch, Log, MemoryLog, ReadError, Retention};
 use tidings_protocol::{Cursor, NewEvent};
 use tokio::runtime::Runtime;
@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use super::Shard;
 use crate::parking::lot::Lot;
 use crate::parking::mailbox::Mailbox;
-use crate::parking::parked::{Pending, State};
+use crate::parking::parked::Pending;
 use crate::{Face, HttpConfig};
 
 #[path = "../../../tests/suite/support/renewable.rs"]
@@ -484,7 +484,7 @@ impl World {
             .map(|(index, entry)| {
                 let polls = self.shard.groups.get(entry.group).interest.shape.is_poll();
                 let key = u64::from(entry.generation) << 32 | index as u64;
-                (key, name(entry.state, polls, entry.pending.as_deref()))
+                (key, name(entry.seen.state(), polls, entry.pending.as_deref()))
             })
             .collect()
     }
