@@ -454,9 +454,9 @@ async fn a_program_that_shuts_down_ends_streams_and_polls() {
     assert!(!closed.is_finished());
 
     stop.send(()).unwrap();
-    let farewell = crate::support::within(stream.end()).await;
+    let farewell = within(stream.end()).await;
     assert!(Block::new(&farewell).retry.is_some(), "{farewell}");
-    assert_eq!(crate::support::within(lines.end()).await, "");
+    assert_eq!(within(lines.end()).await, "");
     assert!(polling.answer(false).await.page().events.is_empty());
     within(closed).await.unwrap();
     within(served).await.unwrap().unwrap();
