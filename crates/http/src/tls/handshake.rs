@@ -4,14 +4,14 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::BufMut as _;
+use bytes::{BufMut as _, Bytes};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 use rustls::{KeyLog, ServerConfig, SupportedCipherSuite};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
-use super::keys::{Keys, Scheme, Unusable};
+use super::keys::{HEAD_BYTES, Keys, Scheme, Unusable};
 use super::records::Records;
 use super::session::Session;
 use super::socket::TlsSocket;
@@ -46,10 +46,13 @@ pub(super) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     let mut config = config.clone();
     config.key_log = Arc::clone(&secrets) as Arc<dyn KeyLog>;
     let mut connection = UnbufferedServerConnection::new(Arc::new(config)).map_err(invalid)?;
-    let (mut incoming, mut outgoing, mut opened) = (Vec::with_capacity(FIRST_BYTES), Vec::new(), Vec::new());
-    let mut is_ended = false;
+    let (mut incoming, mut outgoing) = (Vec::with_capacity(FIRST_BYTES), Vec::new());
+    // How much of what came the library is given: one record after the other, and none beyond the one that ends the
+    // handshake. It would act on a key update in it, and its answer to that would be lost with it.
+    let mut given = 0;
     loop {
-        let UnbufferedStatus { mut discard, state } = connection.process_tls_records(&mut incoming);
+        let shown = if first_record(&incoming[given..]).is_some() { given } else { incoming.len() };
+        let UnbufferedStatus { discard, state } = connection.process_tls_records(&mut incoming[..shown]);
         let step = match state {
             Ok(ConnectionState::EncodeTlsData(data)) => match encode(data, &mut outgoing) {
                 Ok(()) => Step::Again,
@@ -60,29 +63,14 @@ pub(super) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
                 Step::Transmit
             }
             Ok(ConnectionState::BlockedHandshake) => Step::Read,
-            // What came with the client's last message.
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                let mut step = Step::Again;
-                while let Some(record) = traffic.next_record() {
-                    match record {
-                        Ok(record) => {
-                            opened.extend_from_slice(record.payload);
-                            discard += record.discard;
-                        }
-                        Err(error) => step = Step::Fail(invalid(error)),
-                    }
-                }
-                step
-            }
-            Ok(ConnectionState::PeerClosed) => {
-                is_ended = true;
-                Step::Again
-            }
             Ok(ConnectionState::WriteTraffic(_)) => Step::Done,
+            Ok(ConnectionState::PeerClosed) => Step::Fail(io::ErrorKind::UnexpectedEof.into()),
             Ok(state) => Step::Fail(invalid(format!("did not expect {state:?}"))),
             Err(error) => Step::Fail(invalid(error)),
         };
-        incoming.drain(..discard.min(incoming.len()));
+        let discard = discard.min(incoming.len());
+        incoming.drain(..discard);
+        given = given.saturating_sub(discard);
         match step {
             Step::Again => {}
             Step::Transmit => {
@@ -92,6 +80,10 @@ pub(super) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
             }
             Step::Done if !connection.is_handshaking() => break,
             Step::Done | Step::Read => {
+                if let Some(length) = first_record(&incoming[given..]) {
+                    given += length;
+                    continue;
+                }
                 let room = MOST_BYTES.saturating_sub(incoming.len());
                 if room == 0 {
                     return Err(invalid("what the client says is too long"));
@@ -109,8 +101,15 @@ pub(super) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     let is_http2 = connection.alpn_protocol() == Some(b"h2");
-    let records = records(connection, &secrets, is_ended)?;
-    Ok(TlsSocket::new(io, Session::new(records, incoming, is_http2), opened.into()))
+    let records = records(connection, &secrets)?;
+    Ok(TlsSocket::new(io, Session::new(records, incoming, is_http2), Bytes::new()))
+}
+
+/// How long the first record of `bytes` is, where it is there as a whole.
+fn first_record(bytes: &[u8]) -> Option<usize> {
+    let [.., high, low] = *bytes.first_chunk::<HEAD_BYTES>()?;
+    let length = HEAD_BYTES + usize::from(u16::from_be_bytes([high, low]));
+    (length <= bytes.len()).then_some(length)
 }
 
 /// What is to be said to a client that is refused.
@@ -145,7 +144,7 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> io
 }
 
 /// Goes on with what was agreed on.
-fn records(connection: UnbufferedServerConnection, logged: &Secrets, is_ended: bool) -> io::Result<Records> {
+fn records(connection: UnbufferedServerConnection, logged: &Secrets) -> io::Result<Records> {
     let (secrets, kernel) = connection.dangerous_into_kernel_connection().map_err(invalid)?;
     let suite = kernel.negotiated_cipher_suite();
     let [client, server] = std::mem::take(&mut *logged.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -159,9 +158,7 @@ fn records(connection: UnbufferedServerConnection, logged: &Secrets, is_ended: b
     let scheme = Scheme::of(suite, &tx);
     let tx = Keys::new(scheme, &tx, &server, sealed).map_err(unusable)?;
     let rx = Keys::new(scheme, &rx, &client, opened).map_err(unusable)?;
-    let mut records = Records::new(scheme, tx, rx, limit);
-    records.received_end = is_ended;
-    Ok(records)
+    Ok(Records::new(scheme, tx, rx, limit))
 }
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
@@ -190,19 +187,19 @@ impl fmt::Debug for Secrets {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
 
     use rustls::{ClientConfig, ClientConnection, HandshakeKind};
     use tokio::io::DuplexStream;
 
     use super::*;
-    use crate::tls::testing::{client, server, suites};
+    use crate::tls::testing::{client, is_tls13, server, suites};
 
-    /// Shakes hands, and gives back what the client says at its end, with all of `data` behind it.
+    /// Shakes hands, and gives back what the client says at its end, with what it is to `say` behind it.
     async fn shake(
         config: &Arc<ClientConfig>,
         far: &mut DuplexStream,
-        data: &[u8],
+        say: impl FnOnce(&mut ClientConnection),
     ) -> (ClientConnection, Vec<u8>) {
         let name = "hub".try_into().unwrap();
         let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
@@ -224,12 +221,17 @@ mod tests {
                 client.process_new_packets().unwrap();
             }
         }
-        client.writer().write_all(data).unwrap();
-        client.send_close_notify();
+        say(&mut client);
         while client.wants_write() {
             client.write_tls(&mut said).unwrap();
         }
         (client, said)
+    }
+
+    /// Sends data, and nothing more.
+    fn say(client: &mut ClientConnection, data: &[u8]) {
+        client.writer().write_all(data).unwrap();
+        client.send_close_notify();
     }
 
     #[tokio::test]
@@ -240,7 +242,7 @@ mod tests {
             for cut in [1, 20, 74, 75, 100, 1_000, 16_500, 17_000, 33_000] {
                 let (near, mut far) = tokio::io::duplex(1 << 17);
                 let talk = async {
-                    let (_, said) = shake(&config, &mut far, &data).await;
+                    let (_, said) = shake(&config, &mut far, |client| say(client, &data)).await;
                     far.write_all(&said[..cut]).await.unwrap();
                     tokio::task::yield_now().await;
                     far.write_all(&said[cut..]).await.unwrap();
@@ -257,6 +259,67 @@ mod tests {
         }
     }
 
+    /// Nothing of it is the library's: what it would have said to that would never have been sent.
+    #[tokio::test]
+    async fn a_key_update_that_comes_with_the_last_message_is_answered() {
+        for suite in suites().into_iter().filter(|suite| is_tls13(*suite)) {
+            let (server, config) = (server(suite), Arc::new(client(suite)));
+            let (near, mut far) = tokio::io::duplex(1 << 17);
+            let talk = async {
+                let (mut client, said) = shake(&config, &mut far, |client| {
+                    for data in [&b"hel"[..], b"l", b"o"] {
+                        client.writer().write_all(data).unwrap();
+                        client.refresh_traffic_keys().unwrap();
+                    }
+                    client.send_close_notify();
+                })
+                .await;
+                far.write_all(&said).await.unwrap();
+                let mut heard = Vec::new();
+                far.read_to_end(&mut heard).await.unwrap();
+                let (mut heard, mut read) = (&heard[..], Vec::new());
+                while !heard.is_empty() && client.read_tls(&mut heard).unwrap() > 0 {
+                    client.process_new_packets().unwrap();
+                }
+                client.reader().read_to_end(&mut read).unwrap();
+                assert_eq!(read, b"good day", "{suite:?}");
+            };
+            let listen = async {
+                let mut socket = accept(&server, near).await.unwrap();
+                let mut read = Vec::new();
+                socket.read_to_end(&mut read).await.unwrap();
+                assert_eq!(read, b"hello", "{suite:?}");
+                socket.write_all(b"good day").await.unwrap();
+                socket.shutdown().await.unwrap();
+            };
+            tokio::join!(listen, talk);
+        }
+    }
+
+    /// A request that is there before the connection ends is read, as it is in clear.
+    #[tokio::test]
+    async fn what_comes_with_the_last_message_is_read_before_the_end_of_the_connection() {
+        for suite in suites() {
+            let (server, config) = (server(suite), Arc::new(client(suite)));
+            let (near, mut far) = tokio::io::duplex(1 << 17);
+            let talk = async {
+                let (_, said) =
+                    shake(&config, &mut far, |client| client.writer().write_all(b"hello").unwrap()).await;
+                far.write_all(&said).await.unwrap();
+                far.shutdown().await.unwrap();
+            };
+            let listen = async {
+                let mut socket = accept(&server, near).await.unwrap();
+                let mut read = [0; 5];
+                socket.read_exact(&mut read).await.unwrap();
+                assert_eq!(&read, b"hello", "{suite:?}");
+                // It was cut off, and not ended.
+                assert_eq!(socket.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            };
+            tokio::join!(listen, talk);
+        }
+    }
+
     #[tokio::test]
     async fn a_client_that_comes_back_resumes_its_session_under_other_keys() {
         for suite in suites() {
@@ -264,7 +327,7 @@ mod tests {
             for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
                 let (near, mut far) = tokio::io::duplex(1 << 17);
                 let talk = async {
-                    let (mut client, said) = shake(&config, &mut far, b"hello").await;
+                    let (mut client, said) = shake(&config, &mut far, |client| say(client, b"hello")).await;
                     far.write_all(&said).await.unwrap();
                     let mut heard = Vec::new();
                     far.read_to_end(&mut heard).await.unwrap();

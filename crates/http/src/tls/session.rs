@@ -243,10 +243,12 @@ impl Session {
             buffer.resize(before + READ_BYTES, 0);
         }
         buffer[..before].copy_from_slice(&self.incoming);
-        let count = match recv(&mut buffer[before..before + READ_BYTES])? {
-            Some(0) => return Ok(Read::Cut),
+        // What came with the last message of the handshake is read first, also where the connection is over since.
+        let has_come = !matches!(self.records.first(&self.incoming), Ok(None));
+        let count = if has_come { Some(0) } else { recv(&mut buffer[before..before + READ_BYTES])? };
+        let count = match count {
+            Some(0) if !has_come => return Ok(Read::Cut),
             Some(count) => count,
-            None if before > 0 && self.records.first(&self.incoming).is_ok_and(|first| first.is_some()) => 0,
             None => return Ok(Read::Blocked),
         };
         if let Err(fault) = self.open(&mut buffer[..before + count], sink) {

@@ -1,5 +1,6 @@
 //! TLS connections that wait: nobody can tell them from those in clear.
 
+use std::io::Write as _;
 use std::process::Stdio;
 
 use tidings_http::Cleartext;
@@ -189,6 +190,27 @@ async fn a_client_that_says_that_it_ends_is_let_go_at_once() {
                 hub.waiting("a", 0).await;
             }
         }
+    }
+}
+
+/// The kernel has nothing to tell of an end that was read with the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_says_with_its_request_that_it_ends_is_let_go_too() {
+    let authority = Authority::new();
+    let hub = start(&authority).await;
+    for request in [Request::stream("/topics/a"), Request::get("/topics/a?wait=600")] {
+        let mut open = authority.connect(hub.address, "http/1.1").await;
+        let (socket, session) = open.get_mut();
+        session.writer().write_all(&request.bytes()).unwrap();
+        session.send_close_notify();
+        let mut said = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut said).unwrap();
+        }
+        within(socket.write_all(&said)).await.unwrap();
+        // Its socket stays open on this side.
+        within(socket.read_to_end(&mut Vec::new())).await.unwrap();
+        hub.waiting("a", 0).await;
     }
 }
 

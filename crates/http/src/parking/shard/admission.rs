@@ -40,6 +40,11 @@ impl Shard {
                 return;
             }
         };
+        let mut reader = ReaderSigns::default();
+        if self.sinks.has_ended(&sink) {
+            // It was read with the request, so that the kernel has nothing to tell of it.
+            reader.set_left();
+        }
         let since = match order.interest.shape {
             Shape::Stream { .. } => self.now,
             // The present tick has begun already, so that it is not counted.
@@ -65,7 +70,7 @@ impl Shard {
             scheduled: 0,
             since,
             blocked: None,
-            reader: ReaderSigns::default(),
+            reader,
         });
         if self.permits.len() <= index as usize {
             self.permits.resize_with(index as usize + 1, || None);
