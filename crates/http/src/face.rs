@@ -1,5 +1,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -221,6 +222,13 @@ impl Face {
     #[must_use]
     pub fn accepted_connections(&self) -> u64 {
         self.metrics.accepted.get()
+    }
+
+    /// How many readers have come to the face's server since it began, on connections of their own or not: connections that
+    /// were taken, and streams of HTTP/2 that wait. Each took memory for a moment that it needs no longer.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.metrics.accepted.get() + self.metrics.waiting_streams.load(Ordering::Relaxed)
     }
 
     /// The hub behind the face.

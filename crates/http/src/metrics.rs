@@ -8,6 +8,7 @@ mod timings;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::response::Response;
 use prometheus_client::metrics::counter::Counter;
@@ -45,6 +46,8 @@ pub(crate) struct Metrics {
     reconnects: Family<TransportLabels, Counter>,
     /// Held polls that took the short way.
     pub(crate) repeated_polls: Counter,
+    /// Streams of HTTP/2 that came to wait, since the beginning.
+    pub(crate) waiting_streams: AtomicU64,
     /// System calls that sent something on connections of HTTP/2.
     pub(crate) http2_writes: Counter,
     delivered: Family<TransportLabels, Counter>,
@@ -126,6 +129,7 @@ impl Metrics {
                 "delivery",
                 "Age of new events when they are written to readers that wait, by transport",
             ),
+            waiting_streams: AtomicU64::new(0),
             registry: all.0,
         };
         own.begin();

@@ -7,8 +7,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// How often it is looked at whether there may be something to give back.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How many connections have to have come for that.
-const CONNECTIONS: u64 = 500;
+/// How many readers have to have come for that.
+const ARRIVALS: u64 = 500;
+/// How many, where no more have come since it was looked at last.
+const LAST_ARRIVALS: u64 = 50;
 /// How many bytes have to have become free for that, else.
 const FREED: usize = 16 << 20;
 /// What takes so many bytes is asked of the system by itself, and given back by itself when it is free. The allocator
@@ -16,24 +18,26 @@ const FREED: usize = 16 << 20;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const BY_ITSELF: i32 = 1 << 20;
 
-/// Gives memory back after many connections have come, and after much of it has become free, for as long as it is
+/// Gives memory back after many readers have come, and after much of it has become free, for as long as it is
 /// polled.
 ///
-/// A connection needs some kilobytes until its first request is answered or parked, and then next to nothing.
+/// A request needs some kilobytes until it is answered or parked, and a stream that waits next to nothing.
 /// Where thousands come at once, as after a restart, the allocator would keep those kilobytes for each. It would keep
 /// what large bodies and slow readers took as well, after they have gone.
 pub(crate) async fn tidy(face: Face) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     bound();
-    let (mut seen, mut free) = (0, usize::MAX);
+    let (mut seen, mut before, mut free) = (0, 0, usize::MAX);
     loop {
         ticks.tick().await;
-        let accepted = face.accepted_connections();
+        let arrived = face.arrivals();
+        let enough =
+            if std::mem::replace(&mut before, arrived) == arrived { LAST_ARRIVALS } else { ARRIVALS };
         // What was given back is free as well, so only what became free since then tells.
         free = free.min(free_bytes());
-        if accepted - seen >= CONNECTIONS || free_bytes().saturating_sub(free) >= FREED {
-            seen = accepted;
+        if arrived - seen >= enough || free_bytes().saturating_sub(free) >= FREED {
+            seen = arrived;
             trim();
             free = free_bytes();
         }

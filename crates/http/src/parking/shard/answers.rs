@@ -1,5 +1,7 @@
 //! What the routes answer to the requests of HTTP/2, on its way to their streams.
 
+use std::sync::atomic::Ordering;
+
 use tidings_http2::{ErrorCode, StreamId};
 
 use tidings_hub::ReaderState as State;
@@ -51,6 +53,9 @@ impl Shard {
                 let number = narrow(number);
                 if let Some(own) = self.sinks.http2.stream(number) {
                     own.share = share;
+                }
+                if !order.interest.shape.is_poll() {
+                    self.face.metrics.waiting_streams.fetch_add(1, Ordering::Relaxed);
                 }
                 let has_left = self.sinks.http2.get(index).left.is_some();
                 self.admit(Parcel {
