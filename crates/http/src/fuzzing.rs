@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue, Uri};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use tidings_protocol::{Cursor, Epoch, Selector, Start, limits};
 
-use crate::accept::Form;
-use crate::auth::Access;
-use crate::parking::{Known, REQUEST_BYTES, Template};
-use crate::problem::Refusal;
-use crate::query::{Query, ReadOptions, path_topic, selector};
+use crate::api::accept::Form;
+use crate::api::auth::Access;
+use crate::api::problem::Refusal;
+use crate::api::query::{Query, ReadOptions, path_topic, selector};
+use crate::delivery::parking::{Known, REQUEST_BYTES, Template};
 use crate::{Auth, AuthConfig, Cors, Key, defaults};
 
 /// The first line of the input is the target of a request, the second a `Last-Event-ID`, the third an `Accept`.
@@ -111,7 +111,7 @@ pub fn claims(input: &[u8]) {
 
 /// What a TLS client sends after the handshake: see `tls/fuzzing.rs` for how the input is read.
 pub fn tls_records(input: &[u8]) {
-    crate::tls::records(input);
+    crate::server::tls::records(input);
 }
 
 /// What the bearer of a token may do; nothing where it is refused, or is none.

@@ -20,75 +20,25 @@
 //! # }
 //! ```
 
-mod accept;
-mod access;
-mod auth;
-mod authority;
-mod body;
-mod caching;
-mod client;
-mod coding;
+mod api;
 mod config;
-mod connection;
-mod cors;
-mod detect;
-mod face;
-mod forwarded;
-mod frames;
+mod delivery;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod guard;
-mod head;
-mod heard;
-mod hosts;
-mod http1;
-mod kept;
-mod lately;
-mod lease;
 mod limit;
-mod linger;
-mod listener;
-mod memory;
-mod metrics;
-mod mounted;
-mod opening;
-mod origin;
-mod paced;
-mod parking;
-mod permits;
-mod pieces;
-mod poll;
-mod poller;
-mod problem;
-mod publish;
-mod query;
-mod rate;
-mod read;
-mod remainder;
-mod sending;
 mod server;
-mod service;
-mod socket;
-mod status;
-mod stream;
-mod strict;
-mod tls;
-mod topics;
-mod trace;
-mod turns;
-mod vanishing;
 
-pub use auth::{
+pub use api::auth::{
     Auth, AuthConfig, Authorize, CloseRight, Denied, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key,
     Rights,
 };
-pub use client::{ClientAddress, InvalidNetwork, TrustedProxies};
+pub use api::client::{ClientAddress, InvalidNetwork, TrustedProxies};
+pub use api::cors::{Cors, InvalidHeader, InvalidOrigin};
+pub use api::face::{Face, FaceBuilder};
+pub use api::hosts::{AllowedHosts, InvalidHost};
 pub use config::{HttpConfig, defaults};
-pub use connection::Cleartext;
-pub use cors::{Cors, InvalidHeader, InvalidOrigin};
-pub use face::{Face, FaceBuilder};
-pub use hosts::{AllowedHosts, InvalidHost};
-pub use listener::listen;
-pub use opening::answer_while_opening;
 pub use server::Server;
-pub use tls::{Tls, TlsError};
+pub use server::connection::Cleartext;
+pub use server::listener::listen;
+pub use server::opening::answer_while_opening;
+pub use server::tls::{Tls, TlsError};

@@ -1,3 +1,24 @@
+//! Ports: listeners, TLS, strict HTTP/1.1, HTTP/2, permits and draining. It knows no topics and no events.
+
+pub(crate) mod connection;
+pub(crate) mod detect;
+pub(crate) mod head;
+pub(crate) mod heard;
+pub(crate) mod http1;
+pub(crate) mod kept;
+pub(crate) mod linger;
+pub(crate) mod listener;
+pub(crate) mod opening;
+pub(crate) mod paced;
+pub(crate) mod permits;
+pub(crate) mod poller;
+pub(crate) mod sending;
+pub(crate) mod service;
+pub(crate) mod socket;
+pub(crate) mod strict;
+pub(crate) mod tls;
+pub(crate) mod vanishing;
+
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +33,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::connection::{Cleartext, Host, Peer};
-use crate::listener::Listeners;
-use crate::parking::{Link, Lot, Returned};
-use crate::permits::Permits;
-use crate::service::Service;
-use crate::tls::Session;
-use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults, sending, vanishing};
+use crate::delivery::parking::{Link, Lot, Returned};
+use crate::server::connection::{Cleartext, Host, Peer};
+use crate::server::listener::Listeners;
+use crate::server::permits::Permits;
+use crate::server::service::Service;
+use crate::server::tls::Session;
+use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults};
 
 /// Serves the face of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
 /// TLS.

@@ -1,0 +1,204 @@
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, TRANSFER_ENCODING, VARY,
+};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Version};
+use tidings_hub::{Framing, Pull, PullLimits, Subscription};
+use tidings_protocol::{Cursor, Epoch, ProblemKind, Selection, Start, limits};
+
+use crate::api::caching::Caching;
+use crate::api::lease::Reader;
+use crate::api::metrics::Transport;
+use crate::api::problem::{Answer, Refusal};
+use crate::api::query::ReadOptions;
+use crate::delivery::memory::Portion;
+use crate::delivery::parking::{
+    HeldPage, Interest, Link, Order, PollResponse, Shape, Slip, Space, held, park,
+};
+use crate::delivery::pieces::Pieces;
+use crate::delivery::remainder::{Held, Remainder};
+use crate::server::socket::Attention;
+use crate::{Face, defaults};
+
+/// A short or a long poll (§3.1).
+pub(crate) async fn answer(
+    face: &Face,
+    parts: &Parts,
+    mut subscription: Subscription,
+    options: &ReadOptions,
+    caching: Caching,
+    Reader { client, lease }: Reader,
+) -> Answer {
+    let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
+    let wait = options.wait.min(face.config.max_wait);
+    let first = subscription.pull(page_limits).await?;
+    let found = if first.is_empty() && !wait.is_zero() && !face.draining.is_cancelled() {
+        let may_park = may_park(parts);
+        let response = may_park.then(|| PollResponse::of(parts, caching));
+        let interest = Interest {
+            selection: Arc::clone(subscription.selection()),
+            shape: Shape::Poll { limit: options.limit, response },
+        };
+        let order = Order { wait, lease, ..Order::new(interest, subscription.cursor()) };
+        if may_park {
+            return Ok(leave(order, options));
+        }
+        hold(face, parts, order).await?
+    } else {
+        let more = first.more && !first.ended && subscription.has_more().await?;
+        let pull = Pull { more, ended: first.ended || (!more && subscription.has_ended()), ..first };
+        HeldPage { pull, next: subscription.cursor(), epoch: subscription.epoch() }
+    };
+    let HeldPage { pull, next, epoch } = found;
+    let transport = if wait.is_zero() { Transport::Poll } else { Transport::LongPoll };
+    if let Some(gap) = &pull.gap {
+        face.metrics.count_gap(gap.reason);
+    }
+    let page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching };
+    let tag = page.tag();
+    let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
+    let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
+    let unchanged = known.is_some_and(|known| known.split(',').any(same));
+    let memory = face.answers.portion(client);
+    let (body, length) =
+        if unchanged { (Body::empty(), 0) } else { page.body(epoch, subscription.selection(), face, memory) };
+    face.metrics.deliveries(transport).count(pull.entries.len(), length);
+    let mut response = respond(body);
+    // It sees to its memory itself.
+    response.extensions_mut().insert(Spare);
+    let control = HeaderValue::try_from(caching.control(&page));
+    response.headers_mut().insert(CACHE_CONTROL, control.unwrap_or(HeaderValue::from_static("no-store")));
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    let tag = HeaderValue::try_from(tag).map_err(|_| Refusal::query("the answer has no tag"))?;
+    response.headers_mut().insert(ETAG, tag);
+    Ok(response)
+}
+
+/// A response with what every page has in its head, whatever is on it.
+fn respond(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
+    response
+}
+
+fn may_park(parts: &Parts) -> bool {
+    parts.extensions.get::<Space>().is_some()
+        && parts.method == Method::GET
+        && !parts.headers.contains_key(IF_NONE_MATCH)
+        // A body that nobody has read would be taken for the next request when the connection goes on.
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+        && !parts.headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Leaves a poll to whoever parks its connection.
+fn leave(order: Order, options: &ReadOptions) -> Response {
+    let asked = match options.start {
+        Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
+        _ => None,
+    };
+    let mut response = respond(Body::empty());
+    response.extensions_mut().insert(Slip::new(Order { asked, ..order }));
+    response
+}
+
+/// Has a poll held in a shard, and waits for its page.
+async fn hold(face: &Face, parts: &Parts, order: Order) -> Result<HeldPage, Refusal> {
+    let _waits = parts.extensions.get::<Attention>().map(Attention::waits);
+    let (sink, page) = held();
+    park(face, Link::Page(sink), order)?;
+    page.await.ok_or_else(|| Refusal::new(ProblemKind::Unavailable, "the log could not be read"))
+}
+
+// === impl PollResponse ===
+
+impl PollResponse {
+    /// How the page becomes the response to a request. The connection fills in the head, when everyone who has a say in it
+    /// has had it.
+    fn of(parts: &Parts, caching: Caching) -> Self {
+        let connection =
+            parts.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let close = parts.version < Version::HTTP_11
+            || connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
+        Self { head: Arc::default(), close, caching }
+    }
+}
+
+/// Says of a response that it takes next to no memory, however large it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spare;
+
+/// What a poll is answered with.
+pub(crate) struct Page<'a> {
+    pub(crate) pull: &'a Pull,
+    pub(crate) next: Cursor,
+    pub(crate) more: bool,
+    pub(crate) closed: bool,
+    pub(crate) caching: Caching,
+}
+
+// === impl Page ===
+
+impl Page<'_> {
+    /// Whether it says nothing but that there is nothing yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pull.entries.is_empty() && !self.more && !self.closed && self.pull.gap.is_none()
+    }
+
+    /// Of one request's answers, those with the same tag are the same: the log behind a cursor only grows, and
+    /// loses from its beginning.
+    pub(crate) fn tag(&self) -> String {
+        let first = self.pull.entries.first().map_or(0, |entry| entry.event().sequence);
+        let (more, closed, gap) =
+            (u8::from(self.more), u8::from(self.closed), u8::from(self.pull.gap.is_some()));
+        format!("\"{}-{first}-{}-{more}{closed}{gap}\"", self.next, self.pull.entries.len())
+    }
+
+    /// The page as a body, and its length. What is large is given away in pieces.
+    fn body(&self, epoch: Epoch, selection: &Arc<Selection>, face: &Face, memory: Portion) -> (Body, usize) {
+        let events = self.pull.entries.iter().map(|entry| Held::new(entry.clone(), Framing::Object));
+        let mut page = Remainder::new(Framing::Object, epoch, events, memory)
+            .headed(Bytes::from_static(Self::HEAD))
+            .separated(b",");
+        page.then(&self.foot());
+        let length = page.len();
+        if length <= defaults::STREAM_PIECE_BYTES {
+            return (Body::from(page.compose(length)), length);
+        }
+        let pieces = Pieces::new(face.clone(), Arc::clone(selection), page);
+        (pieces.into_body(length), length)
+    }
+
+    /// What every page begins with.
+    pub(crate) const HEAD: &'static [u8] = b"{\"events\":[";
+
+    /// What a page ends with, behind its events.
+    pub(crate) fn foot(&self) -> Vec<u8> {
+        let mut body = b"],\"next\":\"".to_vec();
+        self.next.write(&mut body);
+        if let Some(moment) = self.caching.moment().filter(|_| self.is_empty()) {
+            body.extend_from_slice(format!("-{moment}").as_bytes());
+        }
+        body.extend_from_slice(if self.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
+        if let Some(gap) = &self.pull.gap {
+            body.extend_from_slice(b",\"gap\":");
+            // A gap always serializes, and a Vec takes all that is written to it.
+            drop(serde_json::to_writer(&mut body, gap));
+        }
+        if self.closed {
+            body.extend_from_slice(b",\"closed\":true");
+        }
+        body.extend_from_slice(b"}\n");
+        body
+    }
+}

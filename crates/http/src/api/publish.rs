@@ -1,0 +1,381 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tidings_hub::Published;
+use tidings_log::{Batch, Idempotency, Scope};
+use tidings_protocol::{EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
+
+use crate::api::problem::{Answer, Refusal, json_line};
+use crate::api::query::{Query, path_topic, shown};
+use crate::delivery::memory::{Client, Portion};
+use crate::{Face, api::body, api::trace, defaults};
+
+/// What the content type of a publication says (§2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Event(Format),
+    Lines,
+}
+
+/// One event of a batch (§2).
+#[derive(Debug, Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    topic: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    encoding: Option<Cow<'a, str>>,
+}
+
+/// What is kept until the events of a publication are appended.
+struct Kept {
+    _memory: Portion,
+    /// Events that take much memory are not counted but appended in turn, so there are only so many of them.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+/// The events of a publication, as they are read.
+struct Events {
+    face: Face,
+    list: Vec<NewEvent>,
+    /// What the body and the events take, and how much of that is counted.
+    bytes: usize,
+    counted: usize,
+    memory: Portion,
+}
+
+/// The items of an array, each given to `take` until one is refused.
+struct Items<'a, T> {
+    take: T,
+    refused: &'a mut Option<Refusal>,
+}
+
+/// The answer to a publication.
+#[derive(Debug, Serialize)]
+struct Receipt<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
+    time: String,
+}
+
+/// `POST /topics/{topic}`.
+pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let text = path_topic(parts.uri.path())?;
+    let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+    let access = face.auth.access(&parts, &face.config.cors).await?;
+    let query = Query::new(parts.uri.query());
+    let close = query.flag("close");
+    let (publishes, closes) = (access.publish(&topic), matches!(close, Ok(true)));
+    if closes {
+        access.close(&topic)?;
+    } else {
+        publishes.clone()?;
+    }
+    face.rates.check(face, &parts, &access)?;
+
+    let content = Content::of(&parts.headers);
+    let client = Client::of(&parts.extensions, Some(&access));
+    // Who may only end the topic says no last word.
+    let limit = if publishes.is_ok() { content.limit(face) } else { 0 };
+    let whole = body::read(face, client, &parts.headers, body, limit)
+        .await
+        .map_err(|refusal| publishes.err().unwrap_or(refusal))?;
+    let event_type = query.get("event")?.map(event_type).transpose()?;
+    let close = close?;
+    let key = idempotency_key(&parts.headers)?;
+
+    let own = (face.clone(), topic.clone());
+    let (events, _kept) = parse(face, whole, move |bytes, events| {
+        let (face, topic) = own;
+        match content {
+            _ if close && bytes.is_empty() => Ok(()),
+            Content::Event(format) => {
+                events.add_whole(NewEvent::new(topic, event_type, format, bytes.clone())?)
+            }
+            Content::Lines => {
+                lines(bytes, |item| events.add(item.event(topic.clone(), event_type.clone(), &face)?))
+            }
+        }
+    })
+    .await?;
+    let batch = Batch {
+        close: close.then(|| topic.clone()),
+        idempotency: key.map(|key| Idempotency { scope: Scope::Topic(topic.clone()), key }),
+        events,
+    };
+    let many = content == Content::Lines && !batch.events.is_empty();
+    let published = publish(face, batch).await?;
+    Ok(receipt(&published, Some(&topic), many))
+}
+
+/// `POST /events`.
+pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let access = face.auth.access(&parts, &face.config.cors).await?;
+    access.publish_at_all()?;
+    face.rates.check(face, &parts, &access)?;
+    let content = Content::of(&parts.headers);
+    if content != Content::Lines && !is_json(&media_type(&parts.headers)) {
+        let detail = "send an array as application/json, or lines as application/x-ndjson";
+        return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
+    }
+    let client = Client::of(&parts.extensions, Some(&access));
+    let whole = body::read(face, client, &parts.headers, body, face.config.max_batch_bytes).await?;
+    let key = idempotency_key(&parts.headers)?;
+    let (own, scope) = (face.clone(), access.scope());
+    let (events, _kept) = parse(face, whole, move |bytes, events| {
+        let take = |item: Item<'_>| {
+            let text =
+                item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
+            let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+            access.publish(&topic)?;
+            events.add(item.event(topic, None, &own)?)
+        };
+        if content == Content::Lines { lines(bytes, take) } else { array(bytes, take) }
+    })
+    .await?;
+    let idempotency = key.map(|key| Idempotency { scope, key });
+    let published = publish(face, Batch { events, close: None, idempotency }).await?;
+    Ok(receipt(&published, None, true))
+}
+
+/// Makes a body into events, with what is to be kept until they are appended. What is large is parsed where it keeps
+/// nobody waiting.
+async fn parse(
+    face: &Face,
+    whole: body::Whole,
+    read: impl FnOnce(&Bytes, &mut Events) -> Result<(), Refusal> + Send + 'static,
+) -> Result<(Vec<NewEvent>, Kept), Refusal> {
+    let body::Whole { bytes, memory } = whole;
+    let size = bytes.len();
+    let mut events = Events { face: face.clone(), list: Vec::new(), bytes: size, counted: size, memory };
+    let parse = move || read(&bytes, &mut events).map(|()| events);
+    if size <= defaults::PARSE_BYTES {
+        let events = parse()?;
+        return Ok((events.list, Kept { _memory: events.memory, _turn: None }));
+    }
+    let gone = || Refusal::new(ProblemKind::Unavailable, "the body cannot be read now");
+    let turn = Arc::clone(&face.parses).acquire_owned().await.map_err(|_| gone())?;
+    let parsed = tokio::task::spawn_blocking(move || {
+        // Also where nobody waits for it any more, the turn is over only when this is.
+        let events = parse()?;
+        let turn = Some(turn).filter(|_| events.bytes > defaults::MEDIUM_BYTES);
+        Ok((events.list, Kept { _memory: events.memory, _turn: turn }))
+    });
+    parsed.await.map_err(|_| gone())?
+}
+
+async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
+    if batch.events.is_empty() && batch.close.is_none() {
+        return Err(Refusal::data("the batch has no events"));
+    }
+    let (events, bytes) =
+        (batch.events.len(), batch.events.iter().map(|event| event.data().len()).sum::<usize>());
+    let began = Instant::now();
+    let published = face.hub.publish(batch).instrument(trace::of_append(events)).await?;
+    face.metrics.publish_time().record(began.elapsed(), 1);
+    if !published.appended.duplicate {
+        face.metrics.published.inc_by(events as u64);
+        face.metrics.published_bytes.inc_by(bytes as u64);
+    }
+    Ok(published)
+}
+
+fn receipt(published: &Published, topic: Option<&Topic>, many: bool) -> Response {
+    let mut ids = published.ids().map(|id| id.to_string());
+    let (id, ids) = if many { (None, Some(ids.collect())) } else { (ids.next(), None) };
+    let receipt =
+        Receipt { id, ids, topic: topic.map(Topic::as_str), time: published.appended.time.to_string() };
+    let mut response = Response::new(Body::from(json_line(&receipt)));
+    *response.status_mut() = if published.appended.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+// === impl Content ===
+
+impl Content {
+    fn of(headers: &HeaderMap) -> Self {
+        let media_type = media_type(headers);
+        if media_type == "application/x-ndjson" {
+            Self::Lines
+        } else if is_json(&media_type) {
+            Self::Event(Format::Json)
+        } else if media_type == "application/octet-stream" {
+            Self::Event(Format::Binary)
+        } else {
+            Self::Event(Format::Text)
+        }
+    }
+
+    fn limit(self, face: &Face) -> usize {
+        match self {
+            Self::Event(_) => face.config.max_event_bytes,
+            Self::Lines => face.config.max_batch_bytes,
+        }
+    }
+}
+
+/// The type and subtype of the content, in lower case, without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json"
+        || media_type.split_once('/').is_some_and(|(_, sub)| sub.ends_with("+json"))
+}
+
+// === impl Item ===
+
+impl Item<'_> {
+    fn event(&self, topic: Topic, default_type: Option<EventType>, face: &Face) -> Result<NewEvent, Refusal> {
+        let event_type = self.event.as_deref().map(event_type).transpose()?.or(default_type);
+        let json = self.data.get();
+        let (format, data) = match self.encoding.as_deref() {
+            Some("base64") => {
+                let text: Cow<'_, str> = serde_json::from_str(json)
+                    .map_err(|_| Refusal::data("`data` is a JSON string where `encoding` is `base64`"))?;
+                let bytes = STANDARD
+                    .decode(text.as_bytes())
+                    .map_err(|error| Refusal::data(format!("`data` is not base64: {error}")))?;
+                (Format::Binary, Bytes::from(bytes))
+            }
+            Some(other) => {
+                return Err(Refusal::data(format!(
+                    "`encoding` is `base64` or absent, not `{}`",
+                    shown(other)
+                )));
+            }
+            None if json.starts_with('"') => {
+                let text: String = serde_json::from_str(json)
+                    .map_err(|error| Refusal::data(format!("`data` is not text: {error}")))?;
+                (Format::Text, Bytes::from(text))
+            }
+            None => (Format::Json, Bytes::copy_from_slice(json.as_bytes())),
+        };
+        if data.len() > face.config.max_event_bytes {
+            return Err(body::too_large(face.config.max_event_bytes));
+        }
+        Ok(NewEvent::new(topic, event_type, format, data)?)
+    }
+}
+
+/// Takes the lines of a batch that are not blank, each as one item.
+fn lines(bytes: &[u8], mut take: impl FnMut(Item<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    let numbered = bytes.split(|&byte| byte == b'\n').zip(1..);
+    for (line, number) in numbered.filter(|(line, _)| !line.trim_ascii().is_empty()) {
+        let Object(item) = serde_json::from_slice(line)
+            .map_err(|error| Refusal::data(format!("line {number} is not an event: {error}")))?;
+        take(item)?;
+    }
+    Ok(())
+}
+
+/// Takes the items of an array, each as it is read: all of them at once would take many times the array's size.
+fn array(bytes: &[u8], take: impl FnMut(Item<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    let mut refused = None;
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = reader.deserialize_seq(Items { take, refused: &mut refused }).and_then(|()| reader.end());
+    match (refused, read) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Err(error)) => Err(Refusal::data(format!("not an array of events: {error}"))),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+// === impl Items ===
+
+impl<'de, T: FnMut(Item<'de>) -> Result<(), Refusal>> Visitor<'de> for Items<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while let Some(Object(item)) = items.next_element()? {
+            if let Err(refusal) = (self.take)(item) {
+                *self.refused = Some(refusal);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Events ===
+
+impl Events {
+    /// Adds the event whose data is the body itself.
+    fn add_whole(&mut self, event: NewEvent) -> Result<(), Refusal> {
+        self.list.push(event);
+        Ok(())
+    }
+
+    /// Adds an event of a batch.
+    fn add(&mut self, event: NewEvent) -> Result<(), Refusal> {
+        let config = &self.face.config;
+        if self.list.len() >= config.max_batch_events {
+            let detail = format!("a batch has at most {} events", config.max_batch_events);
+            return Err(Refusal::new(ProblemKind::EventTooLarge, detail));
+        }
+        if event.data().len() > config.max_event_bytes {
+            return Err(body::too_large(config.max_event_bytes));
+        }
+        self.bytes += event.data().len() + defaults::BATCH_EVENT_BYTES;
+        if self.bytes > self.counted + defaults::SMALL_BYTES && self.bytes <= defaults::MEDIUM_BYTES {
+            self.counted = self.bytes;
+            if let Err(short) = self.memory.grow(self.bytes) {
+                return Err(self.memory.refuse(short, "bodies that are under way"));
+            }
+        }
+        self.list.push(event);
+        Ok(())
+    }
+}
+
+fn event_type(text: &str) -> Result<EventType, Refusal> {
+    EventType::new(text).map_err(|error| Refusal::query(error.to_string()))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Whoever repeats one of two has perhaps the other in mind.
+    if values.next().is_some() {
+        return Err(Refusal::query("a publication has one `Idempotency-Key`"));
+    }
+    match value.to_str() {
+        Ok(text) if Idempotency::is_key(text) => Ok(Some(text.to_owned())),
+        _ => Err(Refusal::query(format!(
+            "`Idempotency-Key` is 1 to {} visible ASCII characters",
+            limits::IDEMPOTENCY_KEY_BYTES
+        ))),
+    }
+}

@@ -1,0 +1,102 @@
+use std::time::Instant;
+
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use http::{Method, Request};
+use tidings_protocol::{ProblemKind, Selector, Start};
+
+use crate::api::accept::Form;
+use crate::api::auth::Access;
+use crate::api::caching::Caching;
+use crate::api::lease::{Lease, Reader};
+use crate::api::metrics::Transport;
+use crate::api::problem::{Answer, Refusal};
+use crate::api::query::{Query, ReadOptions};
+use crate::delivery::memory::Client;
+use crate::limit::Limit;
+use crate::{Face, api::poll, api::stream, defaults};
+
+/// The selectors of `GET /events`.
+pub(crate) fn selectors(face: &Face, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
+    let query = Query::new(parts.uri.query());
+    let most = face.config.max_topics_per_request;
+    if query.all("topic").count() > most {
+        face.metrics.count_limit(Limit::TopicsPerRequest);
+        return Err(Refusal::query(format!("one request reads at most {most} selectors")));
+    }
+    query.selectors()
+}
+
+/// `GET /topics/{selector}` and `GET /events` (§3): whichever form the reader accepts.
+pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
+    let form = Form::negotiate(&parts.headers)?;
+    match answer_in(form, face, parts, selectors).await {
+        Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal)),
+        answer => answer,
+    }
+}
+
+/// Refuses a request that does not come to the routes, as they would.
+pub(crate) fn refuse<B>(request: &Request<B>, refusal: Refusal) -> Response {
+    let path = request.uri().path();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD)
+        && (path == "/events" || path.starts_with("/topics/"));
+    match Form::negotiate(request.headers()) {
+        Ok(form) if reads && form.is_stream() && refusal.passes() => stream::put_off(form, &refusal),
+        _ => refusal.into_response(),
+    }
+}
+
+async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
+    let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
+    let access = face.auth.access(parts, &face.config.cors).await?;
+    access.subscribe(&selectors)?;
+    let caching = Caching::of(face, &access, &selectors, &options);
+    let selection = options.selection(selectors);
+    let long = form != Form::Page || !options.wait.is_zero();
+    let start = options.start.clone().unwrap_or(if long { Start::Latest } else { Start::Earliest });
+    // Whether it names the place itself, and so may be told that nothing will ever follow it.
+    let returning = matches!(options.start, Some(Start::Cursor(_)));
+    let client = Client::of(&parts.extensions, Some(&access));
+    let lease = if long { lease(face, parts, &access)? } else { None };
+    let reader = Reader { client, lease };
+    let transport = match form {
+        Form::Page if options.wait.is_zero() => Transport::Poll,
+        Form::Page => Transport::LongPoll,
+        Form::Stream => Transport::Stream,
+        Form::Lines => Transport::Lines,
+    };
+    if matches!(options.start, Some(Start::Cursor(_) | Start::Foreign(_))) {
+        face.metrics.deliveries(transport).reconnect();
+    }
+    let subscription = face.hub.subscribe(selection, start).await?;
+    let mut response = match form {
+        Form::Page => poll::answer(face, parts, subscription, &options, caching, reader).await?,
+        Form::Stream | Form::Lines => {
+            stream::answer(face, parts, form, &subscription, &options, returning, reader)?
+        }
+    };
+    // For the access log.
+    response.extensions_mut().insert(transport);
+    Ok(response)
+}
+
+/// The terms on which somebody waits who showed a token.
+fn lease(face: &Face, parts: &Parts, access: &Access) -> Result<Option<Lease>, Refusal> {
+    let Some(remaining) = access.remaining() else { return Ok(None) };
+    let most = face.config.max_connections_per_subject;
+    // This machine has as many connections as it likes, where no limit is set.
+    let is_counted = |client: &Client| match client {
+        Client::Subject(_) | Client::Unknown => true,
+        Client::Network(address) => !address.is_loopback() || most != defaults::MAX_CONNECTIONS_PER_SUBJECT,
+    };
+    let share = match access.counted_as(&parts.extensions).filter(is_counted) {
+        Some(counted) => Some(face.subjects.share(&counted, most).ok_or_else(|| {
+            face.metrics.count_limit(Limit::ConnectionsPerSubject);
+            let detail = format!("{most} readers wait for {}, the most that may", counted.name());
+            Refusal::new(ProblemKind::TooManyRequests, detail)
+        })?),
+        None => None,
+    };
+    Ok(Some(Lease::new(Instant::now() + remaining, share)))
+}

@@ -1,0 +1,102 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tidings_hub::Subscription;
+
+use crate::api::accept::Form;
+use crate::api::lease::Reader;
+use crate::api::metrics::Transport;
+use crate::api::problem::{Answer, Refusal};
+use crate::api::query::ReadOptions;
+use crate::delivery::frames::Frames;
+use crate::delivery::parking::{Interest, Link, Order, Shape, Slip, Space, body, park, ticks};
+use crate::server::socket::Attention;
+use crate::{Face, defaults};
+
+/// A stream of events (§3.2, §3.3).
+pub(crate) fn answer(
+    face: &Face,
+    parts: &Parts,
+    form: Form,
+    subscription: &Subscription,
+    options: &ReadOptions,
+    returning: bool,
+    Reader { client, lease }: Reader,
+) -> Answer {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    write_head(headers, form);
+    if returning && subscription.has_ended() {
+        headers.remove(CONTENT_TYPE);
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
+    let single = subscription.selection().single_topic().is_some();
+    let transport = if form == Form::Lines { Transport::Lines } else { Transport::Stream };
+    let frames = Frames::new(form, !single, options.envelope);
+    let mut opening = Vec::new();
+    let gap = subscription.gap();
+    frames.opening(face.config.retry, gap.is_none().then(|| subscription.cursor()), &mut opening);
+    if let Some(gap) = gap {
+        face.metrics.count_gap(gap.reason);
+        frames.gap(gap, &mut opening);
+    }
+    // What will have no events ends at once, and is answered here.
+    if subscription.is_over() {
+        frames.end(subscription.cursor(), &mut opening);
+    } else if face.draining.is_cancelled() {
+        frames.farewell(defaults::DRAIN_RETRY, &mut opening);
+    } else if parts.method == Method::GET {
+        let heartbeat = ticks(options.heartbeat.unwrap_or(face.config.heartbeat));
+        let shape = Shape::Stream { frames, transport, heartbeat };
+        let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
+        let order = Order { opening, lease, ..Order::new(interest, subscription.cursor()) };
+        if parts.extensions.get::<Space>().is_some() {
+            response.extensions_mut().insert(Slip::new(order));
+            return Ok(response);
+        }
+        let waits = parts.extensions.get::<Attention>().map(Attention::waits);
+        let (sink, body) = body(client, (face.clone(), waits));
+        park(face, Link::Body(sink), order)?;
+        *response.body_mut() = Body::new(body);
+        return Ok(response);
+    }
+    // The length of a stream is not told, whatever it is.
+    let chunks = stream::iter((parts.method == Method::GET).then_some(Ok::<_, Infallible>(opening)));
+    *response.body_mut() = Body::from_stream(chunks);
+    Ok(response)
+}
+
+/// The answer to whoever asks for a stream, where it is refused for a reason that passes by itself: a stream that ends,
+/// and says when to ask again. After an error, an `EventSource` would never come back (§3.2).
+pub(crate) fn put_off(form: Form, refusal: &Refusal) -> Response {
+    let least = Duration::from_secs(refusal.seconds());
+    let most = defaults::DRAIN_RETRY.max(least * 2);
+    // Those who are put off together do not return together.
+    let spread = u64::try_from((most - least).as_millis()).unwrap_or(u64::MAX);
+    let delay = least + Duration::from_millis(fastrand::u64(0..=spread));
+    let mut body = Vec::new();
+    Frames::new(form, false, false).put_off(refusal.detail(), delay, &mut body);
+    let mut response = Response::new(Body::from(body));
+    // For whoever counts.
+    response.extensions_mut().insert(refusal.kind());
+    let headers = response.headers_mut();
+    write_head(headers, form);
+    headers.insert(RETRY_AFTER, HeaderValue::from(refusal.seconds()));
+    response
+}
+
+/// Writes what the head of every stream has.
+fn write_head(headers: &mut HeaderMap, form: Form) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}

@@ -1,0 +1,225 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use slab::Slab;
+use tidings_protocol::{Event, Selection, SelectorTree, Topic};
+
+use crate::api::caching::Caching;
+use crate::api::metrics::Transport;
+use crate::delivery::frames::Frames;
+
+/// What an entry waits for, and how it wants it. Entries with equal interests get the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Interest {
+    pub(crate) selection: Arc<Selection>,
+    pub(crate) shape: Shape,
+}
+
+/// How an entry wants its events.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Shape {
+    /// As a stream without an end.
+    Stream {
+        frames: Frames,
+        transport: Transport,
+        /// Silence after which it gets a heartbeat, in ticks of the wheel.
+        heartbeat: u32,
+    },
+    /// As one page.
+    Poll {
+        /// The most events on it.
+        limit: usize,
+        /// How the page becomes a response; `None` where a handler waits for it, and sees to that.
+        response: Option<PollResponse>,
+    },
+}
+
+/// How a page becomes a response.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PollResponse {
+    /// The head of the response, but for what depends on the page.
+    pub(crate) head: Arc<[u8]>,
+    /// Whether the connection ends with the answer.
+    pub(crate) close: bool,
+    /// What shared caches may do with the page.
+    pub(crate) caching: Caching,
+}
+
+/// The entries of a shard that have the same interest.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) interest: Interest,
+    pub(super) members: Vec<u32>,
+    /// Which entries of the batch at hand belong to it.
+    pub(super) matched: Vec<u32>,
+    /// The last question that it was found for.
+    asked: u64,
+}
+
+/// The groups of a shard, found by what is published.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: Slab<Group>,
+    by_interest: HashMap<Interest, u32>,
+    by_topic: HashMap<Topic, HashSet<u32>>,
+    /// Those whose selection has a pattern, by each of its selectors.
+    by_pattern: SelectorTree<u32>,
+    /// How many events it was asked for.
+    asked: u64,
+}
+
+// === impl Shape ===
+
+impl Shape {
+    pub(super) fn is_poll(&self) -> bool {
+        matches!(self, Self::Poll { .. })
+    }
+}
+
+// === impl Groups ===
+
+impl Groups {
+    pub(super) fn get(&self, group: u32) -> &Group {
+        &self.groups[group as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, group: u32) -> &mut Group {
+        &mut self.groups[group as usize]
+    }
+
+    /// Adds a member, and says in which group and at which place of it.
+    pub(super) fn join(&mut self, interest: Interest, member: u32) -> (u32, u32) {
+        let number = match self.by_interest.get(&interest) {
+            Some(number) => *number,
+            None => self.add(interest),
+        };
+        let members = &mut self.get_mut(number).members;
+        members.push(member);
+        (number, narrow(members.len() - 1))
+    }
+
+    /// Removes the member at a place. Says which member has that place now, and whether the group is gone.
+    pub(super) fn leave(&mut self, group: u32, place: u32) -> (Option<u32>, bool) {
+        let members = &mut self.get_mut(group).members;
+        members.swap_remove(place as usize);
+        let moved = members.get(place as usize).copied();
+        let gone = members.is_empty();
+        if gone {
+            self.remove(group);
+        }
+        (moved, gone)
+    }
+
+    /// Calls back with each group that has to know of an event, once.
+    pub(super) fn matching(&mut self, event: &Event, mut found: impl FnMut(u32, &mut Group)) {
+        let Self { groups, by_topic, by_pattern, asked, .. } = self;
+        *asked += 1;
+        for number in by_topic.get(event.topic.as_str()).into_iter().flatten() {
+            found(*number, &mut groups[*number as usize]);
+        }
+        by_pattern.matching(&event.topic, |number| {
+            let group = &mut groups[*number as usize];
+            // Several of its patterns may match.
+            if std::mem::replace(&mut group.asked, *asked) != *asked {
+                found(*number, group);
+            }
+        });
+    }
+
+    fn add(&mut self, interest: Interest) -> u32 {
+        let selection = Arc::clone(&interest.selection);
+        let group = Group { interest: interest.clone(), members: Vec::new(), matched: Vec::new(), asked: 0 };
+        let number = narrow(self.groups.insert(group));
+        self.by_interest.insert(interest, number);
+        if selection.patterns().is_empty() {
+            for topic in selection.topics() {
+                self.by_topic.entry(topic.clone()).or_default().insert(number);
+            }
+        } else {
+            for selector in selection.selectors() {
+                self.by_pattern.insert(&selector, number);
+            }
+        }
+        number
+    }
+
+    fn remove(&mut self, number: u32) {
+        let group = self.groups.remove(number as usize);
+        let selection = &group.interest.selection;
+        if selection.patterns().is_empty() {
+            for topic in selection.topics() {
+                if let Some(numbers) = self.by_topic.get_mut(topic.as_str()) {
+                    numbers.remove(&number);
+                    if numbers.is_empty() {
+                        self.by_topic.remove(topic.as_str());
+                    }
+                }
+            }
+        } else {
+            for selector in selection.selectors() {
+                self.by_pattern.remove(&selector, &number);
+            }
+        }
+        self.by_interest.remove(&group.interest);
+    }
+}
+
+/// There are fewer entries in a shard than a process may have open files, which is far below 2³².
+pub(super) fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::accept::Form;
+    use tidings_protocol::Selector;
+
+    fn interest(selectors: &[&str], heartbeat: u32) -> Interest {
+        let selectors = selectors.iter().map(|text| Selector::new(text).unwrap());
+        let frames = Frames::new(Form::Stream, false, false);
+        Interest {
+            selection: Arc::new(Selection::new(selectors)),
+            shape: Shape::Stream { frames, transport: Transport::Stream, heartbeat },
+        }
+    }
+
+    #[test]
+    fn equal_interests_share_a_group_for_as_long_as_it_has_members() {
+        let mut groups = Groups::default();
+        assert_eq!(groups.join(interest(&["a", "b"], 1), 7), (0, 0));
+        assert_eq!(groups.join(interest(&["b", "a"], 1), 8), (0, 1));
+        assert_eq!(groups.join(interest(&["a"], 2), 9), (1, 0));
+        assert_eq!(groups.join(interest(&["*"], 1), 10), (2, 0));
+        assert_eq!(groups.leave(0, 0), (Some(8), false));
+        assert_eq!(groups.leave(0, 0), (None, true));
+        assert_eq!(groups.leave(1, 0), (None, true));
+        assert_eq!(groups.leave(2, 0), (None, true));
+        assert!(groups.by_topic.is_empty() && groups.by_interest.is_empty() && groups.by_pattern.is_empty());
+    }
+
+    #[test]
+    fn a_group_is_found_once_for_an_event_whatever_of_it_matches() {
+        let mut groups = Groups::default();
+        groups.join(interest(&["a/*", "*/b", "**", "a/b"], 1), 7);
+        groups.join(interest(&["x/*", "a/c"], 1), 8);
+        let event = |sequence, topic: &str| Event {
+            sequence,
+            time: tidings_protocol::Timestamp::default(),
+            topic: Topic::new(topic).unwrap(),
+            event_type: None,
+            format: tidings_protocol::Format::Text,
+            data: bytes::Bytes::new(),
+            closing: tidings_protocol::Closing::No,
+        };
+        for (sequence, topic, expected) in [(1, "a/b", &[0][..]), (1, "a/b", &[0]), (3, "a/c", &[0, 1])] {
+            let mut found = Vec::new();
+            groups.matching(&event(sequence, topic), |number, _| found.push(number));
+            found.sort_unstable();
+            assert_eq!(found, expected, "{topic}");
+        }
+        assert_eq!(groups.leave(0, 0), (None, true));
+        assert_eq!(groups.leave(1, 0), (None, true));
+        assert!(groups.by_pattern.is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! Connections that come to a shard, and what they bring: a template, and the lease of a token.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use tidings_hub::{Reader, ReaderState as State};
+
+use super::Shard;
+use crate::defaults;
+use crate::delivery::parking::group::{Shape, narrow};
+use crate::delivery::parking::lot::Parcel;
+use crate::delivery::parking::parked::{Key, Parked, Pending, ReaderSigns};
+use crate::delivery::parking::template::Template;
+use crate::delivery::parking::wheel::ticks;
+
+impl Shard {
+    pub(super) fn admit(&mut self, parcel: Parcel) {
+        let Parcel { link, order, unread, permit } = parcel;
+        // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
+        self.mailbox.occupy(self.entries.len() + 1);
+        if self.entries.is_empty() {
+            let end = self.face.hub.end();
+            (self.lineage, self.position) = (end.lineage, end.latest);
+        } else if self.lineage.place(order.cursor).is_err() {
+            // The routes may have heard first that the log was renewed.
+            self.renew();
+        }
+        let index = narrow(self.entries.vacant_key());
+        self.generation = Key::next_generation(self.generation);
+        let key = Key { index, generation: self.generation };
+        let sink = match self.sinks.take_in(link, key) {
+            Ok(Some(sink)) => sink,
+            gone => {
+                if let Err(error) = gone {
+                    tracing::warn!(%error, "failed to watch a connection");
+                }
+                self.mailbox.occupy(self.entries.len());
+                return;
+            }
+        };
+        let mut reader = ReaderSigns::default();
+        if self.sinks.has_ended(&sink) {
+            // It was read with the request, so that the kernel has nothing to tell of it.
+            reader.set_left();
+        }
+        let since = match order.interest.shape {
+            Shape::Stream { .. } => self.now,
+            // The present tick has begun already, so that it is not counted.
+            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)).saturating_add(1),
+        };
+        self.mailbox.count(&order.interest.selection, true);
+        self.counts.arrive(&order.interest.shape);
+        let template = order.template.map(|template| self.share(template));
+        if let Some(lease) = order.lease {
+            let left = lease.until.saturating_duration_since(Instant::now());
+            self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
+        }
+        let (group, place) = self.groups.join(order.interest, index);
+        self.entries.insert(Parked {
+            sink,
+            generation: key.generation,
+            group,
+            place,
+            seen: Reader::new(order.cursor.sequence),
+            pending: (!order.opening.is_empty())
+                .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
+            template,
+            scheduled: 0,
+            since,
+            blocked: None,
+            reader,
+        });
+        if self.permits.len() <= index as usize {
+            self.permits.resize_with(index as usize + 1, || None);
+        }
+        self.permits[index as usize] = permit;
+        if !unread.is_empty() {
+            self.unread.insert(key, unread);
+        }
+        if let Some(line) = order.line {
+            self.lines.insert(key, line);
+        }
+        self.schedule(index);
+        if let Err(reason) = self.lineage.place(order.cursor) {
+            self.tell_gap(index, reason, order.cursor);
+        } else if !self.draining {
+            self.resume(index);
+        }
+        if self.draining && self.find(key).is_some() {
+            self.dismiss(index, defaults::DRAIN_RETRY);
+        }
+    }
+
+    pub(super) fn forget_template(&mut self, index: u32) {
+        if let Some(template) = self.entries[index as usize].template.take()
+            // This one, and the set's.
+            && Arc::strong_count(&template) <= 2
+        {
+            self.templates.remove(&template);
+        }
+    }
+
+    /// Ends an entry whose token has ended: a stream is told to come back with a new one, and the next request of a poll
+    /// is one like any other.
+    pub(super) fn end_lease(&mut self, key: Key) {
+        let Some(entry) = self.find(key) else { return };
+        let idle = entry.seen.state() == State::Idle;
+        self.forget_template(key.index);
+        if idle {
+            self.give_back(key.index, &[]);
+        } else {
+            self.dismiss(key.index, self.face.config.retry);
+        }
+    }
+
+    pub(super) fn share(&mut self, template: Template) -> Arc<Template> {
+        if let Some(shared) = self.templates.get(&template) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(template);
+        self.templates.insert(Arc::clone(&shared));
+        shared
+    }
+}

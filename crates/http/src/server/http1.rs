@@ -1,0 +1,182 @@
+//! Connections that speak HTTP/1.1.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use crate::api::metrics::Speaks;
+use crate::delivery::parking::{Link, Order, PollResponse, Shape, Slip, Space, Template, ticks};
+use crate::server::connection::{Host, Peer, Wire};
+use crate::server::kept::keep;
+use crate::server::permits::Share;
+use crate::server::service::Origin;
+use crate::server::socket::{HeadTimer, Progress};
+use crate::server::strict::{Fragments, Strict};
+use crate::{api::authority, defaults, server::head};
+
+/// A response that is to be given in the lot.
+struct Departure {
+    /// Its head so far.
+    head: Vec<u8>,
+    order: Order,
+    share: Option<Share>,
+}
+
+/// The response for which a connection leaves hyper, when there is one.
+type Leaving = Arc<Mutex<Option<Departure>>>;
+
+impl Host {
+    pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
+        peer.permit.speaks(Speaks { version: 1, tls: T::ENCRYPTED });
+        let leaving = Leaving::default();
+        let fragments = Arc::new(Fragments::default());
+        let service = service_fn({
+            let fragments = Arc::clone(&fragments);
+            let (host, leaving, progress) = (Arc::clone(&self), Arc::clone(&leaving), Arc::clone(&progress));
+            let address = peer.address;
+            move |mut request: Request<Incoming>| {
+                progress.request();
+                request.extensions_mut().insert(Space);
+                request.extensions_mut().insert(progress.attention());
+                let answering = progress.answering(request.method());
+                let has_fragment = fragments.next_has_one();
+                let (host, leaving) = (Arc::clone(&host), Arc::clone(&leaving));
+                async move {
+                    let answer = host.answer_or_leave::<T>(request, address, has_fragment, leaving);
+                    let (response, share) = answer.await;
+                    Ok::<_, Infallible>(keep(response, (answering.begun(), share)))
+                }
+            }
+        });
+        let timer = HeadTimer::new(&self.face, &progress);
+        let mut connection = http1::Builder::new()
+            .timer(timer)
+            .header_read_timeout(self.face.config.head_timeout)
+            .max_headers(defaults::HEAD_FIELDS)
+            .max_buf_size(self.face.config.max_head_bytes)
+            .serve_connection(TokioIo::new(Strict::new(io, fragments, Arc::clone(&progress))), service);
+
+        // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
+        // apart as soon as what came before it has been written.
+        let mut is_draining = false;
+        let ended = loop {
+            let mut run = |cx: &mut std::task::Context<'_>| match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(served) => Poll::Ready(Some(served)),
+                Poll::Pending if progress.is_flushed() && is_leaving(&leaving) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+            tokio::select! {
+                biased;
+                ended = poll_fn(&mut run) => break ended,
+                () = self.face.draining.cancelled(), if !is_draining => is_draining = true,
+            }
+            Pin::new(&mut connection).graceful_shutdown();
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
+            None => {
+                let parts = connection.into_parts();
+                let (io, heard) = parts.io.into_inner().into_parts();
+                if let Ok(own) = io.into_parts() {
+                    let unread = join(&parts.read_buf, &own.unread);
+                    // What was read beyond the request belongs to another, and so may what was heard last.
+                    let heard = heard.filter(|_| unread.is_empty());
+                    self.park(own.link, unread, heard.as_deref(), &leaving, peer);
+                }
+            }
+        }
+    }
+
+    /// Parks a connection. `unread` is what was read of it beyond the request, and `heard` the request's head, where it
+    /// is known and short.
+    fn park(&self, link: Link, mut unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
+        let departure = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Departure { mut head, mut order, share }) = departure else { return };
+        match &mut order.interest.shape {
+            Shape::Stream { .. } => {
+                head::write_stream_end(&mut head);
+                head.append(&mut order.opening);
+                order.opening = head;
+                // The connection ends with the stream.
+                unread = Bytes::new();
+            }
+            Shape::Poll { response: None, .. } => {}
+            Shape::Poll { response: Some(PollResponse { head: own, close, .. }), .. } => {
+                *own = head.into();
+                // Whoever sends very much ahead sends it again on another connection (RFC 9112 §9.3.2).
+                *close |= unread.len() > defaults::PIPELINED_BYTES;
+                if *close {
+                    unread = Bytes::new();
+                }
+                let asked = heard.zip(order.asked);
+                order.template =
+                    asked.and_then(|(heard, cursor)| Template::new(heard, cursor, ticks(order.wait)));
+            }
+        }
+        if let Some(share) = share {
+            peer.permit.count_for(share);
+        }
+        self.lot.park(link, order, unread, Some(peer.permit));
+    }
+
+    /// Answers a request, or leaves the answer for the lot to give, and then never returns.
+    async fn answer_or_leave<T: Wire>(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        has_fragment: bool,
+        leaving: Leaving,
+    ) -> (Response, Option<Share>) {
+        let fragment = if has_fragment { Err(authority::fragment()) } else { Ok(()) };
+        if let Err(refusal) = fragment.and_then(|()| authority::check(&request, true)) {
+            return (closing(self.service.refuse(&request, peer, refusal).await), None);
+        }
+        // A client that waits for leave to send its body, and is refused, cannot know whether the body is still asked
+        // for unless it is told (RFC 9110 §10.1.1).
+        let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+        let origin = Origin { peer, encrypted: T::ENCRYPTED };
+        let (mut response, share) = self.service.answer(request, origin).await;
+        if waits && !response.status().is_success() {
+            response = closing(response);
+        }
+        let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
+            return (response, share);
+        };
+        let mut head = Vec::new();
+        head::write(&response.into_parts().0, &mut head);
+        *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(Departure { head, order, share });
+        std::future::pending().await
+    }
+}
+
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn is_leaving(leaving: &Leaving) -> bool {
+    leaving.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// A copy, as the originals may be pieces of larger buffers.
+fn join(first: &Bytes, second: &Bytes) -> Bytes {
+    if first.is_empty() {
+        return Bytes::copy_from_slice(second);
+    }
+    let mut both = BytesMut::from(&first[..]);
+    both.extend_from_slice(second);
+    both.freeze()
+}
