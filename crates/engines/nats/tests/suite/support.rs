@@ -4,7 +4,7 @@ use std::time::Duration;
 use tidings_engine::{EngineConfig, EngineError, EngineLog};
 use tidings_engine_servers::NatsServer;
 use tidings_log::conformance;
-use tidings_log::{Batch, Log, ReadLimits, Retention};
+use tidings_log::{AppendError, Batch, Idempotency, Log, ReadLimits, Retention, Scope};
 use tidings_nats::Nats;
 use tidings_protocol::{Cursor, Epoch, Event, GapReason, NewEvent, Selection, Topic};
 use tokio::time::timeout;
@@ -59,6 +59,20 @@ pub(crate) fn event(name: &str, data: &str) -> NewEvent {
 
 pub(crate) async fn publish(log: &dyn Log, name: &str, data: &str) -> u64 {
     log.append(Batch::of(event(name, data))).await.unwrap().first
+}
+
+/// Publishes once, however often the log says that it is away: as a publisher does who is told to try again.
+pub(crate) async fn publish_at_last(log: &dyn Log, name: &str, data: &str, key: &str) -> u64 {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let idempotency = Some(Idempotency { scope: Scope::Topic(topic(name)), key: key.to_owned() });
+        match log.append(Batch { idempotency, ..Batch::of(event(name, data)) }).await {
+            Err(AppendError::Unavailable(_)) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            appended => return appended.unwrap().first,
+        }
+    }
 }
 
 /// Whoever had seen no more than what was kept goes on, and whoever had seen what was lost is told.
