@@ -38,6 +38,11 @@ pub(crate) struct Line {
     cursor: Option<Cursor>,
 }
 
+/// The line of a request that waits, until a shard has it. Where nobody comes to have it, because its client has left just
+/// then, it ends here.
+#[derive(Debug, Default)]
+pub(crate) struct OpenLine(Option<Box<Line>>);
+
 /// The body of a response, which tells of itself when it ends or is given up.
 struct Told {
     body: Body,
@@ -238,6 +243,26 @@ impl HttpBody for Told {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+// === impl OpenLine ===
+
+impl OpenLine {
+    pub(crate) fn open(&mut self, line: Box<Line>) {
+        self.0 = Some(line);
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Box<Line>> {
+        self.0.take()
+    }
+}
+
+impl Drop for OpenLine {
+    fn drop(&mut self) {
+        if let Some(line) = &self.0 {
+            line.end(None, None);
+        }
     }
 }
 

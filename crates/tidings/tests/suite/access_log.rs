@@ -165,3 +165,30 @@ async fn it_is_off_unless_it_is_asked_for() {
     hub.terminate().await;
     assert!(!hub.log().contains("/topics/a"), "{}", hub.log());
 }
+
+/// A client may leave just as its answer begins to wait: whatever the moment, what the log says began has an end there.
+#[tokio::test]
+async fn a_stream_that_is_reset_as_it_begins_ends_in_the_log_too() {
+    let hub = Hub::in_memory(&TOLD).await;
+    let mut connection = Connection::open(hub.address(), Version::Http2).await.unwrap();
+    for number in 0..200_u32 {
+        let request = get("/topics/reset").header("accept", "text/event-stream");
+        let request = request.body(Full::default()).unwrap();
+        let begins = connection.send(request);
+        drop(tokio::time::timeout(Duration::from_micros(u64::from(number) * 5), begins).await);
+    }
+    subscribers(&hub, "sse", 0).await;
+    // The log is written in order, so that its line tells that everything before is there.
+    hub.publish("last", "x").await;
+    let balanced = async {
+        loop {
+            let log = hub.logged("/topics/last", 1).await;
+            let (began, ended) = (log.matches("stream began").count(), log.matches("stream ended").count());
+            if began == ended {
+                return began;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    println!("{} streams began and ended", within("every stream to end", balanced).await);
+}

@@ -18,7 +18,7 @@ use super::mailbox::{Mailbox, Message};
 use super::sink::Link;
 use super::template::Template;
 use crate::Face;
-use crate::api::access::Line;
+use crate::api::access::{Line, OpenLine};
 use crate::api::lease::Lease;
 use crate::api::problem::Refusal;
 use crate::server::permits::Permit;
@@ -75,7 +75,7 @@ pub(crate) struct Order {
     /// The terms of whoever showed a token.
     pub(crate) lease: Option<Lease>,
     /// What is told when it is over, where somebody wants to know.
-    pub(crate) line: Option<Box<Line>>,
+    pub(crate) line: OpenLine,
 }
 
 /// A connection that is to be parked.
@@ -121,7 +121,7 @@ impl Order {
             asked: None,
             template: None,
             lease: None,
-            line: None,
+            line: OpenLine::default(),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Slip {
     pub(crate) fn attach(&self, mut line: Box<Line>) {
         if let Some(order) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             line.came_with(order.asked);
-            order.line = Some(line);
+            order.line.open(line);
         }
     }
 

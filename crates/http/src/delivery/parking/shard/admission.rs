@@ -17,7 +17,7 @@ use crate::delivery::parking::wheel::ticks;
 
 impl Shard {
     pub(super) fn admit(&mut self, parcel: Parcel) {
-        let Parcel { link, order, unread, permit } = parcel;
+        let Parcel { link, mut order, unread, permit } = parcel;
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
@@ -79,7 +79,7 @@ impl Shard {
         if !unread.is_empty() {
             self.unread.insert(key, unread);
         }
-        if let Some(line) = order.line {
+        if let Some(line) = order.line.take() {
             self.lines.insert(key, line);
         }
         self.schedule(index);
