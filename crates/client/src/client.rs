@@ -25,10 +25,10 @@ use crate::{BuildError, Interruption, Message, Publish, Subscribe, defaults};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<ClientState>,
 }
 
-struct Shared {
+struct ClientState {
     endpoint: Endpoint,
     http: reqwest::Client,
     tokens: Tokens,
@@ -269,7 +269,7 @@ impl ClientBuilder {
             None => http(&endpoint, &self.trust, self.proxy)?,
         };
         let (tokens, headers, is_answered) = (self.tokens, self.headers, AtomicBool::new(false));
-        Ok(Client { shared: Arc::new(Shared { endpoint, http, tokens, headers, is_answered }) })
+        Ok(Client { shared: Arc::new(ClientState { endpoint, http, tokens, headers, is_answered }) })
     }
 }
 

@@ -48,6 +48,7 @@ mod ladder;
 mod message;
 mod page;
 mod publish;
+mod received;
 mod retry_after;
 mod session;
 mod since;
@@ -56,7 +57,6 @@ mod subscribe;
 mod subscription;
 pub mod tls;
 mod token;
-mod told;
 #[cfg(test)]
 mod vectors;
 

@@ -9,9 +9,9 @@ use crate::answer::Failure;
 use crate::backoff::Backoff;
 use crate::ladder::Ladder;
 use crate::page::poll;
+use crate::received::Received;
 use crate::stream::EventStream;
 use crate::subscribe::Plan;
-use crate::told::Told;
 use crate::{Client, Interruption, Item, Since, SubscribeError, Transport, defaults};
 
 /// The life of a subscription, from attempt to attempt: one loop over one cursor, whichever the transport.
@@ -101,7 +101,7 @@ impl Session {
                 self.token_refused = false;
                 self.stage = Stage::Stream(Box::new(stream));
             }
-            Ok(None) => self.tell(Told::End(None)),
+            Ok(None) => self.tell(Received::End(None)),
             Err(failure) => self.failed(failure),
         }
     }
@@ -119,14 +119,14 @@ impl Session {
     }
 
     /// Takes what a piece of a stream told.
-    fn take(&mut self, told: Vec<Told>, settled: bool) {
-        if settled || told.iter().any(|told| matches!(told, Told::Event(_))) {
+    fn take(&mut self, told: Vec<Received>, settled: bool) {
+        if settled || told.iter().any(|told| matches!(told, Received::Event(_))) {
             self.succeeded();
         }
         for told in told {
             let shows_place = told.shows_place();
             // A cursor comes to the consumer with the word that the stream is open, and that before any event.
-            if let Told::Cursor(cursor) = told {
+            if let Received::Cursor(cursor) = told {
                 self.cursor = Some(cursor);
                 self.opened(Transport::Sse);
                 self.moved();
@@ -153,9 +153,9 @@ impl Session {
                     Some(rest) => Stage::Rest(Instant::now() + rest),
                     None => Stage::Attempt,
                 };
-                Told::from_page(page).for_each(|told| self.tell(told));
+                Received::from_page(page).for_each(|told| self.tell(told));
             }
-            Ok(None) => self.tell(Told::End(None)),
+            Ok(None) => self.tell(Received::End(None)),
             Err(failure) => self.failed(failure),
         }
     }
@@ -187,22 +187,22 @@ impl Session {
         }
     }
 
-    fn tell(&mut self, told: Told) {
+    fn tell(&mut self, told: Received) {
         match told {
-            Told::Event(event) => {
+            Received::Event(event) => {
                 self.cursor = Some(event.id().to_owned());
                 self.push(Item::Event(event));
             }
-            Told::Gap(gap) => {
+            Received::Gap(gap) => {
                 self.cursor = Some(gap.resumed.clone());
                 self.push(Item::Gap(gap));
             }
-            Told::Cursor(cursor) => {
+            Received::Cursor(cursor) => {
                 self.cursor = Some(cursor);
                 self.moved();
             }
-            Told::Retry(base) => self.backoff.set_base(base),
-            Told::End(cursor) => {
+            Received::Retry(base) => self.backoff.set_base(base),
+            Received::End(cursor) => {
                 self.cursor = cursor.or(self.cursor.take());
                 self.push(Item::Closed);
                 self.stage = Stage::Over;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::Failure;
 use crate::client::send;
-use crate::told::Told;
+use crate::received::Received;
 use crate::{Client, Interruption, defaults};
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -68,7 +68,7 @@ impl EventStream {
     }
 
     /// Takes what comes next. What was complete before a failure is told as well.
-    pub(crate) async fn read(&mut self, patience: Patience) -> (Vec<Told>, Result<(), Interruption>) {
+    pub(crate) async fn read(&mut self, patience: Patience) -> (Vec<Received>, Result<(), Interruption>) {
         let chunk = match self.first.take() {
             Some(first) => first,
             None => match timeout(patience.silence, self.response.chunk()).await {
@@ -87,17 +87,17 @@ impl EventStream {
         if self.told_retry && !self.showed_place { Interruption::Postponed } else { Interruption::Ended }
     }
 
-    fn feed(&mut self, chunk: &[u8]) -> (Vec<Told>, Result<(), Interruption>) {
+    fn feed(&mut self, chunk: &[u8]) -> (Vec<Received>, Result<(), Interruption>) {
         let mut told = Vec::new();
         let mut failed = None;
         let fed = self.parser.feed(chunk, |item| {
             // Nothing after what cannot be read counts: the cursor must not move past it.
             if failed.is_none() {
-                match Told::from_stream(item) {
+                match Received::from_stream(item) {
                     Ok(item) => {
                         if let Some(item) = &item {
                             self.showed_place |= item.shows_place();
-                            self.told_retry |= matches!(item, Told::Retry(_));
+                            self.told_retry |= matches!(item, Received::Retry(_));
                         }
                         told.extend(item);
                     }
@@ -121,7 +121,7 @@ pub(crate) mod vectors {
     }
 
     impl EventStream {
-        pub(crate) fn piece(&mut self, text: &str) -> (Vec<Told>, Result<(), Interruption>) {
+        pub(crate) fn piece(&mut self, text: &str) -> (Vec<Received>, Result<(), Interruption>) {
             self.first = None;
             self.feed(text.as_bytes())
         }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::answer::{self, Failure};
 use crate::backoff::Backoff;
 use crate::ladder::Ladder;
+use crate::received::Received;
 use crate::retry_after::retry_after;
-use crate::told::Told;
 use crate::{Interruption, Transport, defaults};
 
 macro_rules! vectors {
@@ -96,9 +96,9 @@ fn cases<T: DeserializeOwned>(cases: Cases<T>) -> Vec<T> {
 }
 
 /// What a line of a stream tells, by the parser that reads streams.
-fn told(stream: &str) -> Vec<Told> {
+fn told(stream: &str) -> Vec<Received> {
     let mut told = Vec::new();
-    let feed = |item| told.extend(Told::from_stream(item).unwrap());
+    let feed = |item| told.extend(Received::from_stream(item).unwrap());
     tidings_event_stream::Parser::new().feed(stream.as_bytes(), feed).unwrap();
     told
 }
@@ -127,7 +127,7 @@ fn how_long_to_rest() {
             for (step, longest) in case.steps.iter().zip(&mut longest) {
                 if let Some(retry) = &step.retry {
                     for told in told(&format!("retry: {retry}\n\n")) {
-                        if let Told::Retry(base) = told {
+                        if let Received::Retry(base) = told {
                             backoff.set_base(base);
                         }
                     }

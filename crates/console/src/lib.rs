@@ -2,11 +2,11 @@
 //! sources are in the folder `console` of the repository, and `console/build` makes them.
 //!
 //! The page asks the hub for what it shows by paths that are relative to its own, so it stands wherever the hub's
-//! face stands. Under a prefix, nest both with a slash at its end:
+//! API stands. Under a prefix, nest both with a slash at its end:
 //!
 //! ```no_run
-//! # let face: tidings_http::Face = todo!();
-//! let app: axum::Router = axum::Router::new().nest("/push/", face.router().merge(tidings_console::router()));
+//! # let api: tidings_http::Api = todo!();
+//! let app: axum::Router = axum::Router::new().nest("/push/", api.router().merge(tidings_console::router()));
 //! ```
 
 mod file;

@@ -1,4 +1,4 @@
-//! The page as it is served, beside the face of a hub.
+//! The page as it is served, beside the API of a hub.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,15 +10,15 @@ use axum::body::Body;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tidings_http::{Face, HttpConfig};
+use tidings_http::{Api, HttpConfig};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
 use tower::ServiceExt as _;
 
-fn face() -> Router {
+fn api() -> Router {
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    Face::builder(hub, HttpConfig::default()).open_to_everyone().build().router()
+    Api::builder(hub, HttpConfig::default()).open_to_everyone().build().router()
 }
 
 async fn ask(app: &Router, request: http::request::Builder) -> Response<Body> {
@@ -31,7 +31,7 @@ async fn text(response: Response<Body>) -> String {
 
 #[tokio::test]
 async fn the_page_names_files_that_are_there() {
-    let app = face().merge(tidings_console::router());
+    let app = api().merge(tidings_console::router());
     let page = ask(&app, Request::get("/")).await;
     assert_eq!(page.status(), StatusCode::OK);
     assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
@@ -90,13 +90,13 @@ async fn every_file_is_served_with_a_strict_policy_and_asked_for_again() {
 
 #[tokio::test]
 async fn it_stands_beside_the_face_under_any_prefix() {
-    let app = Router::new().nest("/push/", face().merge(tidings_console::router()));
+    let app = Router::new().nest("/push/", api().merge(tidings_console::router()));
     for (path, status) in
         [("/push/", 200), ("/push/console.js", 200), ("/push/topics", 200), ("/push/metrics", 200)]
     {
         assert_eq!(ask(&app, Request::get(path)).await.status(), status, "{path}");
     }
-    // What neither of them knows is the face's to answer.
+    // What neither of them knows is the API's to answer.
     let nowhere = ask(&app, Request::get("/push/nowhere")).await;
     assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
     assert_eq!(nowhere.headers()[CONTENT_TYPE], "application/problem+json");

@@ -6,13 +6,13 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
+use crate::engine_state::EngineState;
 use crate::limits::{HOUSEKEEPING, PATIENCE, RECHECK, SEVERED_CHECK};
-use crate::shared::Shared;
 use crate::{Attached, EngineError, Feed};
 
 /// Follows until the log is closed. What panics is begun anew: a hub that seems well and follows nothing would keep its
 /// readers waiting for ever.
-pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
+pub(crate) async fn run(shared: Arc<EngineState>, attached: Attached) {
     let mut feed = Some(attached.feed);
     loop {
         let task = tokio::spawn(follow_all(Arc::clone(&shared), feed.take()));
@@ -26,7 +26,7 @@ pub(crate) async fn run(shared: Arc<Shared>, attached: Attached) {
 }
 
 /// Follows until the log is closed, and attaches to the engine anew whenever it was away.
-async fn follow_all(shared: Arc<Shared>, feed: Option<Box<dyn Feed>>) {
+async fn follow_all(shared: Arc<EngineState>, feed: Option<Box<dyn Feed>>) {
     let ended = shared.ended.clone();
     let follow = async {
         let (mut backoff, mut fruitless) = (Backoff::new(), 0);
@@ -65,7 +65,7 @@ async fn follow_all(shared: Arc<Shared>, feed: Option<Box<dyn Feed>>) {
 }
 
 /// Finds out whether the engine takes writes, and says so. Gives whether it does.
-pub(crate) async fn prove(shared: &Shared) -> bool {
+pub(crate) async fn prove(shared: &EngineState) -> bool {
     let attachment = shared.attachment();
     let checked = timeout(PATIENCE, shared.engine.check()).await;
     match checked.unwrap_or_else(|_| Err(EngineError::away(format!("no answer within {PATIENCE:?}")))) {
@@ -78,7 +78,7 @@ pub(crate) async fn prove(shared: &Shared) -> bool {
 }
 
 /// Notices connections that were closed while they were idle, before a publication does.
-async fn look_after(shared: &Shared) {
+async fn look_after(shared: &EngineState) {
     let mut ticks = interval(SEVERED_CHECK);
     loop {
         ticks.tick().await;
@@ -93,7 +93,7 @@ async fn look_after(shared: &Shared) {
 }
 
 /// Asks again and again where the engine takes no writes, as nobody may bring any: load balancers heed `ready`.
-async fn prove_all(shared: &Shared) {
+async fn prove_all(shared: &EngineState) {
     loop {
         shared.unproven().await;
         if !prove(shared).await {
@@ -103,7 +103,7 @@ async fn prove_all(shared: &Shared) {
 }
 
 /// Attaches, however long it takes.
-async fn attach(shared: &Shared, backoff: &mut Backoff) -> Box<dyn Feed> {
+async fn attach(shared: &EngineState, backoff: &mut Backoff) -> Box<dyn Feed> {
     let since = Instant::now();
     loop {
         let seen = shared.seen();
@@ -123,7 +123,7 @@ async fn attach(shared: &Shared, backoff: &mut Backoff) -> Box<dyn Feed> {
 }
 
 /// Follows until that fails: why, and whether the feed gave anything before.
-async fn follow(shared: &Shared, feed: &mut dyn Feed) -> (EngineError, bool) {
+async fn follow(shared: &EngineState, feed: &mut dyn Feed) -> (EngineError, bool) {
     let mut has_fed = false;
     loop {
         let error = tokio::select! {
@@ -144,7 +144,7 @@ async fn follow(shared: &Shared, feed: &mut dyn Feed) -> (EngineError, bool) {
 }
 
 /// Keeps the bounds current, and lets no publisher wait for ever.
-async fn tidy(shared: &Shared) {
+async fn tidy(shared: &EngineState) {
     let every = (shared.config.retention.age / 16).clamp(HOUSEKEEPING.0, HOUSEKEEPING.1);
     let mut ticks = interval(every);
     let (mut failed, mut told) = (None, None);

@@ -13,6 +13,7 @@ mod awaiting;
 mod backoff;
 mod encoding;
 mod engine;
+mod engine_state;
 mod following;
 mod limits;
 mod lineage;
@@ -20,7 +21,6 @@ mod locate;
 mod log;
 mod replay;
 mod seen;
-mod shared;
 mod trouble;
 mod writing;
 

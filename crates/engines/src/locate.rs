@@ -1,29 +1,29 @@
 //! Places that are not given by a number, found by reading.
 
-use tidings_log::{Bounds, Budget, Place, ReadError};
+use tidings_log::{Bounds, Budget, Position, ReadError};
 use tidings_protocol::{Selection, Sequence, Timestamp};
 use tokio::task::yield_now;
 
 use crate::EngineError;
+use crate::engine_state::EngineState;
 use crate::limits::{ENTRY_BYTES, FIRST_STEP, STEP, STEP_BYTES, STEP_GROWTH, STEPS_AT_ONCE};
-use crate::shared::Shared;
 
 pub(crate) async fn locate(
-    shared: &Shared,
-    place: Place,
+    shared: &EngineState,
+    place: Position,
     selection: &Selection,
 ) -> Result<Sequence, ReadError> {
     let found = match place {
-        Place::Earliest => Ok(earliest(shared).await),
-        Place::Time(time) => first_at(shared, time).await,
-        Place::Last(count) => last(shared, count, selection).await,
+        Position::Earliest => Ok(earliest(shared).await),
+        Position::Time(time) => first_at(shared, time).await,
+        Position::Last(count) => last(shared, count, selection).await,
     };
     found.map_err(|error| shared.unreadable(&error))
 }
 
 /// What is read there says whether more was discarded than this hub has heard of, and is what a reader will read.
 /// Where nothing can be read for now, what is known has to do.
-async fn earliest(shared: &Shared) -> Sequence {
+async fn earliest(shared: &EngineState) -> Sequence {
     let Bounds { lineage, earliest, latest } = shared.bounds();
     let epoch = lineage.present();
     let floor = earliest.saturating_sub(1);
@@ -37,7 +37,7 @@ async fn earliest(shared: &Shared) -> Sequence {
 }
 
 /// Times in a log do not go back, so the first entry at or after one is found by halving.
-async fn first_at(shared: &Shared, time: Timestamp) -> Result<Sequence, EngineError> {
+async fn first_at(shared: &EngineState, time: Timestamp) -> Result<Sequence, EngineError> {
     let bounds = shared.bounds();
     let (mut low, mut high) = (bounds.earliest.saturating_sub(1), bounds.latest);
     let mut found = high;
@@ -56,7 +56,7 @@ async fn first_at(shared: &Shared, time: Timestamp) -> Result<Sequence, EngineEr
 }
 
 /// Goes back from the last event of the topics, in steps that grow, until there are so many, or the budget is spent.
-async fn last(shared: &Shared, count: usize, selection: &Selection) -> Result<Sequence, EngineError> {
+async fn last(shared: &EngineState, count: usize, selection: &Selection) -> Result<Sequence, EngineError> {
     let bounds = shared.bounds();
     let mut floor = bounds.earliest.saturating_sub(1);
     if !shared.may_concern(floor, selection) {

@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Place, ReadError,
-    ReadLimits, TopicInfo, TopicQuery, list_in_parts,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Position,
+    ReadError, ReadLimits, TopicInfo, TopicQuery, list_in_parts,
 };
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::awaiting::Publisher;
 use crate::backoff::Backoff;
+use crate::engine_state::EngineState;
 use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES, STEPS_AT_ONCE};
-use crate::shared::Shared;
 use crate::writing::Append;
 use crate::{Block, Engine, EngineConfig, EngineError, following, locate, writing};
 
@@ -24,7 +24,7 @@ use crate::{Block, Engine, EngineConfig, EngineError, following, locate, writing
 /// so that whoever was told finds the event. While the engine is away, appends are refused at once, and readers
 /// wait. Dropping it ends its tasks.
 pub struct EngineLog {
-    shared: Arc<Shared>,
+    shared: Arc<EngineState>,
     queue: Mutex<Option<UnboundedSender<Append>>>,
     room: Arc<Semaphore>,
     tasks: Mutex<Option<(JoinHandle<()>, JoinHandle<()>)>>,
@@ -47,7 +47,7 @@ impl EngineLog {
         loop {
             match engine.attach(None).await {
                 Ok(attached) => {
-                    let shared = Arc::new(Shared::new(engine, config, &attached));
+                    let shared = Arc::new(EngineState::new(engine, config, &attached));
                     following::prove(&shared).await;
                     let (queue, batches) = unbounded_channel();
                     let follows = tokio::spawn(following::run(Arc::clone(&shared), attached));
@@ -200,7 +200,7 @@ impl Log for EngineLog {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         Box::pin(locate::locate(&self.shared, place, selection))

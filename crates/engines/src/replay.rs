@@ -42,7 +42,7 @@ struct Slot {
 }
 
 /// Somebody who waits for what is being read.
-struct Waiting<'a> {
+struct ReadWaiter<'a> {
     replay: &'a Replay,
     place: (Epoch, Sequence),
     cell: Cell,
@@ -65,7 +65,7 @@ impl Replay {
             }
             Arc::clone(kept.reading.entry((epoch, after)).or_default())
         };
-        let waiting = Waiting { replay: self, place: (epoch, after), cell };
+        let waiting = ReadWaiter { replay: self, place: (epoch, after), cell };
         waiting.cell.get_or_init(|| self.read(epoch, after)).await.clone()
     }
 
@@ -124,9 +124,9 @@ impl fmt::Debug for Replay {
     }
 }
 
-// === impl Waiting ===
+// === impl ReadWaiter ===
 
-impl Drop for Waiting<'_> {
+impl Drop for ReadWaiter<'_> {
     /// Also where the read failed, or its reader has left: whoever is the last takes it out.
     fn drop(&mut self) {
         let mut kept = self.replay.kept();

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::EngineError;
 use crate::awaiting::Publisher;
+use crate::engine_state::EngineState;
 use crate::limits::{GROUP_BATCHES, GROUP_BYTES, PATIENCE};
-use crate::shared::Shared;
 
 /// A batch on its way to the engine. Its publisher's share of the queue is its size.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Append {
 }
 
 /// Writes until nobody brings anything more. What was brought is finished.
-pub(crate) async fn run(shared: Arc<Shared>, mut queue: UnboundedReceiver<Append>) {
+pub(crate) async fn run(shared: Arc<EngineState>, mut queue: UnboundedReceiver<Append>) {
     let mut writes = JoinSet::new();
     while let Some(first) = queue.recv().await {
         while writes.len() >= shared.engine.writes().max(1) {
@@ -40,7 +40,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut queue: UnboundedReceiver<Append
     while writes.join_next().await.is_some() {}
 }
 
-async fn write(shared: Arc<Shared>, batches: Vec<Batch>, publishers: Vec<Publisher>) {
+async fn write(shared: Arc<EngineState>, batches: Vec<Batch>, publishers: Vec<Publisher>) {
     let fail = |publishers: Vec<Publisher>, reason: &LogUnavailable| {
         let answers = publishers.into_iter().map(|publisher| (publisher, Err(reason.clone().into())));
         shared.tell(answers);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::{AllowedHosts, Cors, TrustedProxies};
 
-/// How the HTTP face of a hub behaves. Every value has its default in [`defaults`].
+/// How the HTTP API of a hub behaves. Every value has its default in [`defaults`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Silence on a stream after which it gets a heartbeat (`heartbeat`).
@@ -60,7 +60,7 @@ pub struct HttpConfig {
     pub cors: Cors,
 }
 
-/// The defaults and bounds of the HTTP face, in one place.
+/// The defaults and bounds of the HTTP API, in one place.
 pub mod defaults {
     use std::time::Duration;
 

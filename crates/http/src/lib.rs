@@ -1,21 +1,21 @@
-//! The HTTP face of a Tidings [`Hub`](tidings_hub::Hub): publishing, polls, streams, and what an operator asks.
+//! The HTTP API of a Tidings [`Hub`](tidings_hub::Hub): publishing, polls, streams, and what an operator asks.
 //!
-//! [`Face::router`] is an axum router that any Rust program can mount; [`Server`] serves it on a port of its own,
+//! [`Api::router`] is an axum router that any Rust program can mount; [`Server`] serves it on a port of its own,
 //! with everything that a port needs. What is answered to what is said in `docs/protocol.md`, whose sections the
 //! documentation names.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! use tidings_http::{Face, HttpConfig};
+//! use tidings_http::{Api, HttpConfig};
 //! use tidings_hub::{Hub, HubConfig};
 //! use tidings_log::{MemoryLog, Retention};
 //!
 //! # async fn run() -> std::io::Result<()> {
 //! let log = MemoryLog::new(Retention::default(), std::time::Duration::from_secs(86_400));
 //! let hub = Hub::new(Arc::new(log), HubConfig::default());
-//! // Everybody may read; only this program publishes. `FaceBuilder` has what else there is.
-//! let face = Face::builder(hub, HttpConfig::default()).read_only().build();
-//! let app = axum::Router::new().nest("/push", face.router());
+//! // Everybody may read; only this program publishes. `ApiBuilder` has what else there is.
+//! let api = Api::builder(hub, HttpConfig::default()).read_only().build();
+//! let app = axum::Router::new().nest("/push", api.router());
 //! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await
 //! # }
 //! ```
@@ -34,8 +34,8 @@ pub use api::auth::{
 };
 pub use api::client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use api::cors::{Cors, InvalidHeader, InvalidOrigin};
-pub use api::face::{Face, FaceBuilder};
 pub use api::hosts::{AllowedHosts, InvalidHost};
+pub use api::{Api, ApiBuilder};
 pub use config::{HttpConfig, defaults};
 pub use server::Server;
 pub use server::connection::Cleartext;

@@ -33,19 +33,19 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::delivery::parking::{Link, Lot, Returned};
+use crate::delivery::parking::{Link, ParkedConnections, Returned};
 use crate::server::connection::{Cleartext, Host, Peer};
 use crate::server::listener::Listeners;
 use crate::server::permits::Permits;
 use crate::server::service::Service;
 use crate::server::tls::Session;
-use crate::{ClientAddress, Face, Tls, TrustedProxies, defaults};
+use crate::{Api, ClientAddress, Tls, TrustedProxies, defaults};
 
-/// Serves the face of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
+/// Serves the API of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
 /// TLS.
 #[derive(Debug)]
 pub struct Server {
-    face: Face,
+    api: Api,
     listeners: Listeners,
     tls: Option<(Tls, Cleartext)>,
     beside: Router,
@@ -66,8 +66,8 @@ struct Door {
 impl Server {
     /// Takes listening sockets, usually one.
     #[must_use]
-    pub fn new(face: Face, listeners: impl IntoIterator<Item = TcpListener>) -> Self {
-        Self { face, listeners: Listeners::new(listeners), tls: None, beside: Router::new() }
+    pub fn new(api: Api, listeners: impl IntoIterator<Item = TcpListener>) -> Self {
+        Self { api, listeners: Listeners::new(listeners), tls: None, beside: Router::new() }
     }
 
     /// Speaks TLS with a certificate, which is looked at every now and then, and taken anew when it has changed. Who
@@ -78,7 +78,7 @@ impl Server {
         self
     }
 
-    /// Serves further routes beside those of the face. They must be other ones, and have no fallback.
+    /// Serves further routes beside those of the API. They must be other ones, and have no fallback.
     #[must_use]
     pub fn and_routes(mut self, routes: Router) -> Self {
         self.beside = self.beside.merge(routes);
@@ -100,29 +100,30 @@ impl Server {
     /// # Errors
     /// As the system says, where the threads that own waiting connections cannot be started.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { face, listeners, tls, beside } = self;
+        let Self { api, listeners, tls, beside } = self;
         let (tls, cleartext) =
             tls.map_or((None, Cleartext::Everyone), |(tls, cleartext)| (Some(tls), cleartext));
         let (returned, returns) = unbounded_channel();
-        let permits = Permits::new(&face);
+        let permits = Permits::new(&api);
         let service = Arc::new(Service {
-            face: face.clone(),
-            router: face.router_beside(beside),
+            api: api.clone(),
+            router: api.router_beside(beside),
             permits: permits.clone(),
             has_tls: tls.is_some(),
             cleartext,
         });
-        let lot = Arc::new(Lot::start(&face, Some(&service), &returned)?);
-        face.lot.adopt(&lot);
-        let host = Arc::new(Host { face: face.clone(), service, lot: Arc::clone(&lot), tls: tls.clone() });
+        let parked = Arc::new(ParkedConnections::start(&api, Some(&service), &returned)?);
+        api.parking.adopt(&parked);
+        let host =
+            Arc::new(Host { api: api.clone(), service, parked: Arc::clone(&parked), tls: tls.clone() });
         // Dropping it ends every connection, so none outlives the server.
         let mut connections = JoinSet::new();
         let mut returns = Returns(returns);
         let door = Door {
             listeners,
             permits,
-            proxies: face.config.trusted_proxies.clone(),
-            write_timeout: face.config.write_timeout,
+            proxies: api.config.trusted_proxies.clone(),
+            write_timeout: api.config.write_timeout,
             failing: AtomicBool::new(false),
         };
         let watch = async {
@@ -143,7 +144,7 @@ impl Server {
                 }
                 accepted = door.accept() => {
                     if let Some((stream, peer)) = accepted {
-                        face.metrics.accepted.inc();
+                        api.metrics.accepted.inc();
                         connections.spawn(Arc::clone(&host).serve(stream, peer));
                         // Its request is likely there already. To serve that before the next connection is taken
                         // keeps few connections inside hyper, where they are large, also when very many come at
@@ -154,9 +155,9 @@ impl Server {
             }
         }
         drop(door);
-        let by = Instant::now() + face.config.drain_timeout;
-        face.drain();
-        lot.drain();
+        let by = Instant::now() + api.config.drain_timeout;
+        api.drain();
+        parked.drain();
         let all_ended = async {
             while let Some(ended) = connections.join_next().await {
                 note_panic(ended);
@@ -167,7 +168,7 @@ impl Server {
         }
         // Joining threads blocks, if only for a moment.
         let patience = by.saturating_duration_since(Instant::now());
-        tokio::task::spawn_blocking(move || lot.stop(patience)).await.map_err(io::Error::other)
+        tokio::task::spawn_blocking(move || parked.stop(patience)).await.map_err(io::Error::other)
     }
 }
 
@@ -183,7 +184,7 @@ pub(crate) fn note_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// The connections that have left the lot.
+/// The connections that have left the shards.
 struct Returns(UnboundedReceiver<Returned>);
 
 // === impl Returns ===

@@ -32,7 +32,7 @@ pub struct Connection {
     /// The block of fields that has not come whole.
     block: Option<Box<headers::Block>>,
     decoder: Decoder,
-    place: Place,
+    place: ReadState,
     send: SendWindow,
     receive: ReceiveWindow,
     /// The largest number of a stream that the client has opened.
@@ -56,7 +56,7 @@ pub struct Connection {
 
 /// Where in what is received the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ReadState {
     Preface,
     /// Before the first frame, which has the client's settings.
     First,
@@ -95,7 +95,7 @@ impl Connection {
             partial: Vec::new(),
             block: None,
             decoder: Decoder::new(),
-            place: Place::Preface,
+            place: ReadState::Preface,
             send: SendWindow::new(DEFAULT_WINDOW),
             receive: ReceiveWindow::new(window),
             last_stream: 0,
@@ -188,14 +188,14 @@ impl Connection {
     /// Whether something has begun to come and is not all there: the preface, a frame, a block of fields.
     #[must_use]
     pub fn is_receiving(&self) -> bool {
-        self.place != Place::Frame || !self.partial.is_empty() || self.block.is_some()
+        self.place != ReadState::Frame || !self.partial.is_empty() || self.block.is_some()
     }
 
     /// Whether something has begun to come that is of no use before it is all there, and is kept meanwhile: the preface, a
     /// block of fields, a frame that is not of data. What is returned is another for the next of them.
     #[must_use]
     pub fn receiving_head(&self) -> Option<u16> {
-        let begins = matches!(self.place, Place::Preface | Place::First);
+        let begins = matches!(self.place, ReadState::Preface | ReadState::First);
         (begins || !self.partial.is_empty() || self.block.is_some()).then_some(self.heads)
     }
 

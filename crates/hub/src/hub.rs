@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, Idempotency, Log, LogStats, LogUnavailable, Place,
-    ReadError, ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, Idempotency, Log, LogStats, LogUnavailable,
+    Position, ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Cursor, Epoch, Gap, GapReason, Lineage, Selection, Sequence, Start, Topic};
 
-use crate::shared::Shared;
+use crate::hub_state::HubState;
 use crate::tail::Tail;
 use crate::task_waker::TaskWaker;
 use crate::{Audience, Census, End, Entry, PullLimits, Recent, Subscription, Supervisor, ThreadFailure};
@@ -47,7 +47,7 @@ pub struct HubConfig {
 #[derive(Debug, Clone)]
 pub struct Hub {
     log: Arc<dyn Log>,
-    shared: Arc<Shared>,
+    shared: Arc<HubState>,
     tasks: Arc<TaskWaker>,
     supervisor: Supervisor,
     max_topics: usize,
@@ -122,7 +122,7 @@ impl Hub {
     #[must_use]
     pub fn new(log: Arc<dyn Log>, config: HubConfig) -> Self {
         let tail = Tail::new(log.bounds().lineage, 0, config.tail_bytes);
-        let shared = Arc::new(Shared::new(tail));
+        let shared = Arc::new(HubState::new(tail));
         // Entries may be pushed before the tail knows where it begins: they all come after that place.
         while {
             let bounds = log.follow(Arc::clone(&shared) as Arc<dyn Follower>);
@@ -152,7 +152,7 @@ impl Hub {
             .shared
             .with_tail(|tail| (tail.lineage().clone(), tail.after(), tail.room(), Arc::clone(tail.framed())));
         let count = room / Entry::LEAST.max(self.usual_bytes());
-        let mut start = self.log.locate(Place::Last(count), &all).await?;
+        let mut start = self.log.locate(Position::Last(count), &all).await?;
         let (mut after, mut entries, mut bytes) = (start, VecDeque::new(), 0);
         while after < upto {
             let chunk = self.log.read(after, &all, WARM_LIMITS).await?;
@@ -419,7 +419,7 @@ impl Hub {
         &*self.log
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &HubState {
         &self.shared
     }
 }

@@ -10,13 +10,13 @@ mod audience;
 mod census;
 mod entry;
 mod hub;
+mod hub_state;
 mod reader;
-mod shared;
 mod subscription;
 mod supervisor;
 mod tail;
 mod task_waker;
-mod waiting;
+mod waiters;
 
 pub use audience::Audience;
 pub use census::Census;

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidings_log::{Place as LogPlace, ReadError};
+use tidings_log::{Position, ReadError};
 use tidings_protocol::{
     Cursor, Epoch, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
 };
 use tokio::task::yield_now;
 
-use crate::waiting::Place;
+use crate::waiters::WaiterGuard;
 use crate::{End, Entry, Hub};
 
 /// What a subscription has not seen: a selection, and a cursor into the log.
@@ -26,7 +26,7 @@ pub struct Subscription {
     gap: Option<Gap>,
     /// The entry that ends the only topic of the selection, where that is known.
     end: Option<Sequence>,
-    place: Option<Place>,
+    place: Option<WaiterGuard>,
 }
 
 /// How much one pull gives at most. It gives at least one event where there is one, however large, and also where the
@@ -91,21 +91,21 @@ impl Subscription {
         let log = hub.log();
         let lost = match start {
             Start::Earliest => {
-                end.latest = log.locate(LogPlace::Earliest, &selection).await?;
+                end.latest = log.locate(Position::Earliest, &selection).await?;
                 None
             }
             Start::Latest => None,
             Start::Last(count) => {
-                end.latest = log.locate(LogPlace::Last(count), &selection).await?;
+                end.latest = log.locate(Position::Last(count), &selection).await?;
                 None
             }
             Start::Time(time) => {
-                end.latest = log.locate(LogPlace::Time(time), &selection).await?;
+                end.latest = log.locate(Position::Time(time), &selection).await?;
                 None
             }
             Start::Age(age) => {
                 let time = Timestamp::now().before(age);
-                end.latest = log.locate(LogPlace::Time(time), &selection).await?;
+                end.latest = log.locate(Position::Time(time), &selection).await?;
                 None
             }
             Start::Foreign(text) => Some((GapReason::Unknown, text)),

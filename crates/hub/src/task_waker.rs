@@ -7,10 +7,10 @@ use std::thread::{JoinHandle, Thread};
 
 use tidings_protocol::{Selection, Topic};
 
-use crate::shared::Shared;
+use crate::hub_state::HubState;
 use crate::supervisor::panic_message;
 use crate::tail::Tail;
-use crate::waiting::Waiting;
+use crate::waiters::Waiters;
 use crate::{Audience, End, PullLimits};
 
 /// Wakes the tasks that wait, from a thread of its own: the log's writer has the next batch to write.
@@ -22,7 +22,7 @@ pub(crate) struct TaskWaker {
 
 #[derive(Debug)]
 struct TaskWakerState {
-    waiting: Arc<Waiting>,
+    waiting: Arc<Waiters>,
     ended: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
@@ -33,7 +33,7 @@ const WAKE_LIMITS: PullLimits = PullLimits { events: 1_024, bytes: usize::MAX };
 // === impl TaskWaker ===
 
 impl TaskWaker {
-    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn start(shared: &Arc<HubState>) -> Self {
         let state = Arc::new(TaskWakerState {
             waiting: Arc::clone(&shared.waiting),
             ended: AtomicBool::new(false),
@@ -74,7 +74,7 @@ impl Drop for TaskWaker {
 impl TaskWakerState {
     /// Wakes until it is told to end. Whatever fails is begun anew: a hub whose readers nobody wakes seems well, and
     /// keeps them waiting for ever.
-    fn run(&self, shared: &Shared, mut after: End) {
+    fn run(&self, shared: &HubState, mut after: End) {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_all_of(shared, &mut after))) {
             tracing::error!(panic = panic_message(&*panic), "failed to wake waiting readers, all are woken");
             after = shared.with_tail(Tail::end);
@@ -82,7 +82,7 @@ impl TaskWakerState {
         }
     }
 
-    fn wake_all_of(&self, shared: &Shared, after: &mut End) {
+    fn wake_all_of(&self, shared: &HubState, after: &mut End) {
         while !self.ended.load(Ordering::Acquire) {
             let recent = shared.with_tail(|tail| tail.all(after.latest, WAKE_LIMITS));
             match recent.filter(|recent| recent.lineage == after.lineage) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidings_hub::{Hub, HubConfig, PullLimits};
 use tidings_log::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable,
-    MemoryLog, Place, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
+    MemoryLog, Position, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{NewEvent, Selection, Selector, Sequence, Start, Topic};
 
@@ -112,7 +112,7 @@ impl Log for Counting {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         self.log.locate(place, selection)

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use tidings_log::{Batch, DiskConfig, DiskLog, Durability, Log, Place, ReadLimits, Retention};
+use tidings_log::{Batch, DiskConfig, DiskLog, Durability, Log, Position, ReadLimits, Retention};
 use tidings_protocol::{NewEvent, Selection, Selector, Topic};
 
 fn main() {
@@ -60,7 +60,7 @@ fn main() {
         }
         println!("{selector}: {count} events in {chunks} chunks, {:?}", began.elapsed());
         let began = Instant::now();
-        let place = runtime.block_on(log.locate(Place::Last(10), &selection)).unwrap();
+        let place = runtime.block_on(log.locate(Position::Last(10), &selection)).unwrap();
         println!("{selector}: the last ten are after {place}, {:?}", began.elapsed());
     }
     println!("memory: {}", memory());

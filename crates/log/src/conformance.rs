@@ -33,8 +33,8 @@ use std::time::{Duration, Instant};
 use tidings_protocol::{Cursor, Event, GapReason, NewEvent, Selection, Selector, Sequence, Timestamp, Topic};
 
 use crate::{
-    AppendError, Batch, Bounds, BoxFuture, Chunk, Follower, Idempotency, Log, Place, ReadError, ReadLimits,
-    Scope,
+    AppendError, Batch, Bounds, BoxFuture, Chunk, Follower, Idempotency, Log, Position, ReadError,
+    ReadLimits, Scope,
 };
 
 /// The window for idempotency keys that subjects are opened with.
@@ -143,7 +143,7 @@ async fn read(log: &dyn Log, after: Sequence, selection: &Selection, limits: Rea
     answered(|| log.read(after, selection, limits)).await
 }
 
-async fn locate(log: &dyn Log, place: Place, selection: &Selection) -> Sequence {
+async fn locate(log: &dyn Log, place: Position, selection: &Selection) -> Sequence {
     answered(|| log.locate(place, selection)).await
 }
 
@@ -171,9 +171,9 @@ async fn an_empty_log_has_nothing(log: &dyn Log) {
     let chunk = read(log, 0, &Selection::all(), WIDE).await;
     assert_eq!((chunk.entries.len(), chunk.next), (0, 0));
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
-    assert_eq!(locate(log, Place::Earliest, &Selection::all()).await, 0);
-    assert_eq!(locate(log, Place::Last(5), &Selection::all()).await, 0);
-    assert_eq!(locate(log, Place::Time(Timestamp::default()), &Selection::all()).await, 0);
+    assert_eq!(locate(log, Position::Earliest, &Selection::all()).await, 0);
+    assert_eq!(locate(log, Position::Last(5), &Selection::all()).await, 0);
+    assert_eq!(locate(log, Position::Time(Timestamp::default()), &Selection::all()).await, 0);
     assert_eq!(log.ready(), Ok(()));
 }
 

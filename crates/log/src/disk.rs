@@ -44,11 +44,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::files::{Files, SystemFiles};
 use self::queue::{Append, Request};
-use self::view::{Clock, Shared};
+use self::view::{Clock, DiskState};
 use crate::idempotency::Fingerprint;
 use crate::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable, Place,
-    ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, list_in_parts,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogStats, LogUnavailable,
+    Position, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, list_in_parts,
 };
 
 pub use self::error::OpenError;
@@ -74,7 +74,7 @@ pub use self::error::OpenError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct DiskLog {
-    shared: Arc<Shared>,
+    shared: Arc<DiskState>,
     readers: Arc<Semaphore>,
     searchers: Arc<Semaphore>,
     writer: writer::Handle,
@@ -222,7 +222,7 @@ impl DiskLog {
     async fn reading<T: Send + 'static>(
         &self,
         pool: &Arc<Semaphore>,
-        read: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
+        read: impl FnOnce(&DiskState) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let permit = Arc::clone(pool).acquire_owned().await;
         let shared = Arc::clone(&self.shared);
@@ -242,7 +242,7 @@ impl DiskLog {
     /// Finds the last events of a selection. Between two steps others have their turn.
     async fn search(&self, count: usize, selection: Selection) -> Result<Sequence, ReadError> {
         let begin =
-            move |shared: &Shared| Box::new(locate::Search::new(shared, count, selection)).step(shared);
+            move |shared: &DiskState| Box::new(locate::Search::new(shared, count, selection)).step(shared);
         let mut step = self.reading(&self.searchers, begin).await?;
         loop {
             match step {
@@ -303,16 +303,16 @@ impl Log for DiskLog {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         Box::pin(async move {
             match place {
-                Place::Earliest => Ok(self.shared.range().0.saturating_sub(1)),
-                Place::Time(time) => {
+                Position::Earliest => Ok(self.shared.range().0.saturating_sub(1)),
+                Position::Time(time) => {
                     self.reading(&self.readers, move |shared| locate::before_time(shared, time)).await
                 }
-                Place::Last(count) => self.search(count, selection.clone()).await,
+                Position::Last(count) => self.search(count, selection.clone()).await,
             }
         })
     }

@@ -31,7 +31,7 @@ pub use histogram::{Histogram, HistogramSnapshot};
 pub use idempotency::Fingerprint;
 pub use log::{BoxFuture, Log};
 pub use memory::MemoryLog;
-pub use read::{Bounds, Chunk, Place, ReadLimits, TopicQuery};
+pub use read::{Bounds, Chunk, Position, ReadLimits, TopicQuery};
 pub use retention::Retention;
 pub use search::Budget;
 pub use stats::LogStats;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 
 use crate::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogStats, LogUnavailable, Place, ReadError,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogStats, LogUnavailable, Position, ReadError,
     ReadLimits, TopicInfo, TopicQuery,
 };
 
@@ -43,7 +43,7 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// [`ReadError`] where the log cannot be read.
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>>;
 

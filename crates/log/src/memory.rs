@@ -9,7 +9,7 @@ use crate::append::{Numbered, number};
 use crate::idempotency::{Answers, Fingerprint};
 use crate::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Budget, Chunk, Follower, Log, LogStats, LogUnavailable,
-    Place, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable, list_in_parts,
+    Position, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable, list_in_parts,
 };
 
 /// A log that lives as long as the process, for tests and for events that need no tomorrow. Its epoch is new
@@ -257,17 +257,17 @@ impl Log for MemoryLog {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         Box::pin(async move {
             match place {
-                Place::Earliest => Ok(self.state().earliest.saturating_sub(1)),
-                Place::Time(time) => {
+                Position::Earliest => Ok(self.state().earliest.saturating_sub(1)),
+                Position::Time(time) => {
                     let state = self.state();
                     Ok(state.earliest + state.entries.partition_point(|entry| entry.time < time) as u64 - 1)
                 }
-                Place::Last(count) => Ok(self.last(count, selection).await),
+                Position::Last(count) => Ok(self.last(count, selection).await),
             }
         })
     }

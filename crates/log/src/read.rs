@@ -22,7 +22,7 @@ pub struct Chunk {
 
 /// A place that is not given by a sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Position {
     /// Before the earliest entry that is kept. [`Bounds`] may be a little behind where others keep the log; where they cannot
     /// be asked, that has to do.
     Earliest,

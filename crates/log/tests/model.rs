@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use tidings_log::{
-    AppendError, Batch, DiskConfig, DiskLog, Idempotency, Log, MemoryLog, Place, ReadError, ReadLimits,
+    AppendError, Batch, DiskConfig, DiskLog, Idempotency, Log, MemoryLog, Position, ReadError, ReadLimits,
     Retention, Scope,
 };
 use tidings_protocol::{Closing, EventType, Format, NewEvent, Selection, Selector, Sequence, Topic};
@@ -201,7 +201,7 @@ async fn last(log: &dyn Log, model: &Model, count: usize, selector: &str) -> Che
         .nth(count - 1)
         .map_or(earliest, |kept| kept.sequence);
     let selection = Selection::new([Selector::new(selector).unwrap()]);
-    prop_assert_eq!(log.locate(Place::Last(count), &selection).await.unwrap() + 1, expected);
+    prop_assert_eq!(log.locate(Position::Last(count), &selection).await.unwrap() + 1, expected);
     Ok(())
 }
 

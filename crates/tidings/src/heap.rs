@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_http::Face;
+use tidings_http::Api;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often it is looked at whether there may be something to give back.
@@ -24,14 +24,14 @@ const BY_ITSELF: i32 = 1 << 20;
 /// A request needs some kilobytes until it is answered or parked, and a stream that waits next to nothing.
 /// Where thousands come at once, as after a restart, the allocator would keep those kilobytes for each. It would keep
 /// what large bodies and slow readers took as well, after they have gone.
-pub(crate) async fn tidy(face: Face) {
+pub(crate) async fn tidy(api: Api) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     bound();
     let (mut seen, mut before, mut free) = (0, 0, usize::MAX);
     loop {
         ticks.tick().await;
-        let arrived = face.arrivals();
+        let arrived = api.arrivals();
         let enough =
             if std::mem::replace(&mut before, arrived) == arrived { LAST_ARRIVALS } else { ARRIVALS };
         // What was given back is free as well, so only what became free since then tells.

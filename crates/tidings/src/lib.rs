@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use tidings::{Batch, DiskConfig, DiskLog, Face, Hub, HubConfig, HttpConfig, NewEvent, Topic};
+//! use tidings::{Api, Batch, DiskConfig, DiskLog, HttpConfig, Hub, HubConfig, NewEvent, Topic};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let log = DiskLog::open("./tidings-data", DiskConfig::default())?;
 //! let hub = Hub::new(Arc::new(log), HubConfig::default());
@@ -11,8 +11,8 @@
 //! hub.publish(Batch::of(event)).await?;
 //!
 //! // Everybody may read; only this program publishes.
-//! let face = Face::builder(hub, HttpConfig::default()).read_only().build();
-//! let app = axum::Router::new().nest("/push", face.router());
+//! let api = Api::builder(hub, HttpConfig::default()).read_only().build();
+//! let app = axum::Router::new().nest("/push", api.router());
 //! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await?;
 //! # Ok(())
 //! # }
@@ -28,11 +28,11 @@
 //! |---|---|
 //! | keep events | [`DiskLog`], [`MemoryLog`], [`EngineLog`] with `Nats`, `Postgres` or `Redis` |
 //! | publish and read in Rust | [`Hub::publish`], [`Hub::subscribe`], [`Subscription::next`] |
-//! | serve HTTP | [`Face::router`] in your own router, or [`Server`] on a port of its own |
-//! | say who may do what | [`FaceBuilder`], [`Authorize`] for your own sessions, [`Auth`] for JSON Web Tokens |
+//! | serve HTTP | [`Api::router`] in your own router, or [`Server`] on a port of its own |
+//! | say who may do what | [`ApiBuilder`], [`Authorize`] for your own sessions, [`Auth`] for JSON Web Tokens |
 //! | know clients behind a proxy | [`ClientAddress`], [`TrustedProxies`] |
 //! | set limits and time-outs | [`HttpConfig`], [`defaults`], [`limits`] |
-//! | shut down | [`Face::drain_on`], then [`Hub::close`] |
+//! | shut down | [`Api::drain_on`], then [`Hub::close`] |
 //! | write a log or an engine of your own | [`log`], [`engine`] |
 //!
 //! # Features
@@ -56,8 +56,8 @@
 pub use tidings_engine::{Address, EngineConfig, EngineError, EngineLog, InvalidAddress, Secret};
 #[cfg(not(windows))]
 pub use tidings_http::{
-    AllowedHosts, Auth, AuthConfig, Authorize, Cleartext, ClientAddress, CloseRight, Cors, Denied, Face,
-    FaceBuilder, Grant, HttpConfig, InvalidHeader, InvalidHost, InvalidJwksUrl, InvalidKey, InvalidNetwork,
+    AllowedHosts, Api, ApiBuilder, Auth, AuthConfig, Authorize, Cleartext, ClientAddress, CloseRight, Cors,
+    Denied, Grant, HttpConfig, InvalidHeader, InvalidHost, InvalidJwksUrl, InvalidKey, InvalidNetwork,
     InvalidOrigin, JwksTimes, Key, Rights, Server, Tls, TlsError, TrustedProxies, answer_while_opening,
     defaults, listen,
 };
@@ -88,7 +88,7 @@ pub use tidings_redis::Redis;
 #[cfg(not(windows))]
 pub mod log {
     pub use tidings_log::{
-        Appended, BoxFuture, Chunk, Follower, Histogram, HistogramSnapshot, Place, ReadLimits,
+        Appended, BoxFuture, Chunk, Follower, Histogram, HistogramSnapshot, Position, ReadLimits,
     };
 }
 

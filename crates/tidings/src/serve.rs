@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use tidings_engine::EngineConfig;
-use tidings_http::{Auth, Face, Server, defaults};
+use tidings_http::{Api, Auth, Server, defaults};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
 use tokio::net::TcpListener;
@@ -123,7 +123,7 @@ async fn serve(
     let hub = Hub::new(log, hub_config);
     let open = auth.is_none();
     let auth = auth.unwrap_or_else(Auth::open_to_this_machine);
-    let face = Face::builder(hub.clone(), http_config)
+    let api = Api::builder(hub.clone(), http_config)
         .auth(auth.clone())
         .dropped_log_lines(stderr::dropped_lines)
         .build();
@@ -133,8 +133,8 @@ async fn serve(
         chores.spawn(async move { auth.warm().await });
     }
     chores.spawn(warm(hub.clone()));
-    chores.spawn(heap::tidy(face.clone()));
-    let mut server = Server::new(face, listeners);
+    chores.spawn(heap::tidy(api.clone()));
+    let mut server = Server::new(api, listeners);
     if settings.console.unwrap_or(true) {
         server = server.and_routes(tidings_console::router());
     }

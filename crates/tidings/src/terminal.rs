@@ -58,10 +58,10 @@ impl Terminal {
 /// What goes wrong and is being dealt with. A person sees each attempt; a log gets the first, and each that fails for
 /// another reason. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Troubles(Arc<Mutex<Told>>);
+pub(crate) struct Troubles(Arc<Mutex<LastTrouble>>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct LastTrouble {
     reason: Option<String>,
     attempts: u32,
 }

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Batch, EventType, Face, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
+use tidings::{Api, Batch, EventType, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
 /// Lines with one of these words are alerts.
@@ -20,8 +20,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
     // Its page publishes too. Only here: there is nobody else on this machine to be kept out.
-    let face = Face::builder(hub.clone(), HttpConfig::default()).open_to_this_machine().build();
-    let app = example_pages::app(&face, include_str!("../page.html"));
+    let api = Api::builder(hub.clone(), HttpConfig::default()).open_to_this_machine().build();
+    let app = example_pages::app(&api, include_str!("../page.html"));
     // Standard input may end; the pages are served on.
     let publishing = async {
         publish(&hub).await?;

@@ -19,7 +19,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tidings::{
-    Batch, Cors, Denied, Face, Grant, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Rights,
+    Api, Batch, Cors, Denied, Grant, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Rights,
     Topic,
 };
 use tokio::net::TcpListener;
@@ -44,22 +44,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new(Arc::new(log), HubConfig::default());
     let cors = Cors::new(&[OTHER_ORIGIN.into()], Duration::from_secs(3_600))?;
     let config = HttpConfig { cors, publish_rate_per_address: 10, ..HttpConfig::default() };
-    let face = Face::builder(hub.clone(), config).authorize(rights).build();
+    let api = Api::builder(hub.clone(), config).authorize(rights).build();
 
     let listener = TcpListener::bind(address).await?;
     writeln!(io::stdout(), "open http://{}", listener.local_addr()?)?;
     // With the address of each client, so that limits by address can count.
-    let app = app(&hub, &face).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(face.drain_on(asked_to_end()));
+    let app = app(&hub, &api).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(api.drain_on(asked_to_end()));
     tokio::select! {
         served = server => served?,
-        () = async { face.draining().await; sleep(PATIENCE).await } => {}
+        () = async { api.draining().await; sleep(PATIENCE).await } => {}
     }
     hub.close().await?;
     Ok(())
 }
 
-fn app(hub: &Hub, face: &Face) -> Router {
+fn app(hub: &Hub, api: &Api) -> Router {
     let sessions = Sessions::default();
     let own = Router::new()
         .route("/", get(async || Html(include_str!("../page.html"))))
@@ -68,7 +68,7 @@ fn app(hub: &Hub, face: &Face) -> Router {
         .with_state((hub.clone(), sessions.clone()))
         .layer(CorsLayer::new().allow_origin(HeaderValue::from_static(OTHER_ORIGIN)).allow_credentials(true));
     // The hub says itself which origins it allows: two layers would both write the fields.
-    own.nest("/push", face.router()).layer(from_fn_with_state(sessions, identify))
+    own.nest("/push", api.router()).layer(from_fn_with_state(sessions, identify))
 }
 
 /// What the hub lets somebody do: read the news and what is their own, and write to themselves.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidings::{Batch, EventType, Face, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
+use tidings::{Api, Batch, EventType, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// What is published: shares of one, but for the load, which counts processes that want to run.
@@ -34,8 +34,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    let face = Face::builder(hub.clone(), HttpConfig::default()).read_only().build();
-    let app = example_pages::app(&face, include_str!("../page.html"));
+    let api = Api::builder(hub.clone(), HttpConfig::default()).read_only().build();
+    let app = example_pages::app(&api, include_str!("../page.html"));
     // Whichever of the two ends first ends the program.
     tokio::select! {
         served = example_pages::serve(app, &address) => served?,

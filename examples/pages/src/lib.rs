@@ -6,11 +6,11 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Html;
 use axum::routing::get;
-use tidings::Face;
+use tidings::Api;
 use tokio::net::TcpListener;
 
 /// A page at `/`, and the hub under `/push`.
-pub fn app(face: &Face, page: &'static str) -> Router {
+pub fn app(api: &Api, page: &'static str) -> Router {
     let text = |media_type, text: &'static str| get(async move || ([(CONTENT_TYPE, media_type)], text));
     Router::new()
         .route("/", get(async move || Html(page)))
@@ -18,7 +18,7 @@ pub fn app(face: &Face, page: &'static str) -> Router {
         .route("/style.css", text("text/css; charset=utf-8", include_str!("../style.css")))
         // `console/build` makes it from clients/typescript.
         .route("/tidings.js", text("text/javascript; charset=utf-8", include_str!("../tidings.js")))
-        .nest("/push", face.router())
+        .nest("/push", api.router())
 }
 
 /// Serves a program's pages on an address, and says where.

@@ -15,7 +15,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use axum::routing::post;
 use serde::Serialize;
 use tidings::{
-    Batch, EventType, Face, Format, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic,
+    Api, Batch, EventType, Format, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic,
 };
 use tokio::runtime::Handle;
 
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8091".into());
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    let face = Face::builder(hub.clone(), HttpConfig::default()).read_only().build();
+    let api = Api::builder(hub.clone(), HttpConfig::default()).read_only().build();
     let jobs = Arc::new(AtomicU64::new(0));
     // It answers at once with where the job can be followed.
     let begin = async move || {
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::task::spawn_blocking(move || job.run(&folder, &runtime));
         topic.to_string()
     };
-    let app = example_pages::app(&face, include_str!("../page.html")).route("/jobs", post(begin));
+    let app = example_pages::app(&api, include_str!("../page.html")).route("/jobs", post(begin));
     Ok(example_pages::serve(app, &address).await?)
 }
 

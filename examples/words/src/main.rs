@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::routing::post;
-use tidings::{Batch, Face, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
+use tidings::{Api, Batch, HttpConfig, Hub, HubConfig, MemoryLog, NewEvent, Retention, Topic};
 use tokio::time::{MissedTickBehavior, interval};
 
 const LICENCE: &str = include_str!("../../../LICENSE-MIT");
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8093".into());
     let log = MemoryLog::new(Retention::default(), Duration::from_secs(60));
     let hub = Hub::new(Arc::new(log), HubConfig::default());
-    let face = Face::builder(hub.clone(), HttpConfig::default()).read_only().build();
+    let api = Api::builder(hub.clone(), HttpConfig::default()).read_only().build();
     let texts = Arc::new(AtomicU64::new(0));
     // It answers at once with where the text can be read.
     let begin = async move || {
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::spawn(tell(hub.clone(), name.clone(), Arc::clone(&text)));
         name
     };
-    let app = example_pages::app(&face, include_str!("../page.html")).route("/texts", post(begin));
+    let app = example_pages::app(&api, include_str!("../page.html")).route("/texts", post(begin));
     Ok(example_pages::serve(app, &address).await?)
 }
 

@@ -3,9 +3,9 @@
 use tidings_engine::EngineError;
 use tokio_postgres::types::ToSql;
 
+use crate::location::{self, Location};
 use crate::options::Options;
 use crate::partitions;
-use crate::place::{self, Place};
 use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
@@ -18,7 +18,7 @@ const EPOCHS: &str = "CREATE TABLE IF NOT EXISTS {schema}.epochs (present text C
 const OLDEST: i32 = 130_000;
 
 /// Makes sure that the tables are there, and are those that this hub knows.
-pub(crate) async fn run(session: &Session, options: &Options, place: &Place) -> Result<(), EngineError> {
+pub(crate) async fn run(session: &Session, options: &Options, place: &Location) -> Result<(), EngineError> {
     let schema = &options.schema;
     check(session, options).await?;
     if version(session, schema).await? == Some(MIGRATIONS.len()) && has_epochs(session, schema).await? {
@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &Session, options: &Options, place: &Place) -> 
     migrated
 }
 
-async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<(), EngineError> {
+async fn migrate(session: &Session, schema: &Schema, place: &Location) -> Result<(), EngineError> {
     let current = version(session, schema).await?.unwrap_or(0);
     if current > MIGRATIONS.len() {
         return Err(EngineError::refused(format!(
@@ -67,8 +67,13 @@ async fn migrate(session: &Session, schema: &Schema, place: &Place) -> Result<()
     in_time(&what, session.batch_execute(&set)).await
 }
 
-async fn begin_log(session: &Session, schema: &Schema, place: &Place, what: &str) -> Result<(), EngineError> {
-    let (secret, epoch) = (place::random::<16>()?, place::draw_epoch()?);
+async fn begin_log(
+    session: &Session,
+    schema: &Schema,
+    place: &Location,
+    what: &str,
+) -> Result<(), EngineError> {
+    let (secret, epoch) = (location::random::<16>()?, location::draw_epoch()?);
     let sql = schema.fill(
         "INSERT INTO {schema}.log (version, epoch, secret, place, timeline)
             VALUES (0, $1, $2, $3 || '/' || '{schema}.log'::regclass::oid, $4)",

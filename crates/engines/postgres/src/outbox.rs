@@ -79,7 +79,7 @@ pub(crate) struct Takes {
 
 /// What there is in the outbox.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct Backlog {
     rows: u64,
     bytes: u64,
     /// What only newer rows are looked for after; none for all.
@@ -118,7 +118,7 @@ impl Horizon {
     }
 
     /// Everything that was waiting is moved, and that is committed.
-    pub(crate) fn moved(&self, waiting: Waiting) {
+    pub(crate) fn moved(&self, waiting: Backlog) {
         let mut horizon = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = match (&*horizon, &waiting.after) {
             (Some((_, whole)), Some(_)) => *whole,
@@ -128,9 +128,9 @@ impl Horizon {
     }
 }
 
-// === impl Waiting ===
+// === impl Backlog ===
 
-impl Waiting {
+impl Backlog {
     pub(crate) fn is_any(&self) -> bool {
         self.rows > 0
     }
@@ -152,14 +152,14 @@ impl Looks {
         &self,
         session: &Session,
         horizon: &Horizon,
-    ) -> Result<Waiting, tokio_postgres::Error> {
+    ) -> Result<Backlog, tokio_postgres::Error> {
         let after = horizon.get();
         let statement = if after.is_some() { &self.new } else { &self.all };
         let ReadLimits { entries, .. } = MOVED;
         let text = after.as_deref().unwrap_or_default();
         let row = session.query_one(statement, &[&text, &(read::bigint(entries as u64) + 1)]).await?;
         let (rows, bytes) = (read::number(row.get(0)), read::number(row.get(1)));
-        Ok(Waiting { rows, bytes, after, snapshot: row.get(2) })
+        Ok(Backlog { rows, bytes, after, snapshot: row.get(2) })
     }
 }
 
@@ -175,7 +175,7 @@ impl Takes {
     pub(crate) async fn take(
         &self,
         session: &Session,
-        waiting: &Waiting,
+        waiting: &Backlog,
     ) -> Result<(Vec<Taken>, bool), tokio_postgres::Error> {
         // Where there is more than is moved at once, those with the lowest ids are next, whoever they are of.
         let after = waiting.after.as_deref().filter(|_| !waiting.is_more_than_is_moved());

@@ -14,17 +14,17 @@
 
 mod certificates;
 mod nats;
+mod notice;
 mod port;
 mod postgres;
 mod process;
 mod redis;
 mod slow;
-mod told;
 
 pub use certificates::Certificates;
 pub use nats::{NatsCluster, NatsServer};
+pub use notice::{Listener, Notice};
 pub use port::{quiet_port, quiet_ports};
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 pub use slow::SlowProxy;
-pub use told::{Listener, Told};

@@ -148,24 +148,24 @@ async fn opening_waits_for_the_engine_and_says_what_for() {
 
 /// What a follower was told, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Told {
+enum Notice {
     Entry(String),
     Renewed(Bounds),
 }
 
 #[derive(Default)]
-struct Listener(Mutex<Vec<Told>>);
+struct Listener(Mutex<Vec<Notice>>);
 
 impl Follower for Listener {
     fn appended(&self, entries: &[Arc<Event>]) {
         let texts = entries.iter().map(|entry| String::from_utf8(entry.data.to_vec()).unwrap());
-        self.0.lock().unwrap().extend(texts.map(Told::Entry));
+        self.0.lock().unwrap().extend(texts.map(Notice::Entry));
     }
 
     fn trimmed(&self, _: Sequence) {}
 
     fn renewed(&self, bounds: Bounds) {
-        self.0.lock().unwrap().push(Told::Renewed(bounds));
+        self.0.lock().unwrap().push(Notice::Renewed(bounds));
     }
 }
 
@@ -189,7 +189,7 @@ async fn what_an_engine_lost_gives_the_log_a_new_epoch() {
     assert_eq!((bounds.earliest, bounds.latest), (1, 3));
     let appended = log.append(event("after")).await.unwrap();
     assert_eq!((appended.epoch, appended.first), (bounds.epoch(), 4));
-    let mut expected: Vec<_> = (0..5).map(|number| Told::Entry(number.to_string())).collect();
-    expected.extend([Told::Renewed(bounds), Told::Entry("after".into())]);
+    let mut expected: Vec<_> = (0..5).map(|number| Notice::Entry(number.to_string())).collect();
+    expected.extend([Notice::Renewed(bounds), Notice::Entry("after".into())]);
     assert_eq!(*listener.0.lock().unwrap(), expected);
 }

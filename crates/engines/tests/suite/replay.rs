@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tidings_log::{Batch, Place, ReadError, ReadLimits};
+use tidings_log::{Batch, Position, ReadError, ReadLimits};
 use tidings_protocol::{NewEvent, Selection, Topic};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -55,12 +55,12 @@ async fn the_last_event_of_a_quiet_topic_costs_one_read() {
         log.append(Batch { events, close: None, idempotency: None }).await.unwrap();
     }
     let (selection, before) = (Selection::new([quiet.into()]), shelf.reads());
-    assert_eq!(log.locate(Place::Last(1), &selection).await, Ok(last - 1));
+    assert_eq!(log.locate(Position::Last(1), &selection).await, Ok(last - 1));
     assert_eq!(shelf.reads() - before, 1);
-    assert_eq!(log.locate(Place::Last(2), &selection).await, Ok(last - 2));
+    assert_eq!(log.locate(Position::Last(2), &selection).await, Ok(last - 2));
     // Whoever asks for more than there are gets all of them.
-    assert_eq!(log.locate(Place::Last(3), &selection).await, Ok(0));
-    assert_eq!(log.locate(Place::Last(1), &Selection::all()).await, Ok(30_001));
+    assert_eq!(log.locate(Position::Last(3), &selection).await, Ok(0));
+    assert_eq!(log.locate(Position::Last(1), &Selection::all()).await, Ok(30_001));
 }
 
 /// What failed, or was given up, leaves nothing behind: no memory, and nothing that hides what is read later.

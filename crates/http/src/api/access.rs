@@ -20,8 +20,8 @@ use tidings_protocol::Cursor;
 use tracing::{Instrument as _, Level};
 
 use crate::api::metrics::Transport;
-use crate::delivery::parking::Slip;
-use crate::{ClientAddress, Face, api::authority, api::trace};
+use crate::delivery::parking::PendingReply;
+use crate::{Api, ClientAddress, api::authority, api::trace};
 
 /// What is known of a request when it comes, and is told when it is over.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub(crate) struct Line {
 pub(crate) struct OpenLine(Option<Box<Line>>);
 
 /// The body of a response, which tells of itself when it ends or is given up.
-struct Told {
+struct ObservedBody {
     body: Body,
     line: Box<Line>,
     status: StatusCode,
@@ -73,20 +73,20 @@ const SHOWN_FIELD: usize = 200;
 const SECRET: &str = "access_token";
 
 /// Counts what a request is answered with, and sees to its line.
-pub(crate) async fn observe(State(face): State<Face>, mut request: Request, next: Next) -> Response {
-    face.config.trusted_proxies.identify(&mut request);
+pub(crate) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    api.config.trusted_proxies.identify(&mut request);
     let route = request.extensions().get().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let answer = async |request| match authority::check(&request, false) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
-    observed(&face, route, request, answer).await
+    observed(&api, route, request, answer).await
 }
 
 /// See [`observe`].
 pub(crate) async fn observed<F>(
-    face: &Face,
+    api: &Api,
     route: &str,
     request: Request,
     answer: impl FnOnce(Request) -> F,
@@ -98,12 +98,12 @@ where
     let span = trace::of_request(&request, route);
     let response = answer(request).instrument(span.clone()).await;
     trace::answered(&span, &response);
-    tell(face, line, response)
+    tell(api, line, response)
 }
 
 /// Counts an answer, and gives it what every answer has in its head. Its line follows when it is over; where it is a stream, one comes at once as well.
-pub(crate) fn tell(face: &Face, line: Option<Box<Line>>, mut response: Response) -> Response {
-    face.metrics.count_response(&response);
+pub(crate) fn tell(api: &Api, line: Option<Box<Line>>, mut response: Response) -> Response {
+    api.metrics.count_response(&response);
     // Data is whatever its publisher said; no browser is to take it for a page.
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let Some(mut line) = line else { return response };
@@ -112,11 +112,11 @@ pub(crate) fn tell(face: &Face, line: Option<Box<Line>>, mut response: Response)
     if line.is_stream() && status == StatusCode::OK {
         line.tell("stream began", Some(status), None);
     }
-    if let Some(slip) = response.extensions().get::<Slip>() {
-        slip.attach(line);
+    if let Some(pending) = response.extensions().get::<PendingReply>() {
+        pending.attach(line);
         return response;
     }
-    response.map(|body| Body::new(Told { body, line, status, bytes: 0 }))
+    response.map(|body| Body::new(ObservedBody { body, line, status, bytes: 0 }))
 }
 
 // === impl Line ===
@@ -220,9 +220,9 @@ fn cut(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-// === impl Told ===
+// === impl ObservedBody ===
 
-impl HttpBody for Told {
+impl HttpBody for ObservedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -266,7 +266,7 @@ impl Drop for OpenLine {
     }
 }
 
-impl Drop for Told {
+impl Drop for ObservedBody {
     fn drop(&mut self) {
         self.line.end(Some(self.status), Some(self.bytes));
     }

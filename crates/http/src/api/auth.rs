@@ -371,7 +371,7 @@ impl Access {
             (false, Judge::Nobody | Judge::ThisMachine, _) => {
                 let detail = format!(
                     "{} is not open to anybody here: the program that this hub is part of says who may (see \
-                     `Face::builder`)",
+                     `Api::builder`)",
                     what()
                 );
                 Err(Refusal::new(ProblemKind::Forbidden, detail))

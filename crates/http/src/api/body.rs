@@ -12,7 +12,7 @@ use crate::api::coding::Coding;
 use crate::api::problem::Refusal;
 use crate::delivery::memory::{Client, Portion};
 use crate::limit::Limit;
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// A body, and the memory that it takes among all that are under way.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Whole {
 /// Reads a body of at most `limit` bytes. Where its length is declared, one that is too long is refused before
 /// any of it is read. What does not come in time is refused. It takes memory as it arrives, whatever it declares.
 pub(crate) async fn read(
-    face: &Face,
+    api: &Api,
     client: Client,
     headers: &HeaderMap,
     mut body: Body,
@@ -39,13 +39,13 @@ pub(crate) async fn read(
     let coding = Coding::of(headers)?;
     // What arrives are pieces of the connection's buffer, which would live as long as the event does.
     let mut whole = Vec::new();
-    let mut memory = face.bodies.portion(client);
-    let limits = (face.config.body_timeout, defaults::BODY_RATE as u64);
+    let mut memory = api.bodies.portion(client);
+    let limits = (api.config.body_timeout, defaults::BODY_RATE as u64);
     let begun = Instant::now();
     let mut by = begun + limits.0;
     loop {
         let frame = timeout_at(by, body.frame()).await.map_err(|_| {
-            face.metrics.count_limit(Limit::BodyTimeout);
+            api.metrics.count_limit(Limit::BodyTimeout);
             Refusal::data(format!(
                 "the body had not come whole after {} s; it may pause for {} s, and has to bring {} bytes a second",
                 begun.elapsed().as_secs(),

@@ -8,7 +8,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tidings_protocol::ProblemKind;
 
-use crate::Face;
+use crate::Api;
 use crate::api::origin::{Site, is_own, site};
 use crate::api::problem::Refusal;
 
@@ -46,16 +46,16 @@ const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 const SHOWN: usize = 200;
 
 /// Refuses a request that is not for this hub, or comes from where nobody was let in.
-pub(crate) fn check<B>(face: &Face, request: &Request<B>) -> Result<(), Refusal> {
-    check_way(face, request)?;
-    check_host(face, request)?;
-    check_origin(face, request)
+pub(crate) fn check<B>(api: &Api, request: &Request<B>) -> Result<(), Refusal> {
+    check_way(api, request)?;
+    check_host(api, request)?;
+    check_origin(api, request)
 }
 
 /// Whoever owns a name may have it lead to any address. A page of that name could then use a hub that only this machine
 /// can reach, and no browser would see anything wrong with it ("DNS rebinding"). But it cannot choose another name.
-fn check_host<B>(face: &Face, request: &Request<B>) -> Result<(), Refusal> {
-    let (is_local, allowed) = (face.auth.is_for_this_machine(), &face.config.allowed_hosts);
+fn check_host<B>(api: &Api, request: &Request<B>) -> Result<(), Refusal> {
+    let (is_local, allowed) = (api.auth.is_for_this_machine(), &api.config.allowed_hosts);
     if !is_local && allowed.is_empty() {
         return Ok(());
     }
@@ -80,11 +80,11 @@ fn check_host<B>(face: &Face, request: &Request<B>) -> Result<(), Refusal> {
 }
 
 /// A hub that nobody has told who may use it is for whoever is on its machine. A proxy there speaks for others.
-fn check_way<B>(face: &Face, request: &Request<B>) -> Result<(), Refusal> {
-    if !face.auth.is_for_this_machine() || PROBES.contains(&request.uri().path()) {
+fn check_way<B>(api: &Api, request: &Request<B>) -> Result<(), Refusal> {
+    if !api.auth.is_for_this_machine() || PROBES.contains(&request.uri().path()) {
         return Ok(());
     }
-    let sign = if !face.config.trusted_proxies.is_empty() {
+    let sign = if !api.config.trusted_proxies.is_empty() {
         "`trusted-proxies` is set"
     } else if let Some(name) = passed_on(request.headers()) {
         &format!("the request has `{name}`")
@@ -108,18 +108,18 @@ fn passed_on(headers: &HeaderMap) -> Option<&str> {
 /// Browsers say from where a page is that publishes, or otherwise changes something, and let it do so wherever it likes
 /// (the Fetch standard), with what lets its reader in: an address in their network, or a cookie. So it is the hub's own
 /// page, or one of an origin that is named. Other programs say nothing of that kind.
-fn check_origin<B>(face: &Face, request: &Request<B>) -> Result<(), Refusal> {
+fn check_origin<B>(api: &Api, request: &Request<B>) -> Result<(), Refusal> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    let cors = &face.config.cors;
+    let cors = &api.config.cors;
     let mut origins = request.headers().get_all(ORIGIN).into_iter().peekable();
     if origins.peek().is_none() && !cors.allows_any() && site(request).is_some_and(Site::is_other) {
         let detail = "a page of another site may change something here only where `[cors] origins` names it";
         return Err(Refusal::new(ProblemKind::Forbidden, detail));
     }
     // Whoever decides by cookies cannot see that the page that sends them is nobody's.
-    let with_cookies = face.auth.is_of_the_program() && request.headers().contains_key(COOKIE);
+    let with_cookies = api.auth.is_of_the_program() && request.headers().contains_key(COOKIE);
     let allowed = |origin: &HeaderValue| {
         cors.trusts(origin) || cors.allows_any() && !with_cookies || is_own(origin, request)
     };

@@ -1,4 +1,4 @@
-//! What the face counts, and how it is told (`GET /metrics`).
+//! What the API counts, and how it is told (`GET /metrics`).
 
 mod figures;
 mod labels;
@@ -27,7 +27,7 @@ use crate::limit::Limit;
 pub(crate) use self::labels::{Speaks, Transport};
 pub(crate) use self::text::Format;
 
-/// What the face counts.
+/// What the API counts.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) published: Counter,

@@ -18,16 +18,16 @@ use crate::api::problem::{Answer, Refusal};
 use crate::api::query::ReadOptions;
 use crate::delivery::memory::Portion;
 use crate::delivery::parking::{
-    HeldPage, Interest, Link, Order, PollResponse, Shape, Slip, Space, held, park,
+    HeldPage, Interest, Link, NewReader, PendingReply, PollResponse, Shape, Space, held, park,
 };
 use crate::delivery::pieces::Pieces;
 use crate::delivery::remainder::{Held, Remainder};
 use crate::server::socket::Attention;
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// A short or a long poll (§3.1).
 pub(crate) async fn answer(
-    face: &Face,
+    api: &Api,
     parts: &Parts,
     mut subscription: Subscription,
     options: &ReadOptions,
@@ -35,20 +35,20 @@ pub(crate) async fn answer(
     Reader { client, lease }: Reader,
 ) -> Answer {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
-    let wait = options.wait.min(face.config.max_wait);
+    let wait = options.wait.min(api.config.max_wait);
     let first = subscription.pull(page_limits).await?;
-    let found = if first.is_empty() && !wait.is_zero() && !face.draining.is_cancelled() {
+    let found = if first.is_empty() && !wait.is_zero() && !api.draining.is_cancelled() {
         let may_park = may_park(parts);
         let response = may_park.then(|| PollResponse::of(parts, caching));
         let interest = Interest {
             selection: Arc::clone(subscription.selection()),
             shape: Shape::Poll { limit: options.limit, response },
         };
-        let order = Order { wait, lease, ..Order::new(interest, subscription.cursor()) };
+        let reader = NewReader { wait, lease, ..NewReader::new(interest, subscription.cursor()) };
         if may_park {
-            return Ok(leave(order, options));
+            return Ok(leave(reader, options));
         }
-        hold(face, parts, order).await?
+        hold(api, parts, reader).await?
     } else {
         let more = first.more && !first.ended && subscription.has_more().await?;
         let pull = Pull { more, ended: first.ended || (!more && subscription.has_ended()), ..first };
@@ -57,7 +57,7 @@ pub(crate) async fn answer(
     let HeldPage { pull, next, epoch } = found;
     let transport = if wait.is_zero() { Transport::Poll } else { Transport::LongPoll };
     if let Some(gap) = &pull.gap {
-        face.metrics.count_gap(gap.reason);
+        api.metrics.count_gap(gap.reason);
     }
     let page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching };
     let tag = page.tag();
@@ -65,10 +65,10 @@ pub(crate) async fn answer(
     // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
     let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
     let unchanged = known.is_some_and(|known| known.split(',').any(same));
-    let memory = face.answers.portion(client);
+    let memory = api.answers.portion(client);
     let (body, length) =
-        if unchanged { (Body::empty(), 0) } else { page.body(epoch, subscription.selection(), face, memory) };
-    face.metrics.deliveries(transport).count(pull.entries.len(), length);
+        if unchanged { (Body::empty(), 0) } else { page.body(epoch, subscription.selection(), api, memory) };
+    api.metrics.deliveries(transport).count(pull.entries.len(), length);
     let mut response = respond(body);
     // It sees to its memory itself.
     response.extensions_mut().insert(Spare);
@@ -102,21 +102,21 @@ fn may_park(parts: &Parts) -> bool {
 }
 
 /// Leaves a poll to whoever parks its connection.
-fn leave(order: Order, options: &ReadOptions) -> Response {
+fn leave(reader: NewReader, options: &ReadOptions) -> Response {
     let asked = match options.start {
         Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
         _ => None,
     };
     let mut response = respond(Body::empty());
-    response.extensions_mut().insert(Slip::new(Order { asked, ..order }));
+    response.extensions_mut().insert(PendingReply::new(NewReader { asked, ..reader }));
     response
 }
 
 /// Has a poll held in a shard, and waits for its page.
-async fn hold(face: &Face, parts: &Parts, order: Order) -> Result<HeldPage, Refusal> {
+async fn hold(api: &Api, parts: &Parts, reader: NewReader) -> Result<HeldPage, Refusal> {
     let _waits = parts.extensions.get::<Attention>().map(Attention::waits);
     let (sink, page) = held();
-    park(face, Link::Page(sink), order)?;
+    park(api, Link::Page(sink), reader)?;
     page.await.ok_or_else(|| Refusal::new(ProblemKind::Unavailable, "the log could not be read"))
 }
 
@@ -165,7 +165,7 @@ impl Page<'_> {
     }
 
     /// The page as a body, and its length. What is large is given away in pieces.
-    fn body(&self, epoch: Epoch, selection: &Arc<Selection>, face: &Face, memory: Portion) -> (Body, usize) {
+    fn body(&self, epoch: Epoch, selection: &Arc<Selection>, api: &Api, memory: Portion) -> (Body, usize) {
         let events = self.pull.entries.iter().map(|entry| Held::new(entry.clone(), Framing::Object));
         let mut page = Remainder::new(Framing::Object, epoch, events, memory)
             .headed(Bytes::from_static(Self::HEAD))
@@ -175,7 +175,7 @@ impl Page<'_> {
         if length <= defaults::STREAM_PIECE_BYTES {
             return (Body::from(page.compose(length)), length);
         }
-        let pieces = Pieces::new(face.clone(), Arc::clone(selection), page);
+        let pieces = Pieces::new(api.clone(), Arc::clone(selection), page);
         (pieces.into_body(length), length)
     }
 

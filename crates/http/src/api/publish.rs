@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use crate::api::problem::{Answer, Refusal, json_line};
 use crate::api::query::{Query, path_topic, shown};
 use crate::delivery::memory::{Client, Portion};
-use crate::{Face, api::body, api::trace, defaults};
+use crate::{Api, api::body, api::trace, defaults};
 
 /// What the content type of a publication says (§2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ struct Kept {
 
 /// The events of a publication, as they are read.
 struct Events {
-    face: Face,
+    api: Api,
     list: Vec<NewEvent>,
     /// What the body and the events take, and how much of that is counted.
     bytes: usize,
@@ -81,11 +81,11 @@ struct Receipt<'a> {
 }
 
 /// `POST /topics/{topic}`.
-pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
+pub(crate) async fn to_topic(api: &Api, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let text = path_topic(parts.uri.path())?;
     let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
-    let access = face.auth.access(&parts, &face.config.cors).await?;
+    let access = api.auth.access(&parts, &api.config.cors).await?;
     let query = Query::new(parts.uri.query());
     let close = query.flag("close");
     let (publishes, closes) = (access.publish(&topic), matches!(close, Ok(true)));
@@ -94,29 +94,29 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
     } else {
         publishes.clone()?;
     }
-    face.rates.check(face, &parts, &access)?;
+    api.rates.check(api, &parts, &access)?;
 
     let content = Content::of(&parts.headers);
     let client = Client::of(&parts.extensions, Some(&access));
     // Who may only end the topic says no last word.
-    let limit = if publishes.is_ok() { content.limit(face) } else { 0 };
-    let whole = body::read(face, client, &parts.headers, body, limit)
+    let limit = if publishes.is_ok() { content.limit(api) } else { 0 };
+    let whole = body::read(api, client, &parts.headers, body, limit)
         .await
         .map_err(|refusal| publishes.err().unwrap_or(refusal))?;
     let event_type = query.get("event")?.map(event_type).transpose()?;
     let close = close?;
     let key = idempotency_key(&parts.headers)?;
 
-    let own = (face.clone(), topic.clone());
-    let (events, _kept) = parse(face, whole, move |bytes, events| {
-        let (face, topic) = own;
+    let own = (api.clone(), topic.clone());
+    let (events, _kept) = parse(api, whole, move |bytes, events| {
+        let (api, topic) = own;
         match content {
             _ if close && bytes.is_empty() => Ok(()),
             Content::Event(format) => {
                 events.add_whole(NewEvent::new(topic, event_type, format, bytes.clone())?)
             }
             Content::Lines => {
-                lines(bytes, |item| events.add(item.event(topic.clone(), event_type.clone(), &face)?))
+                lines(bytes, |item| events.add(item.event(topic.clone(), event_type.clone(), &api)?))
             }
         }
     })
@@ -127,26 +127,26 @@ pub(crate) async fn to_topic(face: &Face, request: Request) -> Answer {
         events,
     };
     let many = content == Content::Lines && !batch.events.is_empty();
-    let published = publish(face, batch).await?;
+    let published = publish(api, batch).await?;
     Ok(receipt(&published, Some(&topic), many))
 }
 
 /// `POST /events`.
-pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
+pub(crate) async fn to_topics(api: &Api, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let access = face.auth.access(&parts, &face.config.cors).await?;
+    let access = api.auth.access(&parts, &api.config.cors).await?;
     access.publish_at_all()?;
-    face.rates.check(face, &parts, &access)?;
+    api.rates.check(api, &parts, &access)?;
     let content = Content::of(&parts.headers);
     if content != Content::Lines && !is_json(&media_type(&parts.headers)) {
         let detail = "send an array as application/json, or lines as application/x-ndjson";
         return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail));
     }
     let client = Client::of(&parts.extensions, Some(&access));
-    let whole = body::read(face, client, &parts.headers, body, face.config.max_batch_bytes).await?;
+    let whole = body::read(api, client, &parts.headers, body, api.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
-    let (own, scope) = (face.clone(), access.scope());
-    let (events, _kept) = parse(face, whole, move |bytes, events| {
+    let (own, scope) = (api.clone(), access.scope());
+    let (events, _kept) = parse(api, whole, move |bytes, events| {
         let take = |item: Item<'_>| {
             let text =
                 item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
@@ -158,27 +158,27 @@ pub(crate) async fn to_topics(face: &Face, request: Request) -> Answer {
     })
     .await?;
     let idempotency = key.map(|key| Idempotency { scope, key });
-    let published = publish(face, Batch { events, close: None, idempotency }).await?;
+    let published = publish(api, Batch { events, close: None, idempotency }).await?;
     Ok(receipt(&published, None, true))
 }
 
 /// Makes a body into events, with what is to be kept until they are appended. What is large is parsed where it keeps
 /// nobody waiting.
 async fn parse(
-    face: &Face,
+    api: &Api,
     whole: body::Whole,
     read: impl FnOnce(&Bytes, &mut Events) -> Result<(), Refusal> + Send + 'static,
 ) -> Result<(Vec<NewEvent>, Kept), Refusal> {
     let body::Whole { bytes, memory } = whole;
     let size = bytes.len();
-    let mut events = Events { face: face.clone(), list: Vec::new(), bytes: size, counted: size, memory };
+    let mut events = Events { api: api.clone(), list: Vec::new(), bytes: size, counted: size, memory };
     let parse = move || read(&bytes, &mut events).map(|()| events);
     if size <= defaults::PARSE_BYTES {
         let events = parse()?;
         return Ok((events.list, Kept { _memory: events.memory, _turn: None }));
     }
     let gone = || Refusal::new(ProblemKind::Unavailable, "the body cannot be read now");
-    let turn = Arc::clone(&face.parses).acquire_owned().await.map_err(|_| gone())?;
+    let turn = Arc::clone(&api.parses).acquire_owned().await.map_err(|_| gone())?;
     let parsed = tokio::task::spawn_blocking(move || {
         // Also where nobody waits for it any more, the turn is over only when this is.
         let events = parse()?;
@@ -188,18 +188,18 @@ async fn parse(
     parsed.await.map_err(|_| gone())?
 }
 
-async fn publish(face: &Face, batch: Batch) -> Result<Published, Refusal> {
+async fn publish(api: &Api, batch: Batch) -> Result<Published, Refusal> {
     if batch.events.is_empty() && batch.close.is_none() {
         return Err(Refusal::data("the batch has no events"));
     }
     let (events, bytes) =
         (batch.events.len(), batch.events.iter().map(|event| event.data().len()).sum::<usize>());
     let began = Instant::now();
-    let published = face.hub.publish(batch).instrument(trace::of_append(events)).await?;
-    face.metrics.publish_time().record(began.elapsed(), 1);
+    let published = api.hub.publish(batch).instrument(trace::of_append(events)).await?;
+    api.metrics.publish_time().record(began.elapsed(), 1);
     if !published.appended.duplicate {
-        face.metrics.published.inc_by(events as u64);
-        face.metrics.published_bytes.inc_by(bytes as u64);
+        api.metrics.published.inc_by(events as u64);
+        api.metrics.published_bytes.inc_by(bytes as u64);
     }
     Ok(published)
 }
@@ -232,10 +232,10 @@ impl Content {
         }
     }
 
-    fn limit(self, face: &Face) -> usize {
+    fn limit(self, api: &Api) -> usize {
         match self {
-            Self::Event(_) => face.config.max_event_bytes,
-            Self::Lines => face.config.max_batch_bytes,
+            Self::Event(_) => api.config.max_event_bytes,
+            Self::Lines => api.config.max_batch_bytes,
         }
     }
 }
@@ -254,7 +254,7 @@ fn is_json(media_type: &str) -> bool {
 // === impl Item ===
 
 impl Item<'_> {
-    fn event(&self, topic: Topic, default_type: Option<EventType>, face: &Face) -> Result<NewEvent, Refusal> {
+    fn event(&self, topic: Topic, default_type: Option<EventType>, api: &Api) -> Result<NewEvent, Refusal> {
         let event_type = self.event.as_deref().map(event_type).transpose()?.or(default_type);
         let json = self.data.get();
         let (format, data) = match self.encoding.as_deref() {
@@ -279,8 +279,8 @@ impl Item<'_> {
             }
             None => (Format::Json, Bytes::copy_from_slice(json.as_bytes())),
         };
-        if data.len() > face.config.max_event_bytes {
-            return Err(body::too_large(face.config.max_event_bytes));
+        if data.len() > api.config.max_event_bytes {
+            return Err(body::too_large(api.config.max_event_bytes));
         }
         Ok(NewEvent::new(topic, event_type, format, data)?)
     }
@@ -340,7 +340,7 @@ impl Events {
 
     /// Adds an event of a batch.
     fn add(&mut self, event: NewEvent) -> Result<(), Refusal> {
-        let config = &self.face.config;
+        let config = &self.api.config;
         if self.list.len() >= config.max_batch_events {
             let detail = format!("a batch has at most {} events", config.max_batch_events);
             return Err(Refusal::new(ProblemKind::EventTooLarge, detail));

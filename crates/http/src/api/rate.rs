@@ -16,7 +16,7 @@ use crate::api::auth::Access;
 use crate::api::problem::Refusal;
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
-use crate::{ClientAddress, Face, HttpConfig, defaults};
+use crate::{Api, ClientAddress, HttpConfig, defaults};
 
 /// The publications that each address and each subject of a token have left.
 #[derive(Debug)]
@@ -45,22 +45,22 @@ impl Rates {
     }
 
     /// Counts a publication, before its body is read.
-    pub(crate) fn check(&self, face: &Face, parts: &Parts, access: &Access) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, api: &Api, parts: &Parts, access: &Access) -> Result<(), Refusal> {
         if let (Some(rate), Some(client)) = (&self.address, parts.extensions.get::<ClientAddress>()) {
-            let refuse = |wait| refusal(face, Limit::PublishRatePerAddress, "this address", rate.most, wait);
+            let refuse = |wait| refusal(api, Limit::PublishRatePerAddress, "this address", rate.most, wait);
             rate.check(&client.network()).map_err(refuse)?;
         }
         let Some(rate) = &self.subject else { return Ok(()) };
         if let Some(counted) = access.counted_as(&parts.extensions) {
-            let refuse = |wait| refusal(face, Limit::PublishRatePerSubject, counted.name(), rate.most, wait);
+            let refuse = |wait| refusal(api, Limit::PublishRatePerSubject, counted.name(), rate.most, wait);
             rate.check(&counted).map_err(refuse)?;
         }
         Ok(())
     }
 }
 
-fn refusal(face: &Face, limit: Limit, who: &str, most: NonZeroU32, wait: Duration) -> Refusal {
-    face.metrics.count_limit(limit);
+fn refusal(api: &Api, limit: Limit, who: &str, most: NonZeroU32, wait: Duration) -> Refusal {
+    api.metrics.count_limit(limit);
     let detail = format!("{who} may publish {most} times a second; put events together into batches");
     let seconds = wait.as_millis().div_ceil(1_000);
     Refusal::new(ProblemKind::TooManyRequests, detail).retry_after(u64::try_from(seconds).unwrap_or(u64::MAX))

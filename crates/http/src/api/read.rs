@@ -14,23 +14,23 @@ use crate::api::problem::{Answer, Refusal};
 use crate::api::query::{Query, ReadOptions};
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
-use crate::{Face, api::poll, api::stream, defaults};
+use crate::{Api, api::poll, api::stream, defaults};
 
 /// The selectors of `GET /events`.
-pub(crate) fn selectors(face: &Face, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
+pub(crate) fn selectors(api: &Api, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
     let query = Query::new(parts.uri.query());
-    let most = face.config.max_topics_per_request;
+    let most = api.config.max_topics_per_request;
     if query.all("topic").count() > most {
-        face.metrics.count_limit(Limit::TopicsPerRequest);
+        api.metrics.count_limit(Limit::TopicsPerRequest);
         return Err(Refusal::query(format!("one request reads at most {most} selectors")));
     }
     query.selectors()
 }
 
 /// `GET /topics/{selector}` and `GET /events` (§3): whichever form the reader accepts.
-pub(crate) async fn answer(face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
+pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Answer {
     let form = Form::negotiate(&parts.headers)?;
-    match answer_in(form, face, parts, selectors).await {
+    match answer_in(form, api, parts, selectors).await {
         Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal)),
         answer => answer,
     }
@@ -47,18 +47,18 @@ pub(crate) fn refuse<B>(request: &Request<B>, refusal: Refusal) -> Response {
     }
 }
 
-async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Selector>) -> Answer {
+async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Answer {
     let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
-    let access = face.auth.access(parts, &face.config.cors).await?;
+    let access = api.auth.access(parts, &api.config.cors).await?;
     access.subscribe(&selectors)?;
-    let caching = Caching::of(face, &access, &selectors, &options);
+    let caching = Caching::of(api, &access, &selectors, &options);
     let selection = options.selection(selectors);
     let long = form != Form::Page || !options.wait.is_zero();
     let start = options.start.clone().unwrap_or(if long { Start::Latest } else { Start::Earliest });
     // Whether it names the place itself, and so may be told that nothing will ever follow it.
     let returning = matches!(options.start, Some(Start::Cursor(_)));
     let client = Client::of(&parts.extensions, Some(&access));
-    let lease = if long { lease(face, parts, &access)? } else { None };
+    let lease = if long { lease(api, parts, &access)? } else { None };
     let reader = Reader { client, lease };
     let transport = match form {
         Form::Page if options.wait.is_zero() => Transport::Poll,
@@ -67,13 +67,13 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
         Form::Lines => Transport::Lines,
     };
     if matches!(options.start, Some(Start::Cursor(_) | Start::Foreign(_))) {
-        face.metrics.deliveries(transport).reconnect();
+        api.metrics.deliveries(transport).reconnect();
     }
-    let subscription = face.hub.subscribe(selection, start).await?;
+    let subscription = api.hub.subscribe(selection, start).await?;
     let mut response = match form {
-        Form::Page => poll::answer(face, parts, subscription, &options, caching, reader).await?,
+        Form::Page => poll::answer(api, parts, subscription, &options, caching, reader).await?,
         Form::Stream | Form::Lines => {
-            stream::answer(face, parts, form, &subscription, &options, returning, reader)?
+            stream::answer(api, parts, form, &subscription, &options, returning, reader)?
         }
     };
     // For the access log.
@@ -82,17 +82,17 @@ async fn answer_in(form: Form, face: &Face, parts: &Parts, selectors: Vec<Select
 }
 
 /// The terms on which somebody waits who showed a token.
-fn lease(face: &Face, parts: &Parts, access: &Access) -> Result<Option<Lease>, Refusal> {
+fn lease(api: &Api, parts: &Parts, access: &Access) -> Result<Option<Lease>, Refusal> {
     let Some(remaining) = access.remaining() else { return Ok(None) };
-    let most = face.config.max_connections_per_subject;
+    let most = api.config.max_connections_per_subject;
     // This machine has as many connections as it likes, where no limit is set.
     let is_counted = |client: &Client| match client {
         Client::Subject(_) | Client::Unknown => true,
         Client::Network(address) => !address.is_loopback() || most != defaults::MAX_CONNECTIONS_PER_SUBJECT,
     };
     let share = match access.counted_as(&parts.extensions).filter(is_counted) {
-        Some(counted) => Some(face.subjects.share(&counted, most).ok_or_else(|| {
-            face.metrics.count_limit(Limit::ConnectionsPerSubject);
+        Some(counted) => Some(api.subjects.share(&counted, most).ok_or_else(|| {
+            api.metrics.count_limit(Limit::ConnectionsPerSubject);
             let detail = format!("{most} readers wait for {}, the most that may", counted.name());
             Refusal::new(ProblemKind::TooManyRequests, detail)
         })?),

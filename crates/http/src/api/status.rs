@@ -5,12 +5,12 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use tidings_protocol::ProblemKind;
 
-use crate::Face;
+use crate::Api;
 use crate::api::metrics::Format;
 use crate::api::problem::{Answer, Refusal};
 
 /// The process serves.
-pub(crate) fn health(_: &Face) -> Response {
+pub(crate) fn health(_: &Api) -> Response {
     alive()
 }
 
@@ -19,11 +19,11 @@ pub(crate) fn alive() -> Response {
 }
 
 /// The log takes writes, and the hub is not shutting down.
-pub(crate) fn ready(face: &Face) -> Response {
-    if face.draining.is_cancelled() {
+pub(crate) fn ready(api: &Api) -> Response {
+    if api.draining.is_cancelled() {
         return Refusal::new(ProblemKind::Unavailable, "the hub is shutting down").into_response();
     }
-    match face.hub.ready() {
+    match api.hub.ready() {
         Ok(()) => plain("ready\n".into(), "text/plain; charset=utf-8"),
         Err(error) => {
             tracing::debug!(%error, "told that the hub is not ready");
@@ -33,16 +33,16 @@ pub(crate) fn ready(face: &Face) -> Response {
 }
 
 /// The metrics, in the text format of Prometheus, or in that of OpenMetrics where it is asked for.
-pub(crate) async fn metrics(face: &Face, parts: &Parts) -> Answer {
-    face.auth.access(parts, &face.config.cors).await?.metrics()?;
+pub(crate) async fn metrics(api: &Api, parts: &Parts) -> Answer {
+    api.auth.access(parts, &api.config.cors).await?.metrics()?;
     let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = if accept.contains("application/openmetrics-text") {
         Format::OpenMetrics
     } else {
         Format::Prometheus
     };
-    let dropped_log_lines = face.dropped_log_lines.map_or(0, |dropped| dropped());
-    Ok(plain(face.metrics.text(&face.hub, dropped_log_lines, format), format.media_type()))
+    let dropped_log_lines = api.dropped_log_lines.map_or(0, |dropped| dropped());
+    Ok(plain(api.metrics.text(&api.hub, dropped_log_lines, format), format.media_type()))
 }
 
 /// What the hub offers, as OpenAPI describes it.

@@ -16,13 +16,13 @@ use crate::api::metrics::Transport;
 use crate::api::problem::{Answer, Refusal};
 use crate::api::query::ReadOptions;
 use crate::delivery::frames::Frames;
-use crate::delivery::parking::{Interest, Link, Order, Shape, Slip, Space, body, park, ticks};
+use crate::delivery::parking::{Interest, Link, NewReader, PendingReply, Shape, Space, body, park, ticks};
 use crate::server::socket::Attention;
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// A stream of events (§3.2, §3.3).
 pub(crate) fn answer(
-    face: &Face,
+    api: &Api,
     parts: &Parts,
     form: Form,
     subscription: &Subscription,
@@ -43,28 +43,28 @@ pub(crate) fn answer(
     let frames = Frames::new(form, !single, options.envelope);
     let mut opening = Vec::new();
     let gap = subscription.gap();
-    frames.opening(face.config.retry, gap.is_none().then(|| subscription.cursor()), &mut opening);
+    frames.opening(api.config.retry, gap.is_none().then(|| subscription.cursor()), &mut opening);
     if let Some(gap) = gap {
-        face.metrics.count_gap(gap.reason);
+        api.metrics.count_gap(gap.reason);
         frames.gap(gap, &mut opening);
     }
     // What will have no events ends at once, and is answered here.
     if subscription.is_over() {
         frames.end(subscription.cursor(), &mut opening);
-    } else if face.draining.is_cancelled() {
+    } else if api.draining.is_cancelled() {
         frames.farewell(defaults::DRAIN_RETRY, &mut opening);
     } else if parts.method == Method::GET {
-        let heartbeat = ticks(options.heartbeat.unwrap_or(face.config.heartbeat));
+        let heartbeat = ticks(options.heartbeat.unwrap_or(api.config.heartbeat));
         let shape = Shape::Stream { frames, transport, heartbeat };
         let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
-        let order = Order { opening, lease, ..Order::new(interest, subscription.cursor()) };
+        let reader = NewReader { opening, lease, ..NewReader::new(interest, subscription.cursor()) };
         if parts.extensions.get::<Space>().is_some() {
-            response.extensions_mut().insert(Slip::new(order));
+            response.extensions_mut().insert(PendingReply::new(reader));
             return Ok(response);
         }
         let waits = parts.extensions.get::<Attention>().map(Attention::waits);
-        let (sink, body) = body(client, (face.clone(), waits));
-        park(face, Link::Body(sink), order)?;
+        let (sink, body) = body(client, (api.clone(), waits));
+        park(api, Link::Body(sink), reader)?;
         *response.body_mut() = Body::new(body);
         return Ok(response);
     }

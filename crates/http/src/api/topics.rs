@@ -10,7 +10,7 @@ use tidings_protocol::{ProblemKind, Selector};
 use crate::api::problem::{Answer, Refusal, json_line};
 use crate::api::query::{Query, selector};
 use crate::delivery::memory::Client;
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// The answer to `GET /topics` (§3.5).
 #[derive(Debug, Serialize)]
@@ -30,21 +30,21 @@ struct Row {
     subscribers: usize,
 }
 
-pub(crate) async fn answer(face: &Face, parts: &Parts) -> Answer {
+pub(crate) async fn answer(api: &Api, parts: &Parts) -> Answer {
     let query = Query::new(parts.uri.query());
     let selector = query.get("match")?.map_or_else(|| Ok(Selector::all()), selector)?;
-    let access = face.auth.access(parts, &face.config.cors).await?;
+    let access = api.auth.access(parts, &api.config.cors).await?;
     access.list(&selector)?;
     let limit = query.number("limit", defaults::TOPICS, defaults::MAX_TOPICS)?;
     // Those who wait for their turn hold nothing yet.
     let client = Client::of(&parts.extensions, Some(&access));
-    let turn = face.listings.next(client).await.ok_or_else(unavailable)?;
+    let turn = api.listings.next(client).await.ok_or_else(unavailable)?;
     let wanted = TopicQuery { selector: &selector, after: query.get("after")?, limit: limit + 1 };
-    let mut infos = face.hub.topics(wanted).await?;
+    let mut infos = api.hub.topics(wanted).await?;
     let more = infos.len() > limit;
     infos.truncate(limit);
-    let lineage = face.hub.lineage();
-    let hub = face.hub.clone();
+    let lineage = api.hub.lineage();
+    let hub = api.hub.clone();
     let write = move || {
         let mut census = hub.census();
         let rows = infos.into_iter().map(|info| Row {

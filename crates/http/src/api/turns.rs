@@ -8,10 +8,10 @@ use crate::delivery::memory::Client;
 /// Turns at work that is done for few requests at once. A client waits for its own requests first and only then for those
 /// of others, with one request at a time: so nobody waits behind a hundred of somebody else.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns(Arc<Shared>);
+pub(crate) struct Turns(Arc<TurnQueues>);
 
 #[derive(Debug)]
-struct Shared {
+struct TurnQueues {
     all: Arc<Semaphore>,
     clients: Mutex<HashMap<Client, Weak<Semaphore>>>,
 }
@@ -30,7 +30,7 @@ const CLIENTS: usize = 1_024;
 
 impl Turns {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self(Arc::new(Shared { all: Arc::new(Semaphore::new(at_once)), clients: Mutex::default() }))
+        Self(Arc::new(TurnQueues { all: Arc::new(Semaphore::new(at_once)), clients: Mutex::default() }))
     }
 
     /// Waits for a turn; `None` where there are none any more.

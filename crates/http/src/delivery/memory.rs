@@ -19,10 +19,10 @@ use crate::{ClientAddress, defaults};
 /// What is small has a reserve that what is large cannot take, in all and of each share: so a few large bodies that are
 /// slow do not keep everybody's small ones out. Of what is not small, one is always let in, whatever its size.
 #[derive(Debug, Clone)]
-pub(crate) struct Budget(Arc<Shared>);
+pub(crate) struct Budget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct Shared {
+struct BudgetState {
     bytes: usize,
     taken: Mutex<Taken>,
     metrics: Arc<Metrics>,
@@ -89,7 +89,7 @@ impl Client {
 
 impl Budget {
     pub(crate) fn new(bytes: usize, metrics: &Arc<Metrics>) -> Self {
-        Self(Arc::new(Shared { bytes, taken: Mutex::default(), metrics: Arc::clone(metrics) }))
+        Self(Arc::new(BudgetState { bytes, taken: Mutex::default(), metrics: Arc::clone(metrics) }))
     }
 
     /// Nothing of it yet.

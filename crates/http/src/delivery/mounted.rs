@@ -9,24 +9,24 @@ use crate::api::problem::Refusal;
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
 use crate::server::kept::keep;
-use crate::{ClientAddress, Face, api::read};
+use crate::{Api, ClientAddress, api::read};
 
 /// Counts a request for its address, where that is known, until it is answered to the end. On a server of the hub's own,
 /// connections are counted in its place.
-pub(crate) async fn admit(State(face): State<Face>, request: Request, next: Next) -> Response {
-    let under_way = face.under_way.token();
+pub(crate) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let under_way = api.under_way.token();
     let from = request.extensions().get::<ClientAddress>().copied();
     let share = from.map(|from| {
-        let most = face.config.max_connections_of(from.address());
-        face.addresses.share(&Client::Network(from.network()), most).ok_or(most)
+        let most = api.config.max_connections_of(from.address());
+        api.addresses.share(&Client::Network(from.network()), most).ok_or(most)
     });
     match share.transpose() {
         Ok(share) => keep(next.run(request).await, (under_way, share)),
         Err(most) => {
-            face.metrics.count_limit(Limit::ConnectionsPerAddress);
+            api.metrics.count_limit(Limit::ConnectionsPerAddress);
             let detail = format!("this address has {most} requests under way, the most that may be");
             let refusal = read::refuse(&request, Refusal::new(ProblemKind::TooManyRequests, detail));
-            face.config.cors.show(&request.map(|_| ()), refusal).await
+            api.config.cors.show(&request.map(|_| ()), refusal).await
         }
     }
 }

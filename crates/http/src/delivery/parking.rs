@@ -3,7 +3,7 @@
 //! A connection inside hyper costs two buffers and a task, 12 to 19 KB, while it does nothing but wait for an
 //! event; and waking its task costs more than the kernel takes to send the event. So a plaintext HTTP/1.1
 //! stream or long poll is *parked*: axum sees the request and makes the head of the response, then the socket
-//! leaves hyper ([`Lot::park`]) and becomes an entry of a [`shard`]: a thread that owns many sockets, hears of
+//! leaves hyper ([`ParkedConnections::park`]) and becomes an entry of a [`shard`]: a thread that owns many sockets, hears of
 //! each batch of events once, frames it once for all who asked for the same ([`group`]), and writes it to each
 //! with one system call.
 //!
@@ -19,10 +19,10 @@ mod held;
 mod http2;
 mod keeper;
 mod leases;
-mod lot;
 mod mailbox;
 mod page;
 mod parked;
+mod parked_connections;
 mod shard;
 mod sink;
 mod template;
@@ -33,7 +33,9 @@ pub(crate) use body::body;
 pub(crate) use group::{Interest, PollResponse, Shape};
 pub(crate) use held::{HeldPage, held};
 pub(crate) use http2::{Carrier, Newcomer};
-pub(crate) use lot::{FaceLot, Lot, Order, Returned, Slip, Space, park};
+pub(crate) use parked_connections::{
+    NewReader, ParkedConnections, Parking, PendingReply, Returned, Space, park,
+};
 pub(crate) use sink::{DISCARD_BYTES, Link};
 #[cfg(any(test, fuzzing))]
 pub(crate) use template::Known;

@@ -10,11 +10,11 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tidings_protocol::Selection;
 
 use crate::delivery::remainder::{Lost, Remainder};
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// A remainder that its reader takes in pieces.
 pub(crate) struct Pieces {
-    face: Face,
+    api: Api,
     selection: Arc<Selection>,
     remainder: Remainder,
 }
@@ -28,9 +28,9 @@ struct Measured<S> {
 // === impl Pieces ===
 
 impl Pieces {
-    pub(crate) fn new(face: Face, selection: Arc<Selection>, mut remainder: Remainder) -> Self {
-        remainder.settle(&face.lately);
-        Self { face, selection, remainder }
+    pub(crate) fn new(api: Api, selection: Arc<Selection>, mut remainder: Remainder) -> Self {
+        remainder.settle(&api.lately);
+        Self { api, selection, remainder }
     }
 
     /// The next piece; `None` at the end.
@@ -39,14 +39,14 @@ impl Pieces {
             let piece = self.remainder.compose(defaults::STREAM_PIECE_BYTES);
             if !piece.is_empty() {
                 self.remainder.advance(piece.len());
-                self.remainder.settle(&self.face.lately);
+                self.remainder.settle(&self.api.lately);
                 return Some(Ok(Bytes::from(piece)));
             }
             let ((epoch, after), limits) = self.remainder.wants()?;
-            if self.remainder.recall(&self.face.lately) {
+            if self.remainder.recall(&self.api.lately) {
                 continue;
             }
-            let found = match self.face.hub.read(epoch, after, &self.selection, limits).await {
+            let found = match self.api.hub.read(epoch, after, &self.selection, limits).await {
                 Ok(recent) => self.remainder.feed(&recent, &self.selection),
                 Err(error) => {
                     tracing::debug!(%error, "failed to go on with an answer");

@@ -8,21 +8,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::delivery::parking::{Carrier, Link, Lot, Newcomer};
+use crate::delivery::parking::{Carrier, Link, Newcomer, ParkedConnections};
 use crate::limit::Limit;
 use crate::server::detect::{Protocol, Rewound, detect};
 use crate::server::permits::Permit;
 use crate::server::service::{Origin, Service};
 use crate::server::socket::{Progress, Watched};
 use crate::server::tls::{Session, Tls, TlsLink, TlsSocket};
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// What every connection of a server works with.
 #[derive(Debug)]
 pub(crate) struct Host {
-    pub(crate) face: Face,
+    pub(crate) api: Api,
     pub(crate) service: Arc<Service>,
-    pub(crate) lot: Arc<Lot>,
+    pub(crate) parked: Arc<ParkedConnections>,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -100,11 +100,11 @@ impl Host {
     /// Serves a connection until it ends or is parked, or until it has nothing under way and the hub shuts down.
     pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream, peer: Peer) {
         let progress = Arc::new(Progress::default());
-        let io = Watched::new(socket, &self.face, Arc::clone(&progress));
+        let io = Watched::new(socket, &self.api, Arc::clone(&progress));
         let detected = tokio::select! {
             // A request that is there already is answered, also while the hub shuts down.
             biased;
-            detected = timeout(self.face.config.head_timeout, detect(io)) => detected,
+            detected = timeout(self.api.config.head_timeout, detect(io)) => detected,
             () = self.last_moment() => return,
         };
         match detected {
@@ -114,7 +114,7 @@ impl Host {
             Ok(Ok(Some((Protocol::Tls, io)))) => Box::pin(self.encrypted(io, progress, peer)).await,
             Ok(Ok(None)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "failed to read from a connection"),
-            Err(_) => self.face.metrics.count_limit(Limit::HeadTimeout),
+            Err(_) => self.api.metrics.count_limit(Limit::HeadTimeout),
         }
     }
 
@@ -125,14 +125,14 @@ impl Host {
         match io.into_parts() {
             Ok(Parts { link, unread }) => {
                 if let Some(carrier) = Carrier::new(link) {
-                    self.lot.connect(Newcomer { carrier, unread, origin, permit });
+                    self.parked.connect(Newcomer { carrier, unread, origin, permit });
                 }
             }
             Err(error) => tracing::debug!(%error, "failed to go on with a connection"),
         }
     }
 
-    /// Goes on with a connection that has left the lot. `session` is what there is of its encryption, and `unread` what
+    /// Goes on with a connection that has left the shards. `session` is what there is of its encryption, and `unread` what
     /// was read of it already.
     pub(crate) async fn resume(
         self: Arc<Self>,
@@ -143,10 +143,10 @@ impl Host {
     ) {
         let progress = Arc::new(Progress::default());
         progress.request();
-        if self.face.config.trusted_proxies.contains(peer.address) {
+        if self.api.config.trusted_proxies.contains(peer.address) {
             peer.permit.count_for_nobody();
         }
-        let io = Watched::new(socket, &self.face, Arc::clone(&progress));
+        let io = Watched::new(socket, &self.api, Arc::clone(&progress));
         match session {
             None => self.http1(Rewound::new(unread, io), progress, peer).await,
             Some(session) => {
@@ -163,7 +163,7 @@ impl Host {
         };
         let accepted = tokio::select! {
             biased;
-            accepted = timeout(self.face.config.handshake_timeout, tls.accept(io)) => accepted,
+            accepted = timeout(self.api.config.handshake_timeout, tls.accept(io)) => accepted,
             () = self.last_moment() => return,
         };
         match accepted {
@@ -175,16 +175,16 @@ impl Host {
                 }
             }
             Ok(Err(error)) => {
-                self.face.metrics.failed_handshakes.inc();
+                self.api.metrics.failed_handshakes.inc();
                 tracing::debug!(%error, "failed to agree on TLS with a client");
             }
-            Err(_) => self.face.metrics.count_limit(Limit::HandshakeTimeout),
+            Err(_) => self.api.metrics.count_limit(Limit::HandshakeTimeout),
         }
     }
 
     /// Comes when the hub shuts down, a moment later: so that a client that was just let in gets its answer.
     async fn last_moment(&self) {
-        self.face.draining.cancelled().await;
+        self.api.draining.cancelled().await;
         sleep(defaults::DRAIN_GRACE).await;
     }
 }

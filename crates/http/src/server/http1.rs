@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use crate::api::metrics::Speaks;
-use crate::delivery::parking::{Link, Order, PollResponse, Shape, Slip, Space, Template, ticks};
+use crate::delivery::parking::{Link, NewReader, PendingReply, PollResponse, Shape, Space, Template, ticks};
 use crate::server::connection::{Host, Peer, Wire};
 use crate::server::kept::keep;
 use crate::server::permits::Share;
@@ -26,16 +26,16 @@ use crate::server::socket::{HeadTimer, Progress};
 use crate::server::strict::{Fragments, Strict};
 use crate::{api::authority, defaults, server::head};
 
-/// A response that is to be given in the lot.
-struct Departure {
+/// A response that is to be given in a shard.
+struct LeavingResponse {
     /// Its head so far.
     head: Vec<u8>,
-    order: Order,
+    reader: NewReader,
     share: Option<Share>,
 }
 
 /// The response for which a connection leaves hyper, when there is one.
-type Leaving = Arc<Mutex<Option<Departure>>>;
+type Leaving = Arc<Mutex<Option<LeavingResponse>>>;
 
 impl Host {
     pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
@@ -60,12 +60,12 @@ impl Host {
                 }
             }
         });
-        let timer = HeadTimer::new(&self.face, &progress);
+        let timer = HeadTimer::new(&self.api, &progress);
         let mut connection = http1::Builder::new()
             .timer(timer)
-            .header_read_timeout(self.face.config.head_timeout)
+            .header_read_timeout(self.api.config.head_timeout)
             .max_headers(defaults::HEAD_FIELDS)
-            .max_buf_size(self.face.config.max_head_bytes)
+            .max_buf_size(self.api.config.max_head_bytes)
             .serve_connection(TokioIo::new(Strict::new(io, fragments, Arc::clone(&progress))), service);
 
         // The response that leaves never comes to hyper, so its connection waits from then on, and can be taken
@@ -80,7 +80,7 @@ impl Host {
             tokio::select! {
                 biased;
                 ended = poll_fn(&mut run) => break ended,
-                () = self.face.draining.cancelled(), if !is_draining => is_draining = true,
+                () = self.api.draining.cancelled(), if !is_draining => is_draining = true,
             }
             Pin::new(&mut connection).graceful_shutdown();
         };
@@ -103,13 +103,13 @@ impl Host {
     /// Parks a connection. `unread` is what was read of it beyond the request, and `heard` the request's head, where it
     /// is known and short.
     fn park(&self, link: Link, mut unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
-        let departure = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Departure { mut head, mut order, share }) = departure else { return };
-        match &mut order.interest.shape {
+        let response = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(LeavingResponse { mut head, mut reader, share }) = response else { return };
+        match &mut reader.interest.shape {
             Shape::Stream { .. } => {
                 head::write_stream_end(&mut head);
-                head.append(&mut order.opening);
-                order.opening = head;
+                head.append(&mut reader.opening);
+                reader.opening = head;
                 // The connection ends with the stream.
                 unread = Bytes::new();
             }
@@ -121,18 +121,18 @@ impl Host {
                 if *close {
                     unread = Bytes::new();
                 }
-                let asked = heard.zip(order.asked);
-                order.template =
-                    asked.and_then(|(heard, cursor)| Template::new(heard, cursor, ticks(order.wait)));
+                let asked = heard.zip(reader.asked);
+                reader.template =
+                    asked.and_then(|(heard, cursor)| Template::new(heard, cursor, ticks(reader.wait)));
             }
         }
         if let Some(share) = share {
             peer.permit.count_for(share);
         }
-        self.lot.park(link, order, unread, Some(peer.permit));
+        self.parked.park(link, reader, unread, Some(peer.permit));
     }
 
-    /// Answers a request, or leaves the answer for the lot to give, and then never returns.
+    /// Answers a request, or leaves the answer for a shard to give, and then never returns.
     async fn answer_or_leave<T: Wire>(
         &self,
         request: Request<Incoming>,
@@ -152,12 +152,15 @@ impl Host {
         if waits && !response.status().is_success() {
             response = closing(response);
         }
-        let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) else {
+        let Some(reader) =
+            response.extensions_mut().remove::<PendingReply>().and_then(|pending| pending.take())
+        else {
             return (response, share);
         };
         let mut head = Vec::new();
         head::write(&response.into_parts().0, &mut head);
-        *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(Departure { head, order, share });
+        *leaving.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(LeavingResponse { head, reader, share });
         std::future::pending().await
     }
 }

@@ -7,14 +7,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::api::metrics::{Counted, Metrics, Speaks};
 use crate::limit::Limit;
-use crate::{ClientAddress, Face, HttpConfig};
+use crate::{Api, ClientAddress, HttpConfig};
 
 /// The connections that a server may have: so many in all, and so many from one address.
 #[derive(Debug, Clone)]
-pub(crate) struct Permits(Arc<Shared>);
+pub(crate) struct Permits(Arc<PermitPool>);
 
 #[derive(Debug)]
-struct Shared {
+struct PermitPool {
     free: Semaphore,
     /// Whether it has been counted that there is no room, since there last was.
     is_full: AtomicBool,
@@ -47,14 +47,14 @@ struct Origin {
 // === impl Permits ===
 
 impl Permits {
-    pub(crate) fn new(face: &Face) -> Self {
-        let most = face.config.max_connections.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Shared {
+    pub(crate) fn new(api: &Api) -> Self {
+        let most = api.config.max_connections.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(PermitPool {
             free: Semaphore::new(most),
             is_full: AtomicBool::new(false),
-            config: Arc::clone(&face.config),
+            config: Arc::clone(&api.config),
             origins: Mutex::default(),
-            metrics: Arc::clone(&face.metrics),
+            metrics: Arc::clone(&api.metrics),
         }))
     }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn with(max_connections_per_address: Option<usize>) -> Permits {
-        Permits(Arc::new(Shared {
+        Permits(Arc::new(PermitPool {
             free: Semaphore::new(3),
             is_full: AtomicBool::new(false),
             config: Arc::new(HttpConfig { max_connections_per_address, ..HttpConfig::default() }),

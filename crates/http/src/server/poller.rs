@@ -1,6 +1,6 @@
 //! What a thread that owns sockets asks of the system: to be told what happens to them, and to be woken by others.
 //!
-//! There are two of it with one face. Linux has its own, [`linux`], over epoll and eventfd. Every other system has
+//! There are two of it with one interface. Linux has its own, [`linux`], over epoll and eventfd. Every other system has
 //! [`portable`], over mio, which knows kqueue; Linux takes it too where the feature `portable` is on, so that it can be
 //! tested there.
 //!

@@ -22,12 +22,12 @@ use crate::server::kept::keep;
 use crate::server::linger::Lingering;
 use crate::server::paced::pace;
 use crate::server::permits::{Permits, Share};
-use crate::{ClientAddress, Face, TrustedProxies, api::access, api::read, defaults};
+use crate::{Api, ClientAddress, TrustedProxies, api::access, api::read, defaults};
 
 /// The routes of a server, and what is looked at before a request comes to them.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) face: Face,
+    pub(crate) api: Api,
     pub(crate) router: Router,
     pub(crate) permits: Permits,
     /// Whether the server speaks TLS, so that who speaks in clear may be told to.
@@ -66,14 +66,14 @@ impl Service {
             .and_then(|()| self.client(&request, peer));
         let (client, share) = match checked {
             Ok((client, share)) => {
-                let trusted = self.face.config.trusted_proxies.contains(peer);
+                let trusted = self.api.config.trusted_proxies.contains(peer);
                 request.extensions_mut().insert(client);
                 request.extensions_mut().insert(Way { encrypted: Some(encrypted), trusted });
                 (Client::Network(client.network()), share)
             }
             Err(refusal) => return (self.refuse(&request, peer, refusal).await, None),
         };
-        let response = match self.face.answer(Lingering::wrap(request)).await {
+        let response = match self.api.answer(Lingering::wrap(request)).await {
             Ok(response) => response,
             // A router answers everything.
             Err(request) => self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
@@ -88,7 +88,7 @@ impl Service {
         if response.extensions().get::<Spare>().is_some() {
             return response;
         }
-        let mut memory = self.face.answers.portion(client);
+        let mut memory = self.api.answers.portion(client);
         match memory.grow(size) {
             Ok(()) => keep(pace(response, defaults::ANSWER_PIECE_BYTES), memory),
             // The refusal is said to whom the answer would have been.
@@ -108,10 +108,10 @@ impl Service {
 
     /// Answers a request that does not come to the routes.
     pub(crate) async fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, refusal: Refusal) -> Response {
-        let client = self.face.config.trusted_proxies.client(peer, request.headers());
+        let client = self.api.config.trusted_proxies.client(peer, request.headers());
         let line = Line::of(request, Some(client));
-        let response = self.face.config.cors.show(request, read::refuse(request, refusal)).await;
-        access::tell(&self.face, line, response)
+        let response = self.api.config.cors.show(request, read::refuse(request, refusal)).await;
+        access::tell(&self.api, line, response)
     }
 
     fn check_encryption(&self, Origin { peer, encrypted }: Origin) -> Result<(), Refusal> {
@@ -128,14 +128,14 @@ impl Service {
 
     /// The library lets heads pass that are larger, where there is room in its buffer by chance.
     fn check_size<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
-        let most = self.face.config.max_head_bytes;
+        let most = self.api.config.max_head_bytes;
         let fields =
             request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
         let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
         if line + fields.sum::<usize>() <= most {
             return Ok(());
         }
-        self.face.metrics.count_limit(Limit::HeadBytes);
+        self.api.metrics.count_limit(Limit::HeadBytes);
         Err(Refusal::new(ProblemKind::HeadTooLarge, format!("the limit is {most} bytes")))
     }
 
@@ -146,7 +146,7 @@ impl Service {
         request: &Request<B>,
         peer: IpAddr,
     ) -> Result<(ClientAddress, Option<Share>), Refusal> {
-        let proxies = &self.face.config.trusted_proxies;
+        let proxies = &self.api.config.trusted_proxies;
         let client = proxies.client(peer, request.headers());
         let from_proxy = proxies.contains(peer);
         let is_told = !proxies.contains(client.address()) && client != ClientAddress::new(peer);
@@ -159,7 +159,7 @@ impl Service {
         match self.permits.share(client) {
             Some(share) => Ok((client, Some(share))),
             None => {
-                let most = self.face.config.max_connections_of(client.address());
+                let most = self.api.config.max_connections_of(client.address());
                 let detail =
                     format!("this address has {most} requests under way, the most that one may have");
                 Err(Refusal::new(ProblemKind::TooManyRequests, detail))

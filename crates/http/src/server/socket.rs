@@ -16,7 +16,7 @@ use crate::api::metrics::Metrics;
 use crate::delivery::parking::DISCARD_BYTES;
 use crate::limit::Limit;
 use crate::server::sending::send_now;
-use crate::{Face, defaults, server::vanishing};
+use crate::{Api, defaults, server::vanishing};
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.
@@ -97,9 +97,9 @@ struct HeadSleep {
 // === impl Watched ===
 
 impl Watched {
-    pub(crate) fn new(socket: TcpStream, face: &Face, progress: Arc<Progress>) -> Self {
-        let write_timeout = face.config.write_timeout;
-        let metrics = Arc::clone(&face.metrics);
+    pub(crate) fn new(socket: TcpStream, api: &Api, progress: Arc<Progress>) -> Self {
+        let write_timeout = api.config.write_timeout;
+        let metrics = Arc::clone(&api.metrics);
         Self { socket, write_timeout, stalled: None, offers: false, progress, metrics }
     }
 
@@ -327,9 +327,9 @@ pub(crate) fn is_end(read: &io::Result<()>, count: usize) -> bool {
 // === impl HeadTimer ===
 
 impl HeadTimer {
-    pub(crate) fn new(face: &Face, progress: &Arc<Progress>) -> Self {
-        let (progress, metrics) = (Arc::clone(progress), Arc::clone(&face.metrics));
-        Self { progress, idle: face.config.idle_timeout, metrics }
+    pub(crate) fn new(api: &Api, progress: &Arc<Progress>) -> Self {
+        let (progress, metrics) = (Arc::clone(progress), Arc::clone(&api.metrics));
+        Self { progress, idle: api.config.idle_timeout, metrics }
     }
 }
 

@@ -44,7 +44,7 @@ struct Requests {
     fragments: Arc<Fragments>,
     /// Whether there was a `#` in the first line of the request so far.
     has_fragment: bool,
-    place: Place,
+    place: ParseState,
     /// What has come of a line, where it did not come at once; no more of it than [`LINE_BYTES`].
     line: Vec<u8>,
     /// Whether the line is longer than that.
@@ -55,7 +55,7 @@ struct Requests {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Place {
+enum ParseState {
     /// Before the first line of a request.
     #[default]
     Between,
@@ -117,7 +117,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.requests.place == Place::Doubt {
+        if self.requests.place == ParseState::Doubt {
             // The library looks at a head only when it is whole.
             buf.put_slice(std::mem::take(&mut self.requests.end));
             return Poll::Ready(Ok(()));
@@ -197,7 +197,7 @@ impl Fragments {
 impl Requests {
     /// Whether no request has come in part.
     fn are_whole(&self) -> bool {
-        matches!(self.place, Place::Between | Place::Body(0)) && self.line.is_empty()
+        matches!(self.place, ParseState::Between | ParseState::Body(0)) && self.line.is_empty()
     }
 
     /// Follows what comes next, and gives the place from which on it is in doubt.
@@ -207,30 +207,31 @@ impl Requests {
             let rest = &bytes[at..];
             let before = self.place;
             let count = match &mut self.place {
-                Place::Body(left) | Place::Chunk(left) if *left > 0 => {
+                ParseState::Body(left) | ParseState::Chunk(left) if *left > 0 => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= count as u64;
                     count
                 }
-                Place::Body(_) => {
-                    self.place = Place::Between;
+                ParseState::Body(_) => {
+                    self.place = ParseState::Between;
                     0
                 }
-                Place::Doubt => return Some(at),
+                ParseState::Doubt => return Some(at),
                 _ => match memchr(b'\n', rest) {
                     None => {
-                        self.has_fragment |= self.place == Place::Between && memchr(b'#', rest).is_some();
+                        self.has_fragment |=
+                            self.place == ParseState::Between && memchr(b'#', rest).is_some();
                         self.keep(rest);
                         rest.len()
                     }
                     Some(end) => {
-                        if self.place == Place::Between {
+                        if self.place == ParseState::Between {
                             self.has_fragment |= memchr(b'#', &rest[..end]).is_some();
                         }
                         if self.end_line(&rest[..end]).is_err() {
-                            let in_head = matches!(self.place, Place::Between | Place::Head(_));
+                            let in_head = matches!(self.place, ParseState::Between | ParseState::Head(_));
                             self.end = if in_head { HEAD_END } else { b"" };
-                            self.place = Place::Doubt;
+                            self.place = ParseState::Doubt;
                             return Some(at + end);
                         }
                         end + 1
@@ -244,16 +245,16 @@ impl Requests {
     }
 
     /// Keeps what came of a head, now that it is known where it led.
-    fn hear(&mut self, before: Place, part: &[u8]) {
-        if !matches!(before, Place::Between | Place::Head(_)) {
+    fn hear(&mut self, before: ParseState, part: &[u8]) {
+        if !matches!(before, ParseState::Between | ParseState::Head(_)) {
             return;
         }
         self.heard.push(part);
         match (before, self.place) {
-            (Place::Head(_), Place::Between) => self.heard.finish(),
+            (ParseState::Head(_), ParseState::Between) => self.heard.finish(),
             // The line was empty, and is no part of the request that follows it.
-            (Place::Between, Place::Between) if part.ends_with(b"\n") => self.heard.forget(),
-            (_, Place::Between | Place::Head(_)) => {}
+            (ParseState::Between, ParseState::Between) if part.ends_with(b"\n") => self.heard.forget(),
+            (_, ParseState::Between | ParseState::Head(_)) => {}
             _ => self.heard.forget(),
         }
     }
@@ -282,7 +283,7 @@ impl Requests {
         };
         self.cut = false;
         let place = place?;
-        if self.place == Place::Between && place != Place::Between {
+        if self.place == ParseState::Between && place != ParseState::Between {
             self.fragments.note(std::mem::take(&mut self.has_fragment));
         }
         self.place = place;
@@ -290,9 +291,9 @@ impl Requests {
     }
 }
 
-// === impl Place ===
+// === impl ParseState ===
 
-impl Place {
+impl ParseState {
     /// Where a connection is after a line.
     fn after(self, line: &[u8], cut: bool) -> Result<Self, Doubt> {
         let line = line.strip_suffix(b"\r").ok_or(Doubt)?;

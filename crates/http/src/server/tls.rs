@@ -38,9 +38,9 @@ pub(crate) use socket::TlsSocket;
 
 /// A certificate and its key, from two files that may change. Clones are the same.
 #[derive(Clone)]
-pub struct Tls(Arc<Shared>);
+pub struct Tls(Arc<TlsState>);
 
-struct Shared {
+struct TlsState {
     files: Files,
     provider: Arc<CryptoProvider>,
     certificate: Arc<Current>,
@@ -126,7 +126,7 @@ impl Tls {
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(setup)?;
         // The records are sealed here, so that a connection that waits costs next to nothing.
         config.enable_secret_extraction = true;
-        Ok(Self(Arc::new(Shared { files, provider, certificate: current, config, seen: Mutex::new(seen) })))
+        Ok(Self(Arc::new(TlsState { files, provider, certificate: current, config, seen: Mutex::new(seen) })))
     }
 
     /// Reads the files again. New connections get what they hold; those that are open go on with what they got.

@@ -29,7 +29,7 @@ async fn struck(hub: &Running, limit: &str, count: u64) {
 #[tokio::test]
 async fn an_address_has_so_many_connections_wherever_they_are() {
     let hub = start(|http| http.max_connections_per_address = Some(4)).await;
-    // One that was just let in, one in the lot, one that is idle there, and one that is idle in the library.
+    // One that was just let in, one in a shard, one that is idle there, and one that is idle in the library.
     let _silent = hub.connect().await;
     let mut stream = hub.stream("/topics/a").await;
     let mut polls = hub.connect().await;

@@ -1,4 +1,4 @@
-//! The face as a router in somebody else's program.
+//! The API as a router in somebody else's program.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
-use tidings_http::{ClientAddress, Cors, Denied, Face, Grant, HttpConfig, Rights, defaults};
+use tidings_http::{Api, ClientAddress, Cors, Denied, Grant, HttpConfig, Rights, defaults};
 use tidings_hub::Hub;
 use tidings_log::Batch;
 use tidings_protocol::{NewEvent, Topic};
@@ -19,11 +19,11 @@ use tower::ServiceExt as _;
 
 use crate::support::{Block, FaultyLog, Request, Setup, Stream, Wire, within};
 
-/// Serves the face under a prefix of an application that has a route of its own.
-async fn embedded(prefix: &str, setup: Setup) -> (SocketAddr, Face) {
-    let face = Face::builder(setup.hub(), setup.http.clone()).open_to_everyone().build();
-    let app = Router::new().route("/own", get(async || "own")).nest(prefix, face.router());
-    (serve(app).await, face)
+/// Serves the API under a prefix of an application that has a route of its own.
+async fn embedded(prefix: &str, setup: Setup) -> (SocketAddr, Api) {
+    let api = Api::builder(setup.hub(), setup.http.clone()).open_to_everyone().build();
+    let app = Router::new().route("/own", get(async || "own")).nest(prefix, api.router());
+    (serve(app).await, api)
 }
 
 /// Serves a program's routes, which are told who is at the other end of a connection.
@@ -57,19 +57,19 @@ async fn statuses(address: SocketAddr, fields: &[(&str, &str)]) -> [u16; 6] {
 
 #[tokio::test]
 async fn nobody_may_do_anything_until_the_program_says_who_may() {
-    let build = || Face::builder(Setup::new().hub(), HttpConfig::default());
-    for (face, expected) in [
+    let build = || Api::builder(Setup::new().hub(), HttpConfig::default());
+    for (api, expected) in [
         (build().build(), [403, 403, 403, 403, 403, 200]),
         (build().read_only().build(), [403, 200, 200, 403, 403, 200]),
         (build().open_to_everyone().build(), [201, 200, 200, 200, 200, 200]),
         // These ask for `hub`.
         (build().open_to_this_machine().build(), [421; 6]),
     ] {
-        let address = serve(face.router()).await;
+        let address = serve(api.router()).await;
         assert_eq!(statuses(address, &[]).await, expected);
         if expected[1] == 403 {
             let refused = Wire::connect(address).await.ask(&Request::get("/topics/a")).await;
-            assert!(refused.problem(403, "forbidden").contains("Face::builder"));
+            assert!(refused.problem(403, "forbidden").contains("Api::builder"));
         }
     }
 }
@@ -88,9 +88,9 @@ async fn the_program_decides_by_its_own_session() {
         async move { Grant { subject, ..Grant::from(rights) } }
     };
     let config = HttpConfig { max_connections_per_subject: 1, ..HttpConfig::default() };
-    let face = Face::builder(Setup::new().hub(), config).authorize(authorize).build();
-    let address = serve(Router::new().nest("/push", face.router())).await;
-    let own = serve(face.router()).await;
+    let api = Api::builder(Setup::new().hub(), config).authorize(authorize).build();
+    let address = serve(Router::new().nest("/push", api.router())).await;
+    let own = serve(api.router()).await;
     assert_eq!(statuses(own, &[]).await, [403, 403, 403, 403, 403, 200]);
     assert_eq!(statuses(own, &[("cookie", "session=ann")]).await, [201, 200, 200, 403, 403, 200]);
     assert_eq!(statuses(own, &[("cookie", "session=root")]).await, [201, 200, 200, 200, 200, 200]);
@@ -115,8 +115,8 @@ async fn a_session_is_not_for_pages_that_are_let_in_unseen() {
     let authorize = |_: &Parts| async { Grant::from(Rights::all()) };
     let cors = Cors::new(&["*".into()], std::time::Duration::ZERO).unwrap();
     let config = HttpConfig { cors, ..HttpConfig::default() };
-    let face = Face::builder(Setup::new().hub(), config).authorize(authorize).build();
-    let address = serve(face.router()).await;
+    let api = Api::builder(Setup::new().hub(), config).authorize(authorize).build();
+    let address = serve(api.router()).await;
     let origin = ("origin", "http://evil.example");
     assert_eq!(statuses(address, &[origin]).await[0], 201);
     assert_eq!(statuses(address, &[origin, ("cookie", "session=ann")]).await[0], 403);
@@ -128,8 +128,8 @@ async fn limits_by_address_count_who_is_at_the_other_end() {
     let config = HttpConfig { publish_rate_per_address: 1, ..HttpConfig::default() };
     for proxies in ["", "127.0.0.1"] {
         let config = HttpConfig { trusted_proxies: proxies.parse().unwrap(), ..config.clone() };
-        let face = Face::builder(Setup::new().hub(), config).open_to_everyone().build();
-        let address = serve(face.router()).await;
+        let api = Api::builder(Setup::new().hub(), config).open_to_everyone().build();
+        let address = serve(api.router()).await;
         let publish = async |from: &str| {
             let post = Request::post("/topics/a", "x").header("x-forwarded-for", from);
             Wire::connect(address).await.ask(&post).await.status()
@@ -155,7 +155,7 @@ async fn limits_by_address_count_who_is_at_the_other_end() {
 #[tokio::test]
 async fn the_face_may_stand_under_any_prefix() {
     for prefix in ["/push", "/a/b", "/topics", "/events"] {
-        let (address, face) = embedded(prefix, Setup::new()).await;
+        let (address, api) = embedded(prefix, Setup::new()).await;
         let mut wire = Wire::connect(address).await;
         let path = |rest: &str| format!("{prefix}{rest}");
         let receipt = wire.ask(&Request::post(&path("/topics/orders%2F42"), "x")).await;
@@ -175,13 +175,13 @@ async fn the_face_may_stand_under_any_prefix() {
         wire.ask(&Request::get(&path("/topics/"))).await.problem(400, "invalid-topic");
         assert_eq!(wire.ask(&Request::get("/own")).await.text(), "own");
         assert_eq!(wire.ask(&Request::get("/healthz")).await.status(), 404);
-        assert_eq!(face.hub().latest(), 2);
+        assert_eq!(api.hub().latest(), 2);
     }
 }
 
 #[tokio::test]
 async fn streams_and_held_polls_work_without_a_server_of_ours() {
-    let (address, face) = embedded("/push", Setup::new()).await;
+    let (address, api) = embedded("/push", Setup::new()).await;
     let topic = "a".parse().unwrap();
     let mut wire = Wire::connect(address).await;
     wire.send(Request::stream("/push/topics/a").bytes()).await;
@@ -189,29 +189,29 @@ async fn streams_and_held_polls_work_without_a_server_of_ours() {
     assert!(stream.block().await.retry.is_some());
     let mut polling = Wire::connect(address).await;
     polling.send(Request::get("/push/topics/a?wait=30").bytes()).await;
-    crate::support::eventually("both wait", async || face.hub().subscribers(&topic) == 2).await;
+    crate::support::eventually("both wait", async || api.hub().subscribers(&topic) == 2).await;
     let mut wire = Wire::connect(address).await;
     let id = wire.ask(&Request::post("/push/topics/a", "x")).await.id();
     assert_eq!(stream.event().await.id, Some(id.clone()));
     assert_eq!(polling.answer(false).await.page().next, id);
     drop(stream);
-    crate::support::eventually("nobody waits", async || face.hub().subscribers(&topic) == 0).await;
+    crate::support::eventually("nobody waits", async || api.hub().subscribers(&topic) == 0).await;
 }
 
-/// The threads that deliver are the face's, not the process's.
+/// The threads that deliver are the API's, not the process's.
 #[tokio::test]
 async fn what_a_mounted_router_started_ends_with_it() {
     let log = Arc::new(FaultyLog::new(Setup::new().log()));
     let setup = Setup::new();
     let hub = Hub::new(log.clone(), setup.hub);
-    let face = Face::builder(hub, setup.http).open_to_everyone().build();
+    let api = Api::builder(hub, setup.http).open_to_everyone().build();
     let request = Asked::get("/topics/a").header("accept", "text/event-stream");
-    let response = face.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let response = api.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let mut body = response.into_body();
     assert!(within(body.frame()).await.unwrap().unwrap().is_data());
-    // A body lasts, also where nobody else knows the face any more.
-    let hub = face.hub().clone();
-    drop(face);
+    // A body lasts, also where nobody else knows the API any more.
+    let hub = api.hub().clone();
+    drop(api);
     hub.publish(Batch::of(NewEvent::text("a".parse().unwrap(), "x"))).await.unwrap();
     let frame = within(body.frame()).await.unwrap().unwrap().into_data().unwrap();
     assert!(frame.ends_with(b"data: x\n\n"));
@@ -222,17 +222,17 @@ async fn what_a_mounted_router_started_ends_with_it() {
 #[tokio::test]
 async fn a_mounted_router_gives_a_slow_reader_everything_and_keeps_little() {
     let setup = Setup::new();
-    let face = Face::builder(setup.hub(), setup.http.clone()).open_to_everyone().build();
+    let api = Api::builder(setup.hub(), setup.http.clone()).open_to_everyone().build();
     let request = Asked::get("/topics/a").header("accept", "text/event-stream");
     let request = request.body(Body::empty()).unwrap();
-    let mut body = face.router().oneshot(request).await.unwrap().into_body();
+    let mut body = api.router().oneshot(request).await.unwrap().into_body();
     let topic: Topic = "a".parse().unwrap();
     // One that is larger than what a body holds, and more than a shard passes on at once.
     let texts: Vec<_> =
         (0..300).map(|number| format!("{number}:{}", "x".repeat(number * 37 % 5_000))).collect();
     let large = "y".repeat(300_000);
     for text in texts.iter().chain([&large]) {
-        face.hub().publish(Batch::of(NewEvent::text(topic.clone(), text.clone()))).await.unwrap();
+        api.hub().publish(Batch::of(NewEvent::text(topic.clone(), text.clone()))).await.unwrap();
     }
     let mut text = Vec::new();
     let end = format!("data: {large}\n\n");
@@ -248,7 +248,7 @@ async fn a_mounted_router_gives_a_slow_reader_everything_and_keeps_little() {
 
 #[tokio::test]
 async fn a_face_that_drains_ends_what_is_held_and_what_still_comes() {
-    let (address, face) = embedded("/push", Setup::new()).await;
+    let (address, api) = embedded("/push", Setup::new()).await;
     let topic = "a".parse().unwrap();
     let mut wire = Wire::connect(address).await;
     wire.send(Request::stream("/push/topics/a").bytes()).await;
@@ -256,9 +256,9 @@ async fn a_face_that_drains_ends_what_is_held_and_what_still_comes() {
     stream.block().await;
     let mut polling = Wire::connect(address).await;
     polling.send(Request::get("/push/topics/a?wait=30").bytes()).await;
-    crate::support::eventually("both wait", async || face.hub().subscribers(&topic) == 2).await;
+    crate::support::eventually("both wait", async || api.hub().subscribers(&topic) == 2).await;
 
-    face.drain();
+    api.drain();
     let (farewell, wire) = stream.end_and_go_on().await;
     let mut wire = wire.unwrap();
     assert!(Block::new(&farewell).retry.unwrap() <= 5_000);
@@ -306,8 +306,8 @@ async fn the_program_refuses_in_its_own_words() {
             }
         }
     };
-    let face = Face::builder(Setup::new().hub(), HttpConfig::default()).authorize(authorize).build();
-    let address = serve(Router::new().nest("/push", face.router()).layer(from_fn(session))).await;
+    let api = Api::builder(Setup::new().hub(), HttpConfig::default()).authorize(authorize).build();
+    let address = serve(Router::new().nest("/push", api.router()).layer(from_fn(session))).await;
     for request in [
         Request::get("/push/topics/a"),
         Request::get("/push/topics/a?wait=30"),
@@ -345,12 +345,12 @@ async fn an_address_that_the_program_tells_is_counted() {
         publish_rate_per_address: 1,
         ..HttpConfig::default()
     };
-    let face = Face::builder(Setup::new().hub(), config).open_to_everyone().build();
+    let api = Api::builder(Setup::new().hub(), config).open_to_everyone().build();
     let topic = "a".parse().unwrap();
     // Nothing else says where these come from.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = face.router().layer(from_fn(told));
+    let app = api.router().layer(from_fn(told));
     drop(tokio::spawn(async move { axum::serve(listener, app).await }));
     let stream = |from: &str| Request::stream("/topics/a").header("x-own-address", from);
     let mut open = Vec::new();
@@ -370,7 +370,7 @@ async fn an_address_that_the_program_tells_is_counted() {
     assert_eq!(Wire::connect(address).await.ask(&other).await.status(), 200);
     // Who leaves makes room.
     open.clear();
-    crate::support::eventually("nobody waits", async || face.hub().subscribers(&topic) == 0).await;
+    crate::support::eventually("nobody waits", async || api.hub().subscribers(&topic) == 0).await;
     let short = Request::get("/topics/a").header("x-own-address", "192.0.2.1");
     let let_in = async || Wire::connect(address).await.ask(&short).await.status() == 200;
     crate::support::eventually("there is room again", let_in).await;
@@ -402,15 +402,15 @@ async fn layers_of_the_program_see_every_request() {
             response
         }
     };
-    let face = Face::builder(Setup::new().hub(), HttpConfig::default()).open_to_everyone().build();
-    let address = serve(Router::new().nest("/push", face.router()).layer(from_fn(count))).await;
+    let api = Api::builder(Setup::new().hub(), HttpConfig::default()).open_to_everyone().build();
+    let address = serve(Router::new().nest("/push", api.router()).layer(from_fn(count))).await;
     let topic = "a".parse().unwrap();
     let (mut polling, mut publishing) = (Wire::connect(address).await, Wire::connect(address).await);
     let mut since = "latest".to_owned();
     for round in 1..=3 {
         let poll = Request::get(&format!("/push/topics/a?wait=60&since={since}"));
         polling.send(poll.bytes()).await;
-        crate::support::eventually("it waits", async || face.hub().subscribers(&topic) == 1).await;
+        crate::support::eventually("it waits", async || api.hub().subscribers(&topic) == 1).await;
         let published = publishing.ask(&Request::post("/push/topics/a", "x")).await;
         let answer = polling.answer(false).await;
         assert_eq!((published.header("x-program"), answer.header("x-program")), (Some("seen"), Some("seen")));
@@ -428,12 +428,12 @@ async fn layers_of_the_program_see_every_request() {
 /// With `axum::serve`, nothing else is needed to end what is open.
 #[tokio::test]
 async fn a_program_that_shuts_down_ends_streams_and_polls() {
-    let face = Face::builder(Setup::new().hub(), HttpConfig::default()).open_to_everyone().build();
+    let api = Api::builder(Setup::new().hub(), HttpConfig::default()).open_to_everyone().build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let signal = face.drain_on(async { drop(stopped.await) });
-    let app = Router::new().nest("/push", face.router());
+    let signal = api.drain_on(async { drop(stopped.await) });
+    let app = Router::new().nest("/push", api.router());
     let served = tokio::spawn(async { axum::serve(listener, app).with_graceful_shutdown(signal).await });
     let topic = "a".parse().unwrap();
     let mut wire = Wire::connect(address).await;
@@ -445,10 +445,10 @@ async fn a_program_that_shuts_down_ends_streams_and_polls() {
     let lines = Stream::new(lines).await;
     let mut polling = Wire::connect(address).await;
     polling.send(Request::get("/push/topics/a?wait=60").bytes()).await;
-    crate::support::eventually("all wait", async || face.hub().subscribers(&topic) == 3).await;
+    crate::support::eventually("all wait", async || api.hub().subscribers(&topic) == 3).await;
     let closed = tokio::spawn({
-        let face = face.clone();
-        async move { face.closed().await }
+        let api = api.clone();
+        async move { api.closed().await }
     });
     tokio::task::yield_now().await;
     assert!(!closed.is_finished());
@@ -460,5 +460,5 @@ async fn a_program_that_shuts_down_ends_streams_and_polls() {
     assert!(polling.answer(false).await.page().events.is_empty());
     within(closed).await.unwrap();
     within(served).await.unwrap().unwrap();
-    face.hub().close().await.unwrap();
+    api.hub().close().await.unwrap();
 }

@@ -173,7 +173,7 @@ async fn every_answer_in_json_is_a_line() {
         assert!(text.ends_with("}\n") && !text.ends_with("\n\n"), "{request:?}: {text:?}");
         assert_eq!(answer.header("content-length").unwrap(), text.len().to_string(), "{request:?}");
     }
-    // A poll that waited in the lot, too.
+    // A poll that waited in a shard, too.
     let mut wire = hub.connect().await;
     for round in 0..3 {
         let target = format!("/topics/a?wait=30&since={}", hub.cursor(hub.hub.latest()));

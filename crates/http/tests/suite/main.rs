@@ -1,4 +1,4 @@
-//! The HTTP face as its users see it: a server in this process, and real sockets. The section signs (§) are those of
+//! The HTTP API as its users see it: a server in this process, and real sockets. The section signs (§) are those of
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 

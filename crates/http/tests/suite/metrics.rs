@@ -65,7 +65,7 @@ async fn who_comes_with_a_cursor_comes_back() {
     hub.open(Request::stream("/topics/a").last_event_id(&id)).await;
     hub.open(Request::stream("/topics/a?lastEventId=nonsense")).await;
     hub.open(Request::lines(&format!("/topics/a?since={id}"))).await;
-    // Also where its connection never left the lot.
+    // Also where its connection never left the shards.
     let mut wire = hub.connect().await;
     for number in 0..3 {
         wire.send(Request::get(&format!("/topics/a?wait=20&since={}", hub.cursor(number + 1))).bytes()).await;

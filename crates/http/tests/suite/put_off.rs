@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use tidings_http::{Auth, AuthConfig, Cleartext, Cors, Face, Key, answer_while_opening};
+use tidings_http::{Api, Auth, AuthConfig, Cleartext, Cors, Key, answer_while_opening};
 use tidings_hub::Hub;
 use tidings_log::ReadError;
 use tidings_protocol::Problem;
@@ -47,14 +47,14 @@ struct Asker {
 
 /// What came.
 #[derive(Debug)]
-struct Told {
+struct Answered {
     status: u16,
     fields: http::HeaderMap,
     body: String,
 }
 
 impl Asker {
-    async fn ask(&self, way: Way, target: &str, accept: &str) -> Told {
+    async fn ask(&self, way: Way, target: &str, accept: &str) -> Answered {
         let target = format!("{}{target}", self.prefix);
         let fields = [("accept", accept), ("origin", APP)];
         let own = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
@@ -68,7 +68,7 @@ impl Asker {
             let response = h2.send("GET", &target, &fields, "").await;
             let (status, fields) = (response.status().as_u16(), response.headers().clone());
             let body = within(response.into_body().collect()).await.unwrap().to_bytes();
-            return Told { status, fields, body: String::from_utf8(body.to_vec()).unwrap() };
+            return Answered { status, fields, body: String::from_utf8(body.to_vec()).unwrap() };
         }
         let mut wire = match way {
             Way::Tls1 => self.authority.http1(self.address).await,
@@ -81,7 +81,7 @@ impl Asker {
         let fields = names
             .iter()
             .filter_map(|name| Some((name.parse().unwrap(), answer.header(name)?.parse().unwrap())));
-        Told { status: answer.status(), fields: fields.collect(), body: answer.text().to_owned() }
+        Answered { status: answer.status(), fields: fields.collect(), body: answer.text().to_owned() }
     }
 
     /// Streams are put off, and everybody else is told what is the matter.
@@ -123,7 +123,7 @@ impl Asker {
     }
 }
 
-impl Told {
+impl Answered {
     #[track_caller]
     fn is_for_the_app(&self, at: &str) {
         assert_eq!(self.fields["access-control-allow-origin"], APP, "{at}: {self:?}");
@@ -140,10 +140,10 @@ fn setup(authority: &Authority) -> Setup {
 }
 
 /// The same hub behind a server of ours, and in another program.
-async fn both(hub: &Hub, auth: Auth, setup: Setup, authority: Authority) -> (Running, [Asker; 2], Face) {
-    let face = Face::builder(hub.clone(), setup.http.clone()).auth(auth.clone()).build();
+async fn both(hub: &Hub, auth: Auth, setup: Setup, authority: Authority) -> (Running, [Asker; 2], Api) {
+    let api = Api::builder(hub.clone(), setup.http.clone()).auth(auth.clone()).build();
     let own = setup.start_with(hub.clone(), auth).await;
-    let app = Router::new().nest("/push", face.router());
+    let app = Router::new().nest("/push", api.router());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(tokio::spawn(async move { axum::serve(listener, app).await }));
@@ -151,7 +151,7 @@ async fn both(hub: &Hub, auth: Auth, setup: Setup, authority: Authority) -> (Run
         |authority, address, ways, prefix| Asker { authority, address, ways, prefix, fields: Vec::new() };
     let embedded = asker(Authority::new(), address, &IN_CLEAR, "/push");
     let askers = [asker(authority, own.address, &EVERY_WAY, ""), embedded];
-    (own, askers, face)
+    (own, askers, api)
 }
 
 #[tokio::test]
@@ -266,8 +266,8 @@ async fn while_the_log_is_not_open_yet() {
 async fn while_the_hub_shuts_down() {
     let authority = Authority::new();
     let setup = setup(&authority);
-    let (_own, [_, asker], face) = both(&setup.hub(), Auth::open(), setup, authority).await;
-    face.drain();
+    let (_own, [_, asker], api) = both(&setup.hub(), Auth::open(), setup, authority).await;
+    api.drain();
     eventually("it drains", async || asker.ask(Way::Http1, "/readyz", "*/*").await.status == 503).await;
     for way in IN_CLEAR {
         for accept in ["text/event-stream", "application/x-ndjson"] {

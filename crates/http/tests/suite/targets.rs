@@ -2,7 +2,7 @@
 //! in words where it came to be understood at all.
 
 use axum::Router;
-use tidings_http::Face;
+use tidings_http::Api;
 use tokio::net::TcpListener;
 
 use crate::support::frames::{Frames, HEADERS, RST_STREAM};
@@ -181,8 +181,8 @@ async fn blanks_around_a_value_are_no_part_of_it() {
 
 #[tokio::test]
 async fn a_router_in_another_program_is_as_strict_where_it_can_be() {
-    let face = Face::builder(Setup::new().hub(), Setup::new().http).open_to_everyone().build();
-    let app = Router::new().nest("/push", face.router());
+    let api = Api::builder(Setup::new().hub(), Setup::new().http).open_to_everyone().build();
+    let app = Router::new().nest("/push", api.router());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(tokio::spawn(async move { axum::serve(listener, app).await }));

@@ -1,5 +1,5 @@
 use super::frames::Step;
-use super::{Connection, Place};
+use super::{Connection, ReadState};
 use crate::error::{ErrorCode, Fault};
 use crate::event::{Event, StreamId};
 use crate::floods::Flood;
@@ -45,7 +45,7 @@ impl Connection {
             self.floods.count(flood)?;
         }
         // Until it is clear that somebody wants it.
-        self.place = Place::Skip(u32::try_from(after_front).unwrap_or(0));
+        self.place = ReadState::Skip(u32::try_from(after_front).unwrap_or(0));
         let wanted = self.wanted(head, left, end);
         if !matches!(wanted, Ok(true)) {
             self.give_back(head.length, out);
@@ -61,7 +61,7 @@ impl Connection {
             frame::write_window_update(head.stream, increment, out);
         }
         let left = u16::try_from(left).unwrap_or(0);
-        self.place = Place::Data(Data { stream: head.stream, left, padding, end });
+        self.place = ReadState::Data(Data { stream: head.stream, left, padding, end });
         Ok(None)
     }
 
@@ -111,9 +111,9 @@ impl Connection {
         data.left -= u16::try_from(bytes.len()).unwrap_or(data.left);
         let is_last = data.left == 0;
         self.place = match data.padding {
-            _ if !is_last => Place::Data(data),
-            0 => Place::Frame,
-            padding => Place::Skip(padding.into()),
+            _ if !is_last => ReadState::Data(data),
+            0 => ReadState::Frame,
+            padding => ReadState::Skip(padding.into()),
         };
         let end = data.end && is_last;
         let Some(stream) = self.streams.get_mut(data.stream) else {

@@ -1,4 +1,4 @@
-use super::{Connection, Place};
+use super::{Connection, ReadState};
 use crate::PREFACE;
 use crate::error::Fault;
 use crate::event::Event;
@@ -35,15 +35,15 @@ impl Connection {
             return Ok(Step::Event(event));
         }
         match self.place {
-            Place::Preface => self.preface(input),
-            Place::First | Place::Frame => self.frame(input, out),
-            Place::Data(data) => Ok(self.data(data, input, out)),
-            Place::Skip(count) => {
+            ReadState::Preface => self.preface(input),
+            ReadState::First | ReadState::Frame => self.frame(input, out),
+            ReadState::Data(data) => Ok(self.data(data, input, out)),
+            ReadState::Skip(count) => {
                 let skipped = input.len().min(count as usize);
                 *input = &input[skipped..];
                 // No more than `count`, which is a number of 32 bits.
                 let left = count - u32::try_from(skipped).unwrap_or(count);
-                self.place = if left == 0 { Place::Frame } else { Place::Skip(left) };
+                self.place = if left == 0 { ReadState::Frame } else { ReadState::Skip(left) };
                 Ok(if left == 0 { Step::Frame } else { Step::Starved })
             }
         }
@@ -62,7 +62,7 @@ impl Connection {
             return Ok(Step::Starved);
         }
         self.partial = Vec::new();
-        self.place = Place::First;
+        self.place = ReadState::First;
         Ok(Step::Frame)
     }
 
@@ -120,7 +120,7 @@ impl Connection {
         if head.length > limits::FRAME_BYTES {
             return Err(Fault::size("a frame is larger than SETTINGS_MAX_FRAME_SIZE"));
         }
-        if self.place == Place::First && (head.kind != Kind::SETTINGS || head.has(flags::ACK)) {
+        if self.place == ReadState::First && (head.kind != Kind::SETTINGS || head.has(flags::ACK)) {
             return Err(Fault::protocol("the first frame is not SETTINGS"));
         }
         match &self.block {
@@ -163,7 +163,7 @@ impl Connection {
         let (Some(head), payload) = (Head::parse(frame), frame.get(HEAD_BYTES..).unwrap_or_default()) else {
             return Ok(None);
         };
-        self.place = Place::Frame;
+        self.place = ReadState::Frame;
         let goes_on =
             matches!(head.kind, Kind::HEADERS | Kind::CONTINUATION) && !head.has(flags::END_HEADERS);
         if !goes_on {
@@ -171,7 +171,7 @@ impl Connection {
         }
         let skipped = head.length - payload.len();
         if skipped > 0 && head.kind != Kind::DATA {
-            self.place = Place::Skip(u32::try_from(skipped).unwrap_or(u32::MAX));
+            self.place = ReadState::Skip(u32::try_from(skipped).unwrap_or(u32::MAX));
         }
         match head.kind {
             Kind::DATA => return self.begin_data(head, payload, out),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
-    ReadError, ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog,
+    Position, ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Selection, Sequence, Topic};
 use tokio::task::yield_now;
@@ -40,7 +40,7 @@ impl Log for HesitantLog {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         self.0.locate(place, selection)

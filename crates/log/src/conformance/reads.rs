@@ -3,7 +3,7 @@
 use tidings_protocol::{EventType, Selection, Selector, Timestamp};
 
 use super::{Subject, WIDE, end, event, locate, publish, read, read_all, select, sequences, topic};
-use crate::{Batch, Log, Place, ReadLimits, TopicQuery};
+use crate::{Batch, Log, Position, ReadLimits, TopicQuery};
 
 pub(super) async fn chunks_respect_limits_and_reach_the_end(subject: &dyn Subject) {
     let log = &*subject.open().await;
@@ -91,7 +91,7 @@ pub(super) async fn rare_topics_are_found_among_many(log: &dyn Log) {
     assert_eq!(sequences(&read_all(log, 0, &select(&["rare", "none", "many/x"])).await), rare);
     assert_eq!(read_all(log, 0, &select(&["many/7"])).await.len(), 200);
     assert_eq!(read_all(log, 0, &Selection::all()).await.len(), 10_000 + rare.len());
-    assert_eq!(locate(log, Place::Last(2), &select(&["rare"])).await, rare[rare.len() - 2] - 1);
+    assert_eq!(locate(log, Position::Last(2), &select(&["rare"])).await, rare[rare.len() - 2] - 1);
 }
 
 pub(super) async fn places_are_located(log: &dyn Log) {
@@ -110,20 +110,20 @@ pub(super) async fn places_are_located(log: &dyn Log) {
     let all = Selection::all();
     for given in &appended {
         let expected = appended.iter().find(|other| other.time >= given.time).unwrap().first - 1;
-        assert_eq!(locate(log, Place::Time(given.time), &all).await, expected);
+        assert_eq!(locate(log, Position::Time(given.time), &all).await, expected);
     }
     let after = Timestamp::from_millis(appended.last().unwrap().time.as_millis() + 1);
-    assert_eq!(locate(log, Place::Time(after), &all).await, log.bounds().latest);
-    assert_eq!(locate(log, Place::Last(3), &all).await, appended[37].first - 1);
-    assert_eq!(locate(log, Place::Last(3), &select(&["four"])).await, appended[28].first - 1);
-    assert_eq!(locate(log, Place::Last(3), &select(&["fou*", "four"])).await, appended[28].first - 1);
+    assert_eq!(locate(log, Position::Time(after), &all).await, log.bounds().latest);
+    assert_eq!(locate(log, Position::Last(3), &all).await, appended[37].first - 1);
+    assert_eq!(locate(log, Position::Last(3), &select(&["four"])).await, appended[28].first - 1);
+    assert_eq!(locate(log, Position::Last(3), &select(&["fou*", "four"])).await, appended[28].first - 1);
     let earliest = log.bounds().earliest;
-    assert_eq!(locate(log, Place::Earliest, &all).await, earliest - 1);
-    assert_eq!(locate(log, Place::Last(1_000), &select(&["four"])).await, earliest - 1);
+    assert_eq!(locate(log, Position::Earliest, &all).await, earliest - 1);
+    assert_eq!(locate(log, Position::Last(1_000), &select(&["four"])).await, earliest - 1);
     end(log, "four").await;
     // The end carries no event, and counts for none.
-    assert_eq!(locate(log, Place::Last(1), &select(&["four"])).await, appended[36].first - 1);
-    assert_eq!(locate(log, Place::Last(1), &all).await, appended[39].first - 1);
+    assert_eq!(locate(log, Position::Last(1), &select(&["four"])).await, appended[36].first - 1);
+    assert_eq!(locate(log, Position::Last(1), &all).await, appended[39].first - 1);
 }
 
 pub(super) async fn topics_are_listed_in_order(log: &dyn Log) {

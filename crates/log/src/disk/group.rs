@@ -18,7 +18,7 @@ type Sender = oneshot::Sender<Result<Numbered, AppendError>>;
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) entries: Vec<Arc<Event>>,
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<Extent>,
     pub(crate) buffer: Vec<u8>,
     /// The time of the last entry.
     pub(crate) time: Timestamp,
@@ -28,12 +28,12 @@ pub(crate) struct Group {
     pub(crate) answers: HashMap<u128, Answer>,
     /// Shares of the queue that are given back in the end.
     pub(crate) reserved: usize,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingAnswer>,
 }
 
 /// Where an entry lies in the buffer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Extent {
     pub(crate) offset: u64,
     pub(crate) length: u64,
     /// Whether it ends a batch with an idempotency key.
@@ -41,7 +41,7 @@ pub(crate) struct Place {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingAnswer {
     to: Sender,
     answer: Result<Numbered, AppendError>,
     /// Whether the answer is only right where the group is written.
@@ -57,12 +57,12 @@ impl Group {
 
     /// Adds an answer that is right whatever becomes of the group.
     pub(crate) fn answer(&mut self, to: Sender, answer: Result<Numbered, AppendError>) {
-        self.waiting.push(Waiting { to, answer, depends: false });
+        self.waiting.push(PendingAnswer { to, answer, depends: false });
     }
 
     /// Adds an answer that was given for the sake of something that is perhaps in the group.
     pub(crate) fn answer_after(&mut self, to: Sender, answer: Result<Numbered, AppendError>) {
-        self.waiting.push(Waiting { to, answer, depends: true });
+        self.waiting.push(PendingAnswer { to, answer, depends: true });
     }
 
     /// Adds the entries of a batch.
@@ -86,7 +86,7 @@ impl Group {
                 fingerprint: fingerprint.filter(|_| place == 0),
             };
             record::encode(&mut self.buffer, entry, &role, stamp);
-            self.places.push(Place {
+            self.places.push(Extent {
                 offset: offset as u64,
                 length: (self.buffer.len() - offset) as u64,
                 keyed: is_last && fingerprint.is_some(),
@@ -116,7 +116,7 @@ impl Group {
 
     /// Tells everybody.
     pub(crate) fn resolve(&mut self) {
-        for Waiting { to, answer, .. } in self.waiting.drain(..) {
+        for PendingAnswer { to, answer, .. } in self.waiting.drain(..) {
             // Who does not wait any more has left.
             drop(to.send(answer));
         }

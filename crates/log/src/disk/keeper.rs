@@ -14,7 +14,7 @@ use super::index::Index;
 use super::index_file::{self, IndexFile};
 use super::keys::Keys;
 use super::segment::{self, Prepared, Segment};
-use super::view::Shared;
+use super::view::DiskState;
 use crate::LogUnavailable;
 
 /// Something for the keeper to do.
@@ -102,7 +102,7 @@ impl Output<'_> {
 // === impl Keeper ===
 
 impl Keeper {
-    pub(crate) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn start(shared: Arc<DiskState>) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let prepared = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&prepared);
@@ -157,7 +157,7 @@ impl Drop for Keeper {
 }
 
 /// Ends the log's writing where the thread ends in a panic: without a keeper nothing is sealed and nothing discarded.
-struct Watch<'a>(&'a Shared);
+struct Watch<'a>(&'a DiskState);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
@@ -168,7 +168,7 @@ impl Drop for Watch<'_> {
     }
 }
 
-fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
+fn run(shared: &DiskState, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
     let output = Output {
         files: &*shared.files,
         dir: &shared.dir,
@@ -221,7 +221,7 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, slot: &Mutex<Option<Prepared>>) {
     }
 }
 
-fn prepare(shared: &Shared, capacity: u64, slot: &Mutex<Option<Prepared>>, told: &mut bool) {
+fn prepare(shared: &DiskState, capacity: u64, slot: &Mutex<Option<Prepared>>, told: &mut bool) {
     let is_ready = || slot.lock().unwrap_or_else(PoisonError::into_inner).is_some();
     if is_ready() {
         return;
@@ -240,7 +240,7 @@ fn prepare(shared: &Shared, capacity: u64, slot: &Mutex<Option<Prepared>>, told:
     }
 }
 
-fn remove(shared: &Shared, output: &Output<'_>, segment: &Segment) -> bool {
+fn remove(shared: &DiskState, output: &Output<'_>, segment: &Segment) -> bool {
     let earliest = shared.range().0;
     match segment.index().topics() {
         Ok(infos) => {

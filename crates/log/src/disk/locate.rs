@@ -7,11 +7,11 @@ use super::limits;
 use super::reader::{Matcher, Source, chunk_for};
 use super::record::ALIGN;
 use super::segment::Segment;
-use super::view::Shared;
+use super::view::DiskState;
 use crate::{Budget, ReadError};
 
 /// Before the first entry at or after a moment.
-pub(crate) fn before_time(shared: &Shared, time: Timestamp) -> Result<Sequence, ReadError> {
+pub(crate) fn before_time(shared: &DiskState, time: Timestamp) -> Result<Sequence, ReadError> {
     let view = shared.view();
     for (segment, last) in view.parts() {
         let (ends, mut offset) = {
@@ -41,7 +41,7 @@ pub(crate) fn before_time(shared: &Shared, time: Timestamp) -> Result<Sequence, 
 }
 
 /// Whether retention has discarded everything up to an entry, and so the files that it was in.
-fn is_discarded(shared: &Shared, last: Sequence) -> bool {
+fn is_discarded(shared: &DiskState, last: Sequence) -> bool {
     shared.range().0 > last
 }
 
@@ -89,7 +89,7 @@ struct Seen {
 // === impl Search ===
 
 impl Search {
-    pub(crate) fn new(shared: &Shared, count: usize, selection: Selection) -> Self {
+    pub(crate) fn new(shared: &DiskState, count: usize, selection: Selection) -> Self {
         let oldest = shared.range().1 + 1;
         let matcher = Matcher::new(shared, selection);
         let wanted = count.max(1);
@@ -102,7 +102,7 @@ impl Search {
     }
 
     /// Goes on for a few milliseconds.
-    pub(crate) fn step(mut self: Box<Self>, shared: &Shared) -> Result<Step, ReadError> {
+    pub(crate) fn step(mut self: Box<Self>, shared: &DiskState) -> Result<Step, ReadError> {
         self.work = limits::READ_WORK;
         let view = shared.view();
         for (segment, last) in view.parts().rev() {

@@ -17,12 +17,12 @@ use super::record::{ALIGN, Record};
 use super::scan::{ScanError, Scanner};
 use super::segment::Segment;
 use super::table::TableError;
-use super::view::{Shared, View};
+use super::view::{DiskState, View};
 use crate::{Chunk, ReadError, ReadLimits, TopicQuery};
 
 /// Reads a chunk.
 pub(crate) fn read(
-    shared: &Shared,
+    shared: &DiskState,
     after: Sequence,
     selection: &Selection,
     limits: ReadLimits,
@@ -70,7 +70,7 @@ pub(crate) fn read(
 
 /// A segment as one read sees it.
 pub(crate) struct Source<'a> {
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a DiskState,
     pub(crate) segment: &'a Segment,
     pub(crate) scanner: Scanner,
     /// The last entry that the read may see.
@@ -112,7 +112,11 @@ impl View {
 // === impl Source ===
 
 impl<'a> Source<'a> {
-    pub(crate) fn open(shared: &'a Shared, segment: &'a Segment, last: Sequence) -> Result<Self, ReadError> {
+    pub(crate) fn open(
+        shared: &'a DiskState,
+        segment: &'a Segment,
+        last: Sequence,
+    ) -> Result<Self, ReadError> {
         let base = segment.base();
         let file = shared.handles.get(base, Kind::Log).map_err(|error| {
             let file = shared.handles.path(base, Kind::Log);
@@ -204,7 +208,7 @@ fn unreadable(file: &str, error: &io::Error) -> ReadError {
 
 impl Matcher {
     /// Every topic with an entry in a view that was taken before is known by now.
-    pub(crate) fn new(shared: &Shared, selection: Selection) -> Self {
+    pub(crate) fn new(shared: &DiskState, selection: Selection) -> Self {
         let mut named: HashSet<_> = selection.topics().iter().cloned().collect();
         let is_few = selection.patterns().is_empty() || {
             let topics = shared.topics();

@@ -18,7 +18,7 @@ use super::scan::{self, Contents, ScanError, Scanner};
 use super::segment::{self, Header, HeaderFlaw, Segment};
 use super::state::{Clean, State};
 use super::table::TableError;
-use super::view::{Clock, Shared, View};
+use super::view::{Clock, DiskState, View};
 use super::writer::Active;
 use super::{DiskConfig, Durability, OpenError, limits};
 use crate::TopicTable;
@@ -26,7 +26,7 @@ use crate::TopicTable;
 /// A log that is open, and where its writer goes on.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<DiskState>,
     pub(crate) state: State,
     pub(crate) active: Active,
     pub(crate) lock: Lock,
@@ -128,7 +128,7 @@ pub(crate) fn open(
     let identity = (lineage, log, secret);
     let dir = dir.to_path_buf();
     let shared =
-        Shared::new(dir, Arc::clone(files), clock, config, identity, handles, (view, topics), answers);
+        DiskState::new(dir, Arc::clone(files), clock, config, identity, handles, (view, topics), answers);
     Ok(Opened { shared: Arc::new(shared), state, active, lock })
 }
 
@@ -437,7 +437,7 @@ fn repair(file: &dyn files::File, (fence, end): (u64, u64)) -> std::io::Result<(
 }
 
 /// How the log ends, for the mark that says so.
-pub(crate) fn clean_end(shared: &Shared) -> Clean {
+pub(crate) fn clean_end(shared: &DiskState) -> Clean {
     let view = shared.view();
     let end = view.segments.last().map_or(0, |segment| segment.index().summary().end);
     let earliest = view.segments.first().map_or(1, |segment| segment.base());

@@ -18,7 +18,7 @@ use crate::{Bounds, Follower, Histogram, LogUnavailable, TopicTable};
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What the threads of a log share.
-pub(crate) struct Shared {
+pub(crate) struct DiskState {
     pub(crate) dir: PathBuf,
     pub(crate) files: Arc<dyn Files>,
     pub(crate) clock: Clock,
@@ -51,9 +51,9 @@ pub(crate) struct View {
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
 }
 
-// === impl Shared ===
+// === impl DiskState ===
 
-impl Shared {
+impl DiskState {
     #[expect(clippy::too_many_arguments, reason = "one place puts the log together")]
     pub(crate) fn new(
         dir: PathBuf,
@@ -162,10 +162,10 @@ impl Shared {
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for DiskState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (earliest, latest) = self.range();
-        f.debug_struct("Shared")
+        f.debug_struct("DiskState")
             .field("dir", &self.dir)
             .field("lineage", &self.lineage)
             .field("earliest", &earliest)

@@ -24,7 +24,7 @@ use super::queue::{Append, Request};
 use super::recovery::{self, Opened};
 use super::segment::{self, Header};
 use super::state::State;
-use super::view::Shared;
+use super::view::DiskState;
 use super::{Durability, limits, record};
 use crate::append::number;
 use crate::idempotency::Answer;
@@ -54,7 +54,7 @@ pub(crate) struct Handle {
 /// What it takes to write. Whoever has it locked is the writer: nearly always the thread.
 #[derive(Debug)]
 struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<DiskState>,
     state: State,
     active: Active,
     next: Sequence,
@@ -114,7 +114,7 @@ pub(crate) fn start(opened: Opened) -> io::Result<Handle> {
     Ok(Handle { writer, thread: Mutex::new(Some(thread)) })
 }
 
-fn run(Ending(writer): &Ending, shared: &Shared) {
+fn run(Ending(writer): &Ending, shared: &DiskState) {
     let housekeeping = shared.config.housekeeping();
     let patience = housekeeping.min(limits::PLACE_CHECK);
     let (mut requests, mut crowded) = (Vec::new(), false);

@@ -11,12 +11,12 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags};
 
 use super::clock::nanos;
-use super::dialect::Place;
+use super::dialect::StartFrom;
 use super::latency::Latencies;
 use super::link::Buffers;
 use super::party::Party;
 use super::plan::{Mode, Plan};
-use super::shared::Shared;
+use super::run_state::RunState;
 use super::subscriber::{Subscriber, SubscriberError};
 use super::tally::{Completeness, Tally};
 
@@ -24,7 +24,7 @@ use super::tally::{Completeness, Tally};
 #[derive(Debug)]
 pub(crate) struct Desk<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a RunState,
     pub(crate) epoll: OwnedFd,
     /// Where every read goes.
     pub(crate) buffers: Buffers,
@@ -78,8 +78,8 @@ const IMPATIENCE_NANOS: u64 = 1_000_000;
 /// Runs the subscribers of a share of the connections until the run is over. `places` is where those of each topic begin.
 pub(crate) fn run(
     plan: &Plan,
-    shared: &Shared,
-    places: &[Place],
+    shared: &RunState,
+    places: &[StartFrom],
     share: Range<usize>,
 ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
     let mut desk = Desk {
@@ -112,14 +112,14 @@ pub(crate) fn run(
         .collect();
     let mut opened = 0;
     let mut events = Vec::with_capacity(EVENTS);
-    while !Shared::is(&shared.over) {
+    while !RunState::is(&shared.over) {
         while opened < parties.len() && desk.opening < MAX_OPENING {
             let party = &mut parties[opened];
             desk.opening += party.members.len();
             settle(party.open(&mut desk), party, &mut desk);
             opened += 1;
         }
-        if matches!(plan.mode, Mode::Return { .. }) && !desk.gone && Shared::is(&shared.go) {
+        if matches!(plan.mode, Mode::Return { .. }) && !desk.gone && RunState::is(&shared.go) {
             desk.gone = true;
             for party in &mut parties {
                 settle(party.go_on(&mut desk), party, &mut desk);
@@ -146,7 +146,7 @@ pub(crate) fn run(
         }
         while let Some(&Reverse((due, key))) = desk.staying.peek()
             && due <= now
-            && Shared::is(&shared.go)
+            && RunState::is(&shared.go)
         {
             desk.staying.pop();
             let party = &mut parties[key];
@@ -180,7 +180,7 @@ impl Desk<'_> {
         let interval = nanos(self.plan.interval);
         // The first time they are spread over the interval, as those of many users would be.
         let spread = interval / (self.plan.subscribers as u64) * (key as u64);
-        let first = !Shared::is(&self.shared.go);
+        let first = !RunState::is(&self.shared.go);
         self.resting.push(Reverse((now + if first { spread } else { interval }, key)));
     }
 
@@ -188,7 +188,7 @@ impl Desk<'_> {
     pub(crate) fn stay(&mut self, party: usize) {
         let Some(stay) = self.plan.stay.map(nanos) else { return };
         // The first time they are spread over it: some have been there for long.
-        let first = !Shared::is(&self.shared.go);
+        let first = !RunState::is(&self.shared.go);
         let spread = stay / self.plan.connections() as u64 * (party as u64 + 1);
         self.staying.push(Reverse((self.shared.clock.now() + if first { spread } else { stay }, party)));
     }
@@ -201,7 +201,7 @@ impl Desk<'_> {
     }
 
     fn patience(&self) -> u64 {
-        let most = if self.gone || Shared::is(&self.shared.go) { PATIENCE_NANOS } else { IMPATIENCE_NANOS };
+        let most = if self.gone || RunState::is(&self.shared.go) { PATIENCE_NANOS } else { IMPATIENCE_NANOS };
         let now = self.shared.clock.now();
         let soonest = self.resting.peek().into_iter().chain(self.staying.peek());
         soonest.fold(most, |most, Reverse((due, _))| due.saturating_sub(now).min(most))
@@ -211,7 +211,7 @@ impl Desk<'_> {
 // === impl Counts ===
 
 impl Counts {
-    fn add_to(&mut self, shared: &Shared) {
+    fn add_to(&mut self, shared: &RunState) {
         let counts = std::mem::take(self);
         if counts.delivered > 0 {
             shared.last_delivery.fetch_max(counts.last_delivery, Ordering::Relaxed);

@@ -25,7 +25,7 @@ pub(crate) enum Target {
 
 /// Where a subscriber reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum StartFrom {
     /// What comes after now.
     Now,
     /// Everything that was published in this run.
@@ -123,16 +123,16 @@ impl Dialect {
     }
 
     /// The request of a subscriber. A first poll that is not held only asks for the place.
-    pub(crate) fn subscribe(&self, transport: Transport, topic: usize, place: &Place, out: &mut Vec<u8>) {
+    pub(crate) fn subscribe(&self, transport: Transport, topic: usize, place: &StartFrom, out: &mut Vec<u8>) {
         let run = &self.run;
         match self.target {
             Target::Tidings => match (transport, place) {
                 (Transport::Sse, _) => self.head(out, "GET", format_args!("/topics/{run}/{topic}")),
-                (Transport::Poll, Place::Now) => {
+                (Transport::Poll, StartFrom::Now) => {
                     self.head(out, "GET", format_args!("/topics/{run}/{topic}?since=latest"));
                 }
                 // As clients begin.
-                (_, Place::Now) => {
+                (_, StartFrom::Now) => {
                     let target =
                         format_args!("/topics/{run}/{topic}?since=latest&wait={WAIT_SECONDS}&limit=10000");
                     self.head(out, "GET", target);
@@ -149,9 +149,9 @@ impl Dialect {
             },
             Target::Floor => self.head(out, "GET", format_args!("/")),
             Target::Nchan => {
-                let location = if *place == Place::Beginning { "return" } else { "sub" };
+                let location = if *place == StartFrom::Beginning { "return" } else { "sub" };
                 self.head(out, "GET", format_args!("/{location}?id={run}-{topic}"));
-                if let Place::Tagged { etag, modified } = place {
+                if let StartFrom::Tagged { etag, modified } = place {
                     // Writing to a Vec does not fail.
                     drop(write!(out, "If-None-Match: {etag}\r\nIf-Modified-Since: {modified}\r\n"));
                 }
@@ -163,10 +163,10 @@ impl Dialect {
             }
         }
         match (transport, self.target, place) {
-            (Transport::Sse, Target::Floor, Place::Beginning) => {
+            (Transport::Sse, Target::Floor, StartFrom::Beginning) => {
                 out.extend_from_slice(b"Last-Event-ID: floor0-0\r\n");
             }
-            (Transport::Sse, Target::Tidings, Place::After(id)) => {
+            (Transport::Sse, Target::Tidings, StartFrom::After(id)) => {
                 drop(write!(out, "Last-Event-ID: {id}\r\n"));
             }
             _ => {}
@@ -210,18 +210,19 @@ impl Dialect {
     }
 
     /// The place that the head of a poll's answer names.
-    pub(crate) fn place_in_head(&self, head: &Head<'_>) -> Option<Place> {
+    pub(crate) fn place_in_head(&self, head: &Head<'_>) -> Option<StartFrom> {
         match self.target {
-            Target::Nchan => {
-                Some(Place::Tagged { etag: head.etag?.to_owned(), modified: head.last_modified?.to_owned() })
-            }
-            Target::DurableStreams => head.next_offset.map(|offset| Place::After(offset.to_owned())),
+            Target::Nchan => Some(StartFrom::Tagged {
+                etag: head.etag?.to_owned(),
+                modified: head.last_modified?.to_owned(),
+            }),
+            Target::DurableStreams => head.next_offset.map(|offset| StartFrom::After(offset.to_owned())),
             Target::Tidings | Target::Floor => None,
         }
     }
 
     /// The place that a page of Tidings names, and whether there is more to ask for at once.
-    pub(crate) fn place_in_page(&self, page: &[u8]) -> Option<(Place, bool)> {
+    pub(crate) fn place_in_page(&self, page: &[u8]) -> Option<(StartFrom, bool)> {
         const NEXT: &[u8] = b"],\"next\":\"";
         if self.target != Target::Tidings {
             return None;
@@ -229,7 +230,7 @@ impl Dialect {
         let rest = &page[memmem::rfind(page, NEXT)? + NEXT.len()..];
         let (cursor, rest) = rest.split_at(memchr::memchr(b'"', rest)?);
         let more = memmem::find(rest, b"\"more\":true").is_some();
-        Some((Place::After(str::from_utf8(cursor).ok()?.to_owned()), more))
+        Some((StartFrom::After(str::from_utf8(cursor).ok()?.to_owned()), more))
     }
 
     /// Whether the server says that events are missing.
@@ -252,9 +253,9 @@ impl fmt::Debug for Dialect {
     }
 }
 
-// === impl Place ===
+// === impl StartFrom ===
 
-impl Place {
+impl StartFrom {
     /// After the event with this id.
     pub(crate) fn after(id: &[u8]) -> Self {
         Self::After(String::from_utf8_lossy(id).into_owned())
@@ -277,9 +278,9 @@ mod tests {
     fn a_page_tells_where_to_read_on() {
         let dialect = Dialect::new(Target::Tidings, Client::Bare, "localhost", "", None);
         let page = br#"{"events":[{"id":"e-1","data":"],\"next\":\""}],"next":"e-7","more":true}"#;
-        assert_eq!(dialect.place_in_page(page), Some((Place::After("e-7".into()), true)));
+        assert_eq!(dialect.place_in_page(page), Some((StartFrom::After("e-7".into()), true)));
         let page = br#"{"events":[],"next":"e-7","more":false}"#;
-        assert_eq!(dialect.place_in_page(page), Some((Place::After("e-7".into()), false)));
+        assert_eq!(dialect.place_in_page(page), Some((StartFrom::After("e-7".into()), false)));
         assert_eq!(dialect.place_in_page(b"{}"), None);
     }
 

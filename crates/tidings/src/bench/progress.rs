@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::Ordering;
 
 use super::clock::seconds;
-use super::shared::Shared;
+use super::run_state::RunState;
 
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -25,7 +25,7 @@ impl Progress {
         Self { shown: !quiet && stderr().is_terminal(), last_time: 0, last_delivered: 0, last_published: 0 }
     }
 
-    pub(crate) fn show(&mut self, stage: &str, shared: &Shared) {
+    pub(crate) fn show(&mut self, stage: &str, shared: &RunState) {
         let now = shared.clock.now();
         if !self.shown || now < self.last_time + PERIOD_NANOS {
             return;

@@ -12,7 +12,7 @@ use super::latency::Latencies;
 use super::link::Buffers;
 use super::plan::{Mode, Plan};
 use super::publisher::{BUFFER_BYTES, News, Pending, Publisher};
-use super::shared::Shared;
+use super::run_state::RunState;
 
 /// What came of publishing.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ const TICK_NANOS: u64 = 20_000_000;
 const WINDOW_NANOS: u64 = 500_000;
 
 /// Publishes until the time is over or the number is reached, and all is acknowledged.
-pub(crate) fn run(plan: &Plan, shared: &Shared) -> Result<Published, Box<dyn Error + Send + Sync>> {
+pub(crate) fn run(plan: &Plan, shared: &RunState) -> Result<Published, Box<dyn Error + Send + Sync>> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut publishers = Vec::with_capacity(plan.publishers);
     for number in 0..plan.publishers {
@@ -84,7 +84,7 @@ pub(crate) fn run(plan: &Plan, shared: &Shared) -> Result<Published, Box<dyn Err
 /// Waits until all of them are connected: what is measured begins after that.
 fn gather(
     publishers: &mut [Publisher],
-    shared: &Shared,
+    shared: &RunState,
     epoll: &OwnedFd,
     buffers: &mut Buffers,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -116,7 +116,7 @@ fn ready(epoll: &OwnedFd, nanos: i64, most: usize) -> rustix::io::Result<Vec<(us
 
 struct Press<'a> {
     plan: &'a Plan,
-    shared: &'a Shared,
+    shared: &'a RunState,
     epoll: OwnedFd,
     buffers: Buffers,
     schedule: Schedule,
@@ -131,7 +131,7 @@ impl Press<'_> {
         let mut failed = 0;
         loop {
             let mut now = self.shared.clock.now();
-            let done = self.schedule.is_done(now) || Shared::is(&self.shared.enough);
+            let done = self.schedule.is_done(now) || RunState::is(&self.shared.enough);
             if done && (free.len() + failed == publishers.len() || now > self.schedule.end + PATIENCE_NANOS) {
                 break;
             }
@@ -158,7 +158,7 @@ impl Press<'_> {
                     Err(error) => {
                         failed += 1;
                         self.shared.fault(error.to_string());
-                        Shared::set(&self.shared.enough);
+                        RunState::set(&self.shared.enough);
                         self.schedule.end = self.schedule.end.min(now);
                     }
                 }
@@ -190,7 +190,7 @@ impl Press<'_> {
             publisher.publish(self.plan, (self.epoll.as_fd(), &mut self.buffers), topic, events, now)
         {
             self.shared.fault(error.to_string());
-            Shared::set(&self.shared.enough);
+            RunState::set(&self.shared.enough);
         }
     }
 

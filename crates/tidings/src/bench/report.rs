@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::latency::Percentiles;
-use super::shared::Faults;
+use super::run_state::Faults;
 use super::tally::Completeness;
 
 /// The whole account of a run. Parts that the run did not measure are absent.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::call::{CallError, call};
 use super::clock::{Clock, nanos, seconds};
 use super::crowd::{self, Outcome};
-use super::dialect::Place;
+use super::dialect::StartFrom;
 use super::disk::bare_syncs;
 use super::latency::Latencies;
 use super::plan::{Mode, Plan, Transport};
@@ -17,7 +17,7 @@ use super::process::Process;
 use super::progress::Progress;
 use super::publishers::{self, Published};
 use super::report::{Delivery, Disk, Publish, Report};
-use super::shared::{Shared, Traffic};
+use super::run_state::{RunState, Traffic};
 use super::tally::Completeness;
 use super::watch::Watch;
 
@@ -36,18 +36,18 @@ const ECHO: Duration = Duration::from_millis(200);
 
 struct Run<'a> {
     plan: &'a Plan,
-    shared: &'a Shared,
+    shared: &'a RunState,
     progress: Progress,
     watch: Option<Watch>,
     watched: u64,
 }
 
 /// Ends the threads of a run, however the run ends.
-struct Over<'a>(&'a Shared);
+struct Over<'a>(&'a RunState);
 
 /// Does what the plan says.
 pub(crate) fn run(plan: &Plan, url: &str) -> Result<Report, Box<dyn Error>> {
-    let shared = Shared::new(Clock::start());
+    let shared = RunState::new(Clock::start());
     let mut syncs = Latencies::new()?;
     sync(plan, &mut syncs)?;
     let places = places(plan)?;
@@ -71,7 +71,7 @@ fn sync(plan: &Plan, syncs: &mut Latencies) -> Result<(), String> {
 }
 
 /// Where the subscribers of each topic begin. Topics that must be are created.
-fn places(plan: &Plan) -> Result<Vec<Place>, CallError> {
+fn places(plan: &Plan) -> Result<Vec<StartFrom>, CallError> {
     let mut request = Vec::new();
     let mut places = Vec::with_capacity(plan.topics);
     for topic in 0..plan.topics {
@@ -81,12 +81,12 @@ fn places(plan: &Plan) -> Result<Vec<Place>, CallError> {
         }
         request.clear();
         places.push(if !matches!(plan.mode, Mode::Return { .. }) {
-            Place::Now
+            StartFrom::Now
         } else if plan.dialect.ask_place(topic, &mut request) {
             let page = call(&plan.server, &request)?;
-            plan.dialect.place_in_page(&page).map_or(Place::Now, |(place, _)| place)
+            plan.dialect.place_in_page(&page).map_or(StartFrom::Now, |(place, _)| place)
         } else {
-            Place::Beginning
+            StartFrom::Beginning
         });
     }
     Ok(places)
@@ -95,7 +95,7 @@ fn places(plan: &Plan) -> Result<Vec<Place>, CallError> {
 // === impl Run ===
 
 impl Run<'_> {
-    fn stages(&mut self, places: &[Place]) -> Result<Report, Failure> {
+    fn stages(&mut self, places: &[StartFrom]) -> Result<Report, Failure> {
         let (plan, shared) = (self.plan, self.shared);
         let mut published = None;
         if let Mode::Return { .. } = plan.mode {
@@ -127,7 +127,7 @@ impl Run<'_> {
             repeated = self.repeated_polls();
             own_cpu = own.cpu()?;
             started = shared.clock.now();
-            Shared::set(&shared.go);
+            RunState::set(&shared.go);
             match plan.mode {
                 Mode::Idle => self.wait(plan.duration, "holding"),
                 Mode::Publish => published = Some(self.publish()?),
@@ -340,8 +340,8 @@ impl Run<'_> {
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        Shared::set(&self.0.enough);
-        Shared::set(&self.0.over);
+        RunState::set(&self.0.enough);
+        RunState::set(&self.0.over);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::{ConnectionError, Listener};
 use super::crowd::Desk;
-use super::dialect::{Place, Target};
+use super::dialect::{StartFrom, Target};
 use super::head::Head;
 use super::lines::{Line, Lines};
 use super::payload::{Found, PayloadScanner};
@@ -15,7 +15,7 @@ use super::tally::Tally;
 pub(crate) struct Subscriber {
     pub(crate) topic: usize,
     pub(crate) tally: Tally,
-    place: Place,
+    place: StartFrom,
     stage: Stage,
     ready: bool,
     lines: Lines,
@@ -67,7 +67,7 @@ const PAGE_ROOM: usize = 4 << 10;
 // === impl Subscriber ===
 
 impl Subscriber {
-    pub(crate) fn new(topic: usize, publishers: usize, place: Place) -> Self {
+    pub(crate) fn new(topic: usize, publishers: usize, place: StartFrom) -> Self {
         Self {
             topic,
             tally: Tally::new(publishers),
@@ -86,7 +86,7 @@ impl Subscriber {
 
     /// Whether it knows where it is in the log.
     pub(crate) fn has_place(&self) -> bool {
-        self.place != Place::Now
+        self.place != StartFrom::Now
     }
 
     /// Writes the request.
@@ -142,7 +142,7 @@ impl Subscriber {
                 payloads.feed(data, desk.plan.size, |found| desk.deliver(found, *topic, tally, now));
             }
             Line::Event(name) => gap |= desk.plan.dialect.is_gap(name),
-            Line::Id(id) if desk.plan.stay.is_some() => *place = Place::after(id),
+            Line::Id(id) if desk.plan.stay.is_some() => *place = StartFrom::after(id),
             Line::Id(_) => {}
             Line::Other => {}
         });

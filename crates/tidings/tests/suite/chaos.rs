@@ -21,7 +21,7 @@ const PUBLISHERS: u64 = 4;
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Where an event is in the log, and what it says.
-type Place = (u64, String);
+type LoggedEvent = (u64, String);
 
 #[tokio::test]
 async fn every_acknowledged_event_comes_exactly_once_and_in_order() {
@@ -42,7 +42,7 @@ async fn every_acknowledged_event_comes_exactly_once_and_in_order() {
 }
 
 /// What the reader saw, as it saw it, and what was acknowledged, in the order of the log.
-async fn chaos(mut hub: Hub, seed: u64) -> (Vec<Place>, Vec<Place>) {
+async fn chaos(mut hub: Hub, seed: u64) -> (Vec<LoggedEvent>, Vec<LoggedEvent>) {
     let mut random = fastrand::Rng::with_seed(seed);
     let (up, running) = watch::channel(true);
     let (stop, stopped) = watch::channel(false);

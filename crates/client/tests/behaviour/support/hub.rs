@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_http::{Face, HttpConfig, Server};
+use tidings_http::{Api, HttpConfig, Server};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
 use tokio::net::{TcpListener, TcpSocket};
@@ -54,7 +54,7 @@ impl TestHub {
             hub.warm().await.unwrap();
             ready.send(listener.local_addr().unwrap()).unwrap();
             let server =
-                Server::new(Face::builder(hub, HttpConfig::default()).open_to_everyone().build(), [listener]);
+                Server::new(Api::builder(hub, HttpConfig::default()).open_to_everyone().build(), [listener]);
             server.serve(async move { drop(asked.await) }).await
         });
         self.address = listening.await.unwrap();

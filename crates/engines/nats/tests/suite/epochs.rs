@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use tidings_engine_servers::{Listener, NatsServer, Told};
+use tidings_engine_servers::{Listener, NatsServer, Notice};
 use tidings_protocol::Selection;
 
 use crate::raw::{context, put, stream};
@@ -48,7 +48,7 @@ async fn the_last_epoch_in_the_stream_stays_whatever_its_description_says() {
         publish_at_last(&*log, "a", "and on", key).await;
         assert_eq!(listener.told().len(), told + 1, "{:?}", listener.told());
     }
-    let renewed = listener.told().into_iter().filter(|told| matches!(told, Told::Renewed(_))).count();
+    let renewed = listener.told().into_iter().filter(|told| matches!(told, Notice::Renewed(_))).count();
     assert!(renewed <= 2, "{:?}", listener.told());
     let started = open(&url(&server)).await;
     agree(&*started, &*log).await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidings_engine::{Attached, Engine as _, EngineError, Fed, Seen};
-use tidings_engine_servers::{Listener, NatsServer, Told};
-use tidings_log::{Place, ReadError};
+use tidings_engine_servers::{Listener, NatsServer, Notice};
+use tidings_log::{Position, ReadError};
 use tidings_nats::Nats;
 use tidings_protocol::{Closing, Cursor, Selection};
 use tokio::time::timeout;
@@ -45,9 +45,9 @@ async fn a_reader_is_told_of_what_was_discarded_before_its_hub_has_heard_of_it()
         let after = first(kept - 1) + 16;
         let expired = log.read(after, &Selection::all(), WIDE).await;
         assert_eq!(expired, Err(ReadError::Expired { after, earliest: first(kept) }));
-        listener.hears(|told| *told == Told::Trimmed(first(kept))).await;
+        listener.hears(|told| *told == Notice::Trimmed(first(kept))).await;
     }
-    for (kept, place) in [(10, Place::Earliest), (12, Place::Last(100))] {
+    for (kept, place) in [(10, Position::Earliest), (12, Position::Last(100))] {
         let log = open(&url(&server)).await;
         stream.purge().sequence(kept).await.unwrap();
         assert_eq!(log.locate(place, &Selection::all()).await, Ok(first(kept) - 1));

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use tidings_engine_servers::{Listener, NatsServer, Told};
+use tidings_engine_servers::{Listener, NatsServer, Notice};
 use tidings_protocol::Selection;
 
 use crate::support::{agree, eventually, open, publish, read, told_who_lost_something, url};
@@ -29,7 +29,7 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     for data in ["lost 1", "lost 2", "lost 3"] {
         lost.push(publish(&*one, "a", data).await);
     }
-    listeners[1].hears(|told| *told == Told::Entry("lost 3".into())).await;
+    listeners[1].hears(|told| *told == Notice::Entry("lost 3".into())).await;
     server.kill();
     std::fs::remove_dir_all(&store).unwrap();
     copy(&copied, &store);
@@ -43,7 +43,7 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     eventually("they agree", || one.bounds().epoch() == other.bounds().epoch() && other.ready().is_ok())
         .await;
     publish(&*other, "a", "new").await;
-    listeners[0].hears(|told| *told == Told::Entry("new".into())).await;
+    listeners[0].hears(|told| *told == Notice::Entry("new".into())).await;
     let found = read(&*one, 0, &Selection::all()).await;
     assert_eq!(found.iter().map(|entry| &entry.data[..]).collect::<Vec<_>>(), [&b"kept"[..], b"new"]);
     assert_eq!(found, read(&*other, 0, &Selection::all()).await);
@@ -68,5 +68,5 @@ async fn a_restart_that_loses_nothing_changes_nothing() {
         eventually("it is back", || log.ready().is_ok()).await;
     }
     assert_eq!(log.bounds().epoch(), epoch);
-    assert_eq!(listener.told(), ["0", "1", "2"].map(|data| Told::Entry(data.into())));
+    assert_eq!(listener.told(), ["0", "1", "2"].map(|data| Notice::Entry(data.into())));
 }

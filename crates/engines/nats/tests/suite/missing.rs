@@ -37,7 +37,7 @@ async fn a_follower_misses_nothing_where_a_message_is_lost_on_the_way() {
     for data in &expected {
         publish(&*other, "a", data).await;
     }
-    listener.hears(|told| *told == tidings_engine_servers::Told::Entry("9".into())).await;
+    listener.hears(|told| *told == tidings_engine_servers::Notice::Entry("9".into())).await;
     assert!(way.has_lost());
     assert_eq!(listener.entries(), expected);
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tidings_engine::EngineConfig;
-use tidings_engine_servers::{Listener, NatsServer, Told};
+use tidings_engine_servers::{Listener, NatsServer, Notice};
 use tidings_log::{ReadError, Retention};
 use tidings_protocol::Selection;
 
@@ -19,7 +19,7 @@ async fn a_reader_who_has_seen_everything_is_told_of_no_gap_when_all_is_discarde
     let before = publish(&*log, "a", "2").await;
     let last = publish(&*log, "a", "3").await;
     eventually("all is discarded", || log.bounds().earliest > log.bounds().latest).await;
-    listener.hears(|told| *told == Told::Trimmed(last + 1)).await;
+    listener.hears(|told| *told == Notice::Trimmed(last + 1)).await;
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
     // A hub that starts now knows it as well. It keeps what comes for longer.
     let other = open(&url(&server)).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tidings_engine::{Engine as _, EngineConfig};
 use tidings_engine_servers::PostgresServer;
 use tidings_hub::{Hub, HubConfig, PullLimits};
-use tidings_log::{Place, ReadError, ReadLimits, Retention};
+use tidings_log::{Position, ReadError, ReadLimits, Retention};
 use tidings_postgres::Postgres;
 use tidings_protocol::{GapReason, Selection, Start};
 use tokio::time::{Instant, sleep};
@@ -55,7 +55,7 @@ async fn what_is_too_much_is_dropped_in_partitions_and_nobody_misses_it_unheard(
     assert!(first > 0);
     // Going back passes over the numbers that were left out between partitions.
     let count = numbers.len() - 1;
-    let place = log.locate(Place::Last(count), &Selection::all()).await.unwrap();
+    let place = log.locate(Position::Last(count), &Selection::all()).await.unwrap();
     let chunk = log.read(place, &Selection::all(), LIMITS).await.unwrap();
     assert!(text(&chunk.entries[0]).starts_with(&format!("{} ", numbers[1])));
     let strays = "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid

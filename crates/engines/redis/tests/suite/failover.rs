@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tidings_engine::{Engine, EngineError, Seen};
-use tidings_engine_servers::{Listener, RedisServer, Told};
+use tidings_engine_servers::{Listener, Notice, RedisServer};
 use tidings_log::{AppendError, Batch, Idempotency, Scope};
 use tidings_protocol::{Cursor, GapReason, Selection};
 use tidings_redis::Redis;
@@ -68,7 +68,7 @@ async fn a_replica_that_has_everything_takes_over_and_nobody_notices() {
     eventually("it is ready", || log.ready().is_ok()).await;
     publish(&*log, "a", "after").await;
     assert_eq!(log.bounds().epoch(), epoch);
-    assert!(listener.told().iter().all(|told| !matches!(told, Told::Renewed(_))));
+    assert!(listener.told().iter().all(|told| !matches!(told, Notice::Renewed(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +99,7 @@ async fn a_master_that_refuses_for_want_of_replicas_says_so_and_is_ready_when_it
     publish(&*log, "a", "after").await;
     let events = read(&*log, 0, &Selection::all()).await;
     assert_eq!(texts(&events), ["before", "with one", "after"]);
-    assert!(listener.told().iter().all(|told| !matches!(told, Told::Renewed(_))));
+    assert!(listener.told().iter().all(|told| !matches!(told, Notice::Renewed(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

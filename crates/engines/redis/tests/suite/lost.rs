@@ -1,4 +1,4 @@
-use tidings_engine_servers::{Listener, RedisServer, Told};
+use tidings_engine_servers::{Listener, Notice, RedisServer};
 use tidings_protocol::Selection;
 
 use crate::support::{ask, eventually, open, publish, read, texts, told_who_lost_something, url};
@@ -15,7 +15,7 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     for data in ["lost 1", "lost 2", "lost 3"] {
         lost.push(publish(&*one, "a", data).await);
     }
-    listeners[1].hears(|told| *told == Told::Entry("lost 3".into())).await;
+    listeners[1].hears(|told| *told == Notice::Entry("lost 3".into())).await;
     let epoch = one.bounds().epoch();
     server.kill();
     server.start_again();
@@ -25,7 +25,7 @@ async fn events_that_a_server_has_lost_give_the_log_a_new_epoch_at_every_hub() {
     }
     eventually("they agree", || one.bounds().epoch() == other.bounds().epoch()).await;
     publish(&*other, "a", "new").await;
-    listeners[0].hears(|told| *told == Told::Entry("new".into())).await;
+    listeners[0].hears(|told| *told == Notice::Entry("new".into())).await;
     let started = open(&url(&server)).await;
     for log in [&one, &other, &started] {
         told_who_lost_something(&**log, epoch, kept, &lost);
@@ -48,7 +48,7 @@ async fn a_restart_that_loses_nothing_changes_nothing() {
         eventually("it is back", || log.ready().is_ok()).await;
     }
     assert_eq!(log.bounds().epoch(), epoch);
-    assert_eq!(listener.told(), ["0", "1", "2"].map(|data| Told::Entry(data.into())));
+    assert_eq!(listener.told(), ["0", "1", "2"].map(|data| Notice::Entry(data.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

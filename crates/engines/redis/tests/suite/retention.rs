@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use tidings_engine::{Engine as _, EngineConfig, EngineError, Seen};
-use tidings_engine_servers::{Listener, RedisServer, Told};
-use tidings_log::{AppendError, Batch, Place, ReadError, Retention};
+use tidings_engine_servers::{Listener, Notice, RedisServer};
+use tidings_log::{AppendError, Batch, Position, ReadError, Retention};
 use tidings_protocol::{Cursor, Selection};
 use tidings_redis::Redis;
 
@@ -21,7 +21,7 @@ async fn old_events_are_discarded_by_their_age_and_their_topics_with_them() {
     // Another hub keeps less than this one, and only now.
     let other = open_with(&url(&server), EngineConfig { retention, ..config() }).await;
     eventually("all is discarded", || log.bounds().earliest == 3).await;
-    listener.hears(|told| *told == Told::Trimmed(3)).await;
+    listener.hears(|told| *told == Notice::Trimmed(3)).await;
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
     assert_eq!(ask(&server, &["HLEN", "{log}:topics"]).await, redis::Value::Int(0));
     eventually("the other knows", || other.bounds() == log.bounds()).await;
@@ -68,11 +68,11 @@ async fn a_reader_is_told_of_what_another_hub_has_discarded_a_moment_ago() {
     assert_eq!(discard_all_but(&server, 10).await, 91);
     let expired = log.read(0, &Selection::all(), WIDE).await;
     assert_eq!(expired, Err(ReadError::Expired { after: 0, earliest: 91 }));
-    listener.hears(|told| *told == Told::Trimmed(91)).await;
+    listener.hears(|told| *told == Notice::Trimmed(91)).await;
     assert_eq!(discard_all_but(&server, 7).await, 94);
-    assert_eq!(others[0].locate(Place::Earliest, &Selection::all()).await, Ok(93));
+    assert_eq!(others[0].locate(Position::Earliest, &Selection::all()).await, Ok(93));
     assert_eq!(discard_all_but(&server, 5).await, 96);
-    assert_eq!(others[1].locate(Place::Last(50), &Selection::all()).await, Ok(95));
+    assert_eq!(others[1].locate(Position::Last(50), &Selection::all()).await, Ok(95));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

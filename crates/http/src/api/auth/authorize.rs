@@ -11,7 +11,7 @@ use tidings_protocol::ProblemKind;
 use super::{Bearer, LATEST_MOMENT, Rights, SESSION, moment};
 use crate::api::problem::Refusal;
 
-/// Decides who may do what, in place of tokens: by the session of the program that a face is mounted in, for example.
+/// Decides who may do what, in place of tokens: by the session of the program that an API is mounted in, for example.
 ///
 /// It is asked once for each request that needs a right, with the request's head and whatever layers of the program have
 /// put into its extensions. A function from that to a future is one; the future gives a [`Grant`], or refuses with

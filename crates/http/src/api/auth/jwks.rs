@@ -21,13 +21,13 @@ use crate::defaults;
 /// A published set of keys, and where it is.
 #[derive(Debug)]
 pub(super) struct Jwks {
-    shared: Arc<Shared>,
+    shared: Arc<JwksSource>,
     /// The fetch that is under way. It ends with the hub, and not with whoever asked for it.
     task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct JwksSource {
     url: Url,
     http: Client,
     times: JwksTimes,
@@ -94,7 +94,7 @@ impl Jwks {
             .build()
             .map_err(|error| failed(&error))?;
         let (ended, _) = watch::channel(());
-        let shared = Shared { url, http, times, state: Mutex::default(), ended };
+        let shared = JwksSource { url, http, times, state: Mutex::default(), ended };
         Ok(Self { shared: Arc::new(shared), task: Mutex::default() })
     }
 
@@ -180,7 +180,7 @@ fn is_trustworthy(url: &Url) -> bool {
 }
 
 /// A fetch that is under way. However it ends, another may begin, and nobody waits for it any more.
-struct Ending<'a>(&'a Shared);
+struct Ending<'a>(&'a JwksSource);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
@@ -189,9 +189,9 @@ impl Drop for Ending<'_> {
     }
 }
 
-// === impl Shared ===
+// === impl JwksSource ===
 
-impl Shared {
+impl JwksSource {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,11 +8,11 @@ use tidings_hub::panic_message;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::lot::Returned;
 use super::mailbox::Mailbox;
+use super::parked_connections::Returned;
 use super::shard::Shard;
 use crate::server::service::Service;
-use crate::{Face, defaults};
+use crate::{Api, defaults};
 
 /// Runs a shard in a thread of its own, and begins it anew where it ends and should not have.
 ///
@@ -21,7 +21,7 @@ use crate::{Face, defaults};
 #[derive(Debug)]
 pub(super) struct Keeper {
     name: String,
-    face: Face,
+    api: Api,
     service: Option<Arc<Service>>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
@@ -33,7 +33,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn start(
         name: String,
-        face: &Face,
+        api: &Api,
         service: Option<&Arc<Service>>,
         mailbox: &Arc<Mailbox>,
         runtime: &Handle,
@@ -41,22 +41,22 @@ impl Keeper {
     ) -> io::Result<JoinHandle<()>> {
         let own = Self {
             name: name.clone(),
-            face: face.clone(),
+            api: api.clone(),
             service: service.cloned(),
             mailbox: Arc::clone(mailbox),
             runtime: runtime.clone(),
             returned: returned.clone(),
         };
         let shard = own.shard()?;
-        face.hub.supervisor().spawn(name, move || {
+        api.hub.supervisor().spawn(name, move || {
             own.run(shard);
             Ok::<_, Infallible>(())
         })
     }
 
     fn shard(&self) -> io::Result<Shard> {
-        let Self { face, service, mailbox, runtime, returned, .. } = self;
-        Shard::new(face.clone(), service.clone(), Arc::clone(mailbox), runtime.clone(), returned.clone())
+        let Self { api, service, mailbox, runtime, returned, .. } = self;
+        Shard::new(api.clone(), service.clone(), Arc::clone(mailbox), runtime.clone(), returned.clone())
     }
 
     fn run(&self, mut shard: Shard) {
@@ -76,7 +76,7 @@ impl Keeper {
                 );
             }
             self.mailbox.forget_entries();
-            self.face.hub.supervisor().report(&self.name, reason);
+            self.api.hub.supervisor().report(&self.name, reason);
             let Some(next) = self.next() else { return };
             shard = next;
             self.mailbox.set_alive(true);

@@ -9,8 +9,8 @@ use tidings_log::ReadError;
 use tidings_protocol::{Epoch, Selection, Sequence, Topic};
 
 use super::http2::{Newcomer, Said, StreamName};
-use super::lot::Parcel;
 use super::parked::Key;
+use super::parked_connections::Arrival;
 use crate::server::poller::Waker;
 
 /// How the world speaks to a shard.
@@ -32,7 +32,7 @@ pub(super) struct Mailbox {
 #[derive(Debug)]
 pub(super) enum Message {
     /// A connection to be parked.
-    Park(Box<Parcel>),
+    Park(Box<Arrival>),
     /// A connection of HTTP/2.
     Connect(Box<Newcomer>),
     /// What comes of a request of HTTP/2.

@@ -18,10 +18,10 @@ use super::chunk::Chunk;
 use super::group::{Groups, PollResponse, Shape, narrow};
 use super::http2::settings;
 use super::leases::Leases;
-use super::lot::Returned;
 use super::mailbox::{Mailbox, Message};
 use super::page::{Answer, PagePart};
 use super::parked::{Key, Parked};
+use super::parked_connections::Returned;
 use super::sink::Sinks;
 use super::template::Template;
 use super::wheel::{Wheel, ticks};
@@ -29,7 +29,7 @@ use crate::api::access::Line;
 use crate::server::permits::Permit;
 use crate::server::poller::{Event, Events};
 use crate::server::service::Service;
-use crate::{Face, defaults, server::vanishing};
+use crate::{Api, defaults, server::vanishing};
 
 mod admission;
 mod answers;
@@ -52,7 +52,7 @@ type PagePlace = (u32, Sequence, Sequence, u32);
 pub(super) struct Shard {
     /// Which of those it is that have had the mailbox.
     number: u32,
-    face: Face,
+    api: Api,
     service: Option<Arc<Service>>,
     http2_settings: Arc<Settings>,
     mailbox: Arc<Mailbox>,
@@ -135,7 +135,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 
 impl Shard {
     pub(super) fn new(
-        face: Face,
+        api: Api,
         service: Option<Arc<Service>>,
         mailbox: Arc<Mailbox>,
         runtime: Handle,
@@ -143,16 +143,16 @@ impl Shard {
     ) -> io::Result<Self> {
         let number = mailbox.next_shard();
         let sinks = Sinks::new(Arc::clone(&mailbox), number)?;
-        let counts = Counts::new(&face);
-        let end = face.hub.end();
+        let counts = Counts::new(&api);
+        let end = api.hub.end();
         Ok(Self {
             number,
-            draining: face.draining.is_cancelled(),
+            draining: api.draining.is_cancelled(),
             lineage: end.lineage,
             position: end.latest,
-            write_timeout: ticks(face.config.write_timeout),
-            http2_settings: Arc::new(settings(&face.config)),
-            face,
+            write_timeout: ticks(api.config.write_timeout),
+            http2_settings: Arc::new(settings(&api.config)),
+            api,
             service,
             mailbox,
             runtime,
@@ -246,7 +246,7 @@ impl Shard {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::Park(parcel) => self.admit(*parcel),
+            Message::Park(arrival) => self.admit(*arrival),
             Message::Connect(newcomer) => self.connect(*newcomer),
             Message::Stream(name, said) => self.on_said(name, said),
             Message::Read(asked, result) if asked.shard == self.number => {
@@ -301,7 +301,7 @@ impl Shard {
     pub(super) fn broken(&mut self, key: Key) {
         let Some(entry) = self.find(key) else { return };
         if self.sinks.has_vanished(&entry.sink) {
-            vanishing::count(&self.face.metrics);
+            vanishing::count(&self.api.metrics);
         }
         self.close(key.index);
     }

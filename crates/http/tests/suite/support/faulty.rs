@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
-    ReadError, ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog,
+    Position, ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Selection, Sequence, Topic};
 use tokio::sync::watch;
@@ -79,12 +79,12 @@ impl Log for FaultyLog {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         Box::pin(async move {
             // The earliest entry can always be told, as far as it is known.
-            if place != Place::Earliest {
+            if place != Position::Earliest {
                 self.readable()?;
             }
             self.log.locate(place, selection).await

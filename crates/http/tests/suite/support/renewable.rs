@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog, Place,
-    ReadError, ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, MemoryLog,
+    Position, ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 use tidings_protocol::{Lineage, Selection, Sequence, Topic};
 
@@ -97,7 +97,7 @@ impl Log for RenewableLog {
 
     fn locate<'a>(
         &'a self,
-        place: Place,
+        place: Position,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Sequence, ReadError>> {
         let log = self.log();

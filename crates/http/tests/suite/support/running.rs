@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use serde_json::json;
-use tidings_http::{Auth, Cleartext, Face, HttpConfig, Server, Tls};
+use tidings_http::{Api, Auth, Cleartext, HttpConfig, Server, Tls};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
 use tidings_protocol::Page;
@@ -85,8 +85,8 @@ impl Setup {
 
     /// Serves a hub that exists on a port that exists.
     pub(crate) fn start_on(self, listener: TcpListener, hub: Hub, auth: Auth) -> Running {
-        let face = Face::builder(hub.clone(), self.http).auth(auth).build();
-        let mut server = Server::new(face, [listener]).and_routes(self.beside);
+        let api = Api::builder(hub.clone(), self.http).auth(auth).build();
+        let mut server = Server::new(api, [listener]).and_routes(self.beside);
         if let Some((tls, cleartext)) = self.tls {
             server = server.tls(tls, cleartext);
         }

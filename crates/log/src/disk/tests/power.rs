@@ -3,15 +3,15 @@ use std::sync::Mutex;
 use super::*;
 
 /// What publishers were told: batches by their key, each with the number of events.
-type Told = Arc<Mutex<Vec<(Sequence, u32, u64)>>>;
+type Acknowledged = Arc<Mutex<Vec<(Sequence, u32, u64)>>>;
 
 /// A copy: the moment of the crash wants the lock while the disk is held.
-fn known(told: &Told) -> Vec<(Sequence, u32, u64)> {
+fn known(told: &Acknowledged) -> Vec<(Sequence, u32, u64)> {
     told.lock().unwrap().clone()
 }
 
 /// Appends random batches, some at the same time, and notes what was acknowledged.
-fn publish(log: &Arc<DiskLog>, told: &Told, random: &mut fastrand::Rng, rounds: usize) {
+fn publish(log: &Arc<DiskLog>, told: &Acknowledged, random: &mut fastrand::Rng, rounds: usize) {
     runtime().block_on(async {
         for _ in 0..rounds {
             let mut tasks = tokio::task::JoinSet::new();
@@ -65,7 +65,7 @@ fn check(log: &DiskLog, told: &[(Sequence, u32, u64)], seed: u64) {
 fn survive(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut bench = Bench::new(random.u64(1_000..6_000));
-    let told = Told::default();
+    let told = Acknowledged::default();
     for _ in 0..4 {
         let found = Arc::new(Mutex::new(None));
         let at = bench.disk.operations() + random.u64(1..120);

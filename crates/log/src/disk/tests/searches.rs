@@ -9,7 +9,7 @@ use super::super::limits;
 use super::super::locate::{Search, Step};
 use super::super::reader::Matcher;
 use super::{Bench, runtime, topic};
-use crate::{Batch, Budget, DiskLog, Log, Place, ReadLimits};
+use crate::{Batch, Budget, DiskLog, Log, Position, ReadLimits};
 
 fn nothing() -> Selection {
     Selection::all().of_types(["nothing".to_owned()])
@@ -38,7 +38,7 @@ fn a_read_does_not_wait_for_searches() {
             .map(|_| {
                 let (log, done) = (Arc::clone(&log), Arc::clone(&done));
                 tokio::spawn(async move {
-                    let found = log.locate(Place::Last(10_000), &nothing()).await;
+                    let found = log.locate(Position::Last(10_000), &nothing()).await;
                     done.fetch_add(1, Ordering::Relaxed);
                     found
                 })
@@ -49,7 +49,7 @@ fn a_read_does_not_wait_for_searches() {
             tokio::task::yield_now().await;
         }
         let limits = ReadLimits { entries: 100, bytes: 1 << 20 };
-        assert_eq!(log.locate(Place::Earliest, &Selection::all()).await, Ok(0));
+        assert_eq!(log.locate(Position::Earliest, &Selection::all()).await, Ok(0));
         assert_eq!(log.read(0, &Selection::all(), limits).await.unwrap().entries.len(), 100);
         assert!(done.load(Ordering::Relaxed) < searches / 2, "the read waited for the searches");
         for task in tasks {
@@ -64,7 +64,7 @@ fn a_search_that_nobody_waits_for_ends() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let searcher = Arc::clone(&log);
-        let search = tokio::spawn(async move { searcher.locate(Place::Last(1), &nothing()).await });
+        let search = tokio::spawn(async move { searcher.locate(Position::Last(1), &nothing()).await });
         while log.searchers.available_permits() == limits::SEARCHERS {
             tokio::task::yield_now().await;
         }

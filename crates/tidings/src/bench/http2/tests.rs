@@ -4,9 +4,9 @@ use crate::bench::head::Head;
 
 /// What a listener was told, in words.
 #[derive(Debug, Default)]
-struct Told(Vec<String>);
+struct Transcript(Vec<String>);
 
-impl Listener for Told {
+impl Listener for Transcript {
     type Error = ConnectionError;
 
     fn head(&mut self, slot: usize, head: &Head<'_>) -> Result<(), ConnectionError> {
@@ -104,7 +104,7 @@ fn answers_are_told_apart_wherever_they_are_cut() {
     .concat();
     let expected = ["0 200 7", "0 one", "1 200 -", "1 two", "0 more", "1 end", "0 end"];
     for cut in 0..=bytes.len() {
-        let ((mut http2, _), mut told, mut out) = (asked(2), Told::default(), Vec::new());
+        let ((mut http2, _), mut told, mut out) = (asked(2), Transcript::default(), Vec::new());
         http2.take(&bytes[..cut], &mut told, &mut out).unwrap();
         http2.take(&bytes[cut..], &mut told, &mut out).unwrap();
         assert_eq!(told.0, expected, "{cut}");
@@ -115,7 +115,7 @@ fn answers_are_told_apart_wherever_they_are_cut() {
 
 #[test]
 fn windows_are_given_back_in_large_steps() {
-    let ((mut http2, _), mut told, mut out) = (asked(1), Told::default(), Vec::new());
+    let ((mut http2, _), mut told, mut out) = (asked(1), Transcript::default(), Vec::new());
     let mut bytes = frame(SETTINGS, 0, 0, &[]);
     bytes.extend(frame(HEADERS, END_HEADERS, 1, &[0x88]));
     http2.take(&bytes, &mut told, &mut out).unwrap();
@@ -148,7 +148,7 @@ fn a_body_goes_as_far_as_there_is_room() {
     };
     assert_eq!(data(&sent), 65_535);
     // Room for the stream alone is none.
-    let mut told = Told::default();
+    let mut told = Transcript::default();
     let wide = [
         frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 80_000)),
         frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0x10, 0]),
@@ -187,7 +187,7 @@ fn what_is_wrong_is_said_in_words() {
         ([settings, vec![0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1]].concat(), "larger than was allowed"),
     ] {
         let (mut http2, _) = asked(2);
-        let error = http2.take(&bytes, &mut Told::default(), &mut Vec::new()).unwrap_err();
+        let error = http2.take(&bytes, &mut Transcript::default(), &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
 }
@@ -195,7 +195,7 @@ fn what_is_wrong_is_said_in_words() {
 /// The answers that are on their way still come.
 #[test]
 fn a_connection_that_ends_in_peace_takes_no_more_requests() {
-    let ((mut http2, _), mut told) = (asked(1), Told::default());
+    let ((mut http2, _), mut told) = (asked(1), Transcript::default());
     let bytes = [frame(SETTINGS, 0, 0, &[]), frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])].concat();
     http2.take(&bytes, &mut told, &mut Vec::new()).unwrap();
     assert!(!http2.takes_requests() && http2.is_waiting());

@@ -12,7 +12,7 @@ use crate::value::{Size, Span};
 // === impl LimitSettings ===
 
 impl LimitSettings {
-    /// What the face is allowed to allow.
+    /// What the API is allowed to allow.
     pub(crate) fn apply(&self, base: HttpConfig) -> Result<HttpConfig, ConfigError> {
         let per_address = self.max_connections_per_address.or(base.max_connections_per_address);
         if per_address == Some(0) {

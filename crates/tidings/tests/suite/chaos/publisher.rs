@@ -7,7 +7,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Place;
+use super::LoggedEvent;
 use super::reader::sequence;
 use crate::support::connection::Failure;
 use crate::support::{Answer, Connection, Version};
@@ -18,7 +18,7 @@ pub(super) struct Publisher {
     address: SocketAddr,
     random: Rng,
     connection: Option<Connection>,
-    acknowledged: Vec<Place>,
+    acknowledged: Vec<LoggedEvent>,
 }
 
 /// One publication: its events' marks, and how it is sent.
@@ -42,7 +42,7 @@ impl Publisher {
         mut self,
         mut running: watch::Receiver<bool>,
         stopped: watch::Receiver<bool>,
-    ) -> Vec<Place> {
+    ) -> Vec<LoggedEvent> {
         for count in 0.. {
             if *stopped.borrow() {
                 break;

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use tidings_event_stream::{Item, Parser};
 
-use super::Place;
+use super::LoggedEvent;
 use crate::support::connection::Failure;
 use crate::support::{Connection, Version};
 
@@ -19,7 +19,7 @@ pub(super) struct Reader {
     cursor: Option<String>,
     /// Where the last answer was read whole, its connection may be used again.
     connection: Option<(Version, Connection)>,
-    pub(super) seen: Vec<Place>,
+    pub(super) seen: Vec<LoggedEvent>,
     rounds: [usize; 4],
 }
 

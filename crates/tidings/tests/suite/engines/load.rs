@@ -18,8 +18,8 @@ use crate::support::{Connection, Hub, Version, within};
 
 /// What goes on at the hubs.
 pub(super) struct Load {
-    publishers: JoinSet<Vec<Place>>,
-    readers: JoinSet<Vec<Place>>,
+    publishers: JoinSet<Vec<LoggedEvent>>,
+    readers: JoinSet<Vec<LoggedEvent>>,
     acknowledged: watch::Sender<usize>,
     refused: watch::Sender<usize>,
     stop: watch::Sender<bool>,
@@ -27,7 +27,7 @@ pub(super) struct Load {
 }
 
 /// Where an event is in the log, and what it says.
-type Place = (u64, String);
+type LoggedEvent = (u64, String);
 
 /// The places that publishers and readers have in common.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ struct Reader {
     hubs: Hubs,
     turn: usize,
     cursor: Option<String>,
-    seen: Vec<Place>,
+    seen: Vec<LoggedEvent>,
 }
 
 const PUBLISHERS: usize = 4;
@@ -139,7 +139,7 @@ impl Hubs {
 
 impl Publisher {
     /// Publishes until it is told to stop, each thing until it is acknowledged, wherever.
-    async fn publish(mut self, stop: watch::Receiver<bool>) -> Vec<Place> {
+    async fn publish(mut self, stop: watch::Receiver<bool>) -> Vec<LoggedEvent> {
         let mut own = Vec::new();
         for count in 0.. {
             if *stop.borrow() {
@@ -197,7 +197,7 @@ impl Publisher {
 
 impl Reader {
     /// Reads until it has seen the last event, once it is known which that is.
-    async fn read(mut self, last: watch::Receiver<Option<u64>>) -> Vec<Place> {
+    async fn read(mut self, last: watch::Receiver<Option<u64>>) -> Vec<LoggedEvent> {
         while !self.is_done(&last) {
             // The hub ended, or there is none.
             drop(self.follow(&last).await);

@@ -2,7 +2,7 @@ use super::{
     HANDED_OUT, OPEN, a_reload_loses_nothing, clients_are_told_apart, long_polls_pass, nobody_is_let_in,
     own_pages_publish, status_from_elsewhere, streams_are_put_off, streams_pass,
 };
-use crate::support::proxy::Place;
+use crate::support::proxy::ProxySetup;
 use crate::support::{Hub, Proxy};
 
 /// The least that makes nginx a proxy: everything else is as the package has it.
@@ -25,7 +25,7 @@ async fn nginx_as_it_is_holds_nothing_back() {
 /// The site that is handed out, on a port and with a hub of this test.
 async fn site(hub: &Hub) -> Option<Proxy> {
     let address = hub.address();
-    let site = move |place: &Place| {
+    let site = move |place: &ProxySetup| {
         let site = include_str!("../../../../../deploy/nginx/tidings.conf");
         let text = site.replace("server 127.0.0.1:8080;", &format!("server {address};"));
         let text = text.replace("listen 80;", &format!("listen {};", place.listen));

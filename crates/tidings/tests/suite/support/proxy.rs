@@ -17,15 +17,15 @@ use super::{tools, within};
 pub(crate) struct Proxy {
     kind: Kind,
     program: PathBuf,
-    configure: Box<dyn Fn(&Place) -> String + Send + Sync>,
-    place: Place,
+    configure: Box<dyn Fn(&ProxySetup) -> String + Send + Sync>,
+    place: ProxySetup,
     daemon: Daemon,
     room: TempDir,
 }
 
 /// Where a proxy is, for its configuration to name.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct ProxySetup {
     pub(crate) listen: SocketAddr,
     /// A folder that it may write to.
     pub(crate) folder: PathBuf,
@@ -51,14 +51,14 @@ const ATTEMPTS: usize = 5;
 
 impl Proxy {
     /// nginx as its package configures it, with what `site` gives in its `http` block.
-    pub(crate) async fn nginx(site: impl Fn(&Place) -> String + Send + Sync + 'static) -> Option<Self> {
+    pub(crate) async fn nginx(site: impl Fn(&ProxySetup) -> String + Send + Sync + 'static) -> Option<Self> {
         let program = tools::program(&["nginx"])?;
         Some(Self::start(Kind::Nginx, program, Box::new(site)).await)
     }
 
     /// HAProxy with a configuration of its own.
     pub(crate) async fn haproxy(
-        configuration: impl Fn(&Place) -> String + Send + Sync + 'static,
+        configuration: impl Fn(&ProxySetup) -> String + Send + Sync + 'static,
     ) -> Option<Self> {
         let program = tools::program(&["haproxy"])?;
         Some(Self::start(Kind::HaProxy, program, Box::new(configuration)).await)
@@ -67,7 +67,7 @@ impl Proxy {
     async fn start(
         kind: Kind,
         program: PathBuf,
-        configure: Box<dyn Fn(&Place) -> String + Send + Sync>,
+        configure: Box<dyn Fn(&ProxySetup) -> String + Send + Sync>,
     ) -> Self {
         let room = room();
         for name in NGINX_FOLDERS {
@@ -75,7 +75,7 @@ impl Proxy {
         }
         for _ in 0..ATTEMPTS {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, quiet_port()));
-            let place = Place { listen, folder: room.path().to_owned() };
+            let place = ProxySetup { listen, folder: room.path().to_owned() };
             kind.write(&place, &configure(&place));
             kind.check(&program, room.path());
             let mut command = kind.command(&program, room.path());
@@ -138,7 +138,7 @@ impl Kind {
         })
     }
 
-    fn write(self, place: &Place, configuration: &str) {
+    fn write(self, place: &ProxySetup, configuration: &str) {
         let text = match self {
             Self::HaProxy => configuration.to_owned(),
             Self::Nginx => nginx_with(&place.folder, configuration),

@@ -11,11 +11,11 @@ use super::within;
 /// Stands between HTTP/1.1 clients and a hub, passes everything on at once, and hears what they say.
 pub(crate) struct Relay {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
     _tasks: JoinSet<()>,
 }
 
-struct Shared {
+struct RelayState {
     heard: watch::Sender<Heard>,
     cut: Notify,
 }
@@ -34,7 +34,7 @@ impl Relay {
     pub(crate) async fn to(hub: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { heard: watch::Sender::default(), cut: Notify::new() });
+        let shared = Arc::new(RelayState { heard: watch::Sender::default(), cut: Notify::new() });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, hub, Arc::clone(&shared)));
         Self { address, shared, _tasks: tasks }
@@ -68,14 +68,14 @@ impl Relay {
     }
 }
 
-async fn accept(listener: TcpListener, hub: SocketAddr, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, hub: SocketAddr, shared: Arc<RelayState>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         connections.spawn(pass(client, hub, Arc::clone(&shared)));
     }
 }
 
-async fn pass(client: TcpStream, hub: SocketAddr, shared: Arc<Shared>) {
+async fn pass(client: TcpStream, hub: SocketAddr, shared: Arc<RelayState>) {
     let cut = shared.cut.notified();
     let Ok(hub) = TcpStream::connect(hub).await else { return };
     drop((client.set_nodelay(true), hub.set_nodelay(true)));

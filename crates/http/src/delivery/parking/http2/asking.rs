@@ -20,9 +20,9 @@ use super::stream::Piece;
 use super::upload::Upload;
 use crate::api::problem::Refusal;
 use crate::delivery::parking::group::{PollResponse, Shape};
-use crate::delivery::parking::lot::{Order, Slip};
 use crate::delivery::parking::mailbox::{Mailbox, Message};
 use crate::delivery::parking::parked::Key;
+use crate::delivery::parking::parked_connections::{NewReader, PendingReply};
 use crate::server::permits::Share;
 use crate::server::service::{Origin, Service};
 use crate::{api::authority, defaults, server::head, server::socket};
@@ -51,7 +51,7 @@ pub(crate) enum Said {
     /// Another piece.
     Piece(Piece),
     /// The stream waits for events.
-    Wait(Box<(Order, Option<Share>)>),
+    Wait(Box<(NewReader, Option<Share>)>),
     /// So much of the request's body was taken.
     Consumed(usize),
     /// Nobody reads the rest of the request's body.
@@ -109,8 +109,10 @@ impl Answering {
             Err(refusal) => (service.refuse(&request, origin.peer, refusal).await, None),
         };
         let _answering = answering.begun();
-        if let Some(order) = response.extensions_mut().remove::<Slip>().and_then(|slip| slip.take()) {
-            asking.say(Said::Wait(Box::new((headed(order, response), share))));
+        if let Some(reader) =
+            response.extensions_mut().remove::<PendingReply>().and_then(|pending| pending.take())
+        {
+            asking.say(Said::Wait(Box::new((headed(reader, response), share))));
             return true;
         }
         let (mut parts, body) = response.into_parts();
@@ -163,15 +165,15 @@ async fn give(
     true
 }
 
-/// An order, with the head of its response as HTTP/1.1 has it.
-fn headed(mut order: Order, response: Response) -> Order {
+/// A reader, with the head of its response as HTTP/1.1 has it.
+fn headed(mut reader: NewReader, response: Response) -> NewReader {
     let mut head = Vec::new();
     head::write(&response.into_parts().0, &mut head);
-    match &mut order.interest.shape {
+    match &mut reader.interest.shape {
         Shape::Stream { .. } => {
             head::write_stream_end(&mut head);
-            head.append(&mut order.opening);
-            order.opening = head;
+            head.append(&mut reader.opening);
+            reader.opening = head;
         }
         Shape::Poll { response: None, .. } => {}
         Shape::Poll { response: Some(PollResponse { head: own, close, .. }), .. } => {
@@ -180,7 +182,7 @@ fn headed(mut order: Order, response: Response) -> Order {
             *close = true;
         }
     }
-    order
+    reader
 }
 
 impl Drop for Ending {

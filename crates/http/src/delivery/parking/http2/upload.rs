@@ -10,16 +10,16 @@ use super::asking::{Asking, Said};
 /// The body of a request. Its connection gives it what has come, as much as the stream's window lets the client send.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    shared: Arc<Shared>,
+    shared: Arc<UploadBuffer>,
     asking: Asking,
 }
 
 /// Where a connection puts what has come of a body.
 #[derive(Debug)]
-pub(crate) struct Inlet(Arc<Shared>);
+pub(crate) struct Inlet(Arc<UploadBuffer>);
 
 #[derive(Debug, Default)]
-struct Shared(Mutex<State>);
+struct UploadBuffer(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -50,7 +50,7 @@ pub(crate) struct Reset;
 impl Upload {
     /// A body, and where it comes in; `None` where there is none.
     pub(crate) fn new(asking: Asking, has_body: bool) -> (Self, Option<Inlet>) {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(UploadBuffer::default());
         if !has_body {
             shared.lock().end = End::Whole;
             return (Self { shared, asking }, None);
@@ -153,9 +153,9 @@ impl Drop for Inlet {
     }
 }
 
-// === impl Shared ===
+// === impl UploadBuffer ===
 
-impl Shared {
+impl UploadBuffer {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

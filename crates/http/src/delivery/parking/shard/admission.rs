@@ -10,20 +10,20 @@ use tidings_hub::{Reader, ReaderState as State};
 use super::Shard;
 use crate::defaults;
 use crate::delivery::parking::group::{Shape, narrow};
-use crate::delivery::parking::lot::Parcel;
 use crate::delivery::parking::parked::{Key, Parked, Pending, ReaderSigns};
+use crate::delivery::parking::parked_connections::Arrival;
 use crate::delivery::parking::template::Template;
 use crate::delivery::parking::wheel::ticks;
 
 impl Shard {
-    pub(super) fn admit(&mut self, parcel: Parcel) {
-        let Parcel { link, mut order, unread, permit } = parcel;
+    pub(super) fn admit(&mut self, arrival: Arrival) {
+        let Arrival { link, mut reader, unread, permit } = arrival;
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
-            let end = self.face.hub.end();
+            let end = self.api.hub.end();
             (self.lineage, self.position) = (end.lineage, end.latest);
-        } else if self.lineage.place(order.cursor).is_err() {
+        } else if self.lineage.place(reader.cursor).is_err() {
             // The routes may have heard first that the log was renewed.
             self.renew();
         }
@@ -40,37 +40,37 @@ impl Shard {
                 return;
             }
         };
-        let mut reader = ReaderSigns::default();
+        let mut signs = ReaderSigns::default();
         if self.sinks.has_ended(&sink) {
             // It was read with the request, so that the kernel has nothing to tell of it.
-            reader.set_left();
+            signs.set_left();
         }
-        let since = match order.interest.shape {
+        let since = match reader.interest.shape {
             Shape::Stream { .. } => self.now,
             // The present tick has begun already, so that it is not counted.
-            Shape::Poll { .. } => self.now.saturating_add(ticks(order.wait)).saturating_add(1),
+            Shape::Poll { .. } => self.now.saturating_add(ticks(reader.wait)).saturating_add(1),
         };
-        self.mailbox.count(&order.interest.selection, true);
-        self.counts.arrive(&order.interest.shape);
-        let template = order.template.map(|template| self.share(template));
-        if let Some(lease) = order.lease {
+        self.mailbox.count(&reader.interest.selection, true);
+        self.counts.arrive(&reader.interest.shape);
+        let template = reader.template.map(|template| self.share(template));
+        if let Some(lease) = reader.lease {
             let left = lease.until.saturating_duration_since(Instant::now());
             self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
         }
-        let (group, place) = self.groups.join(order.interest, index);
+        let (group, place) = self.groups.join(reader.interest, index);
         self.entries.insert(Parked {
             sink,
             generation: key.generation,
             group,
             place,
-            seen: Reader::new(order.cursor.sequence),
-            pending: (!order.opening.is_empty())
-                .then(|| Box::new(Pending::Bytes(Bytes::from(order.opening), 0))),
+            seen: Reader::new(reader.cursor.sequence),
+            pending: (!reader.opening.is_empty())
+                .then(|| Box::new(Pending::Bytes(Bytes::from(reader.opening), 0))),
             template,
             scheduled: 0,
             since,
             blocked: None,
-            reader,
+            reader: signs,
         });
         if self.permits.len() <= index as usize {
             self.permits.resize_with(index as usize + 1, || None);
@@ -79,12 +79,12 @@ impl Shard {
         if !unread.is_empty() {
             self.unread.insert(key, unread);
         }
-        if let Some(line) = order.line.take() {
+        if let Some(line) = reader.line.take() {
             self.lines.insert(key, line);
         }
         self.schedule(index);
-        if let Err(reason) = self.lineage.place(order.cursor) {
-            self.tell_gap(index, reason, order.cursor);
+        if let Err(reason) = self.lineage.place(reader.cursor) {
+            self.tell_gap(index, reason, reader.cursor);
         } else if !self.draining {
             self.resume(index);
         }
@@ -111,7 +111,7 @@ impl Shard {
         if idle {
             self.give_back(key.index, &[]);
         } else {
-            self.dismiss(key.index, self.face.config.retry);
+            self.dismiss(key.index, self.api.config.retry);
         }
     }
 

@@ -9,7 +9,7 @@ use tidings_hub::ReaderState as State;
 use super::Shard;
 use crate::delivery::parking::group::narrow;
 use crate::delivery::parking::http2::{Connection, Given, Role, Said, StreamName, since};
-use crate::delivery::parking::lot::Parcel;
+use crate::delivery::parking::parked_connections::Arrival;
 use crate::delivery::parking::sink::Link;
 
 impl Shard {
@@ -46,7 +46,7 @@ impl Shard {
                 self.pump(index, stream, number);
             }
             Said::Wait(waits) => {
-                let (order, share) = *waits;
+                let (reader, share) = *waits;
                 if self.sinks.http2.stream_of(index, stream, number).is_none() {
                     return;
                 }
@@ -54,13 +54,13 @@ impl Shard {
                 if let Some(own) = self.sinks.http2.stream(number) {
                     own.share = share;
                 }
-                if !order.interest.shape.is_poll() {
-                    self.face.metrics.waiting_streams.fetch_add(1, Ordering::Relaxed);
+                if !reader.interest.shape.is_poll() {
+                    self.api.metrics.waiting_streams.fetch_add(1, Ordering::Relaxed);
                 }
                 let has_left = self.sinks.http2.get(index).left.is_some();
-                self.admit(Parcel {
+                self.admit(Arrival {
                     link: Link::Stream(number),
-                    order,
+                    reader,
                     unread: bytes::Bytes::new(),
                     permit: None,
                 });

@@ -84,7 +84,7 @@ impl Shard {
                     None => {
                         let bytes = CATCH_UP.bytes.min(self.sinks.room(&entry.sink));
                         let limits = PullLimits { bytes, ..CATCH_UP };
-                        let Some(recent) = self.face.hub.recent_of(after, &interest.selection, limits) else {
+                        let Some(recent) = self.api.hub.recent_of(after, &interest.selection, limits) else {
                             return self.read_later(index);
                         };
                         if recent.lineage != self.lineage {
@@ -105,7 +105,7 @@ impl Shard {
                     let shared = Arc::clone(shared);
                     return self.answer_again(index, &shared);
                 }
-                match self.face.hub.recent_of(after, &interest.selection, limits) {
+                match self.api.hub.recent_of(after, &interest.selection, limits) {
                     Some(recent) if recent.lineage != self.lineage => self.behind = true,
                     Some(recent) => {
                         self.page = self.give_page(index, &recent).map(|page| (place, Arc::new(page)));
@@ -230,7 +230,7 @@ impl Shard {
     }
 
     fn read(&mut self, key: Key, place: (Epoch, Sequence), selection: Arc<Selection>, limits: PullLimits) {
-        let (hub, mailbox) = (self.face.hub.clone(), Arc::clone(&self.mailbox));
+        let (hub, mailbox) = (self.api.hub.clone(), Arc::clone(&self.mailbox));
         self.reading += 1;
         let asked = Asked { shard: self.number, key, place };
         let mut reading = Reading { mailbox, lost: Some(asked) };
@@ -330,7 +330,7 @@ impl Shard {
     /// Goes over to the log that the hub is over now. Entries that have seen something that is lost are told, and the
     /// others go on.
     pub(super) fn renew(&mut self) {
-        let end = self.face.hub.end();
+        let end = self.api.hub.end();
         if end.lineage == self.lineage {
             return;
         }
@@ -366,8 +366,8 @@ impl Shard {
 
     /// Something after an entry's place may be missing: it is told, and goes on from the earliest event.
     pub(super) fn tell_gap(&mut self, index: u32, reason: GapReason, since: Cursor) {
-        let (gap, resumed) = self.face.hub.gap(reason, since.to_string());
-        self.face.metrics.count_gap(gap.reason);
+        let (gap, resumed) = self.api.hub.gap(reason, since.to_string());
+        self.api.metrics.count_gap(gap.reason);
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
         match interest.shape {

@@ -15,8 +15,8 @@ use crate::delivery::parking::group::narrow;
 use crate::delivery::parking::http2::{
     Answering, Asking, Connection, Flushed, Newcomer, Phase, Role, Running, StreamName, Task, Upload, since,
 };
-use crate::delivery::parking::lot::Space;
 use crate::delivery::parking::parked::Key;
+use crate::delivery::parking::parked_connections::Space;
 use crate::delivery::parking::sink::Received;
 use crate::delivery::parking::wheel::ticks;
 use crate::limit::Limit;
@@ -58,7 +58,7 @@ impl Shard {
         if event.failed {
             tracing::debug!("a client of HTTP/2 has left");
             if vanishing::is_cause(connection.carrier.socket()) {
-                vanishing::count(&self.face.metrics);
+                vanishing::count(&self.api.metrics);
             }
             return self.close_connection(key.index);
         }
@@ -154,8 +154,8 @@ impl Shard {
         match event {
             Event::Request { stream, head, end } => self.ask(key, stream, Ok(head), end),
             Event::HeadTooLarge { stream, end } => {
-                self.face.metrics.count_limit(Limit::HeadBytes);
-                let most = self.face.config.max_head_bytes;
+                self.api.metrics.count_limit(Limit::HeadBytes);
+                let most = self.api.config.max_head_bytes;
                 let refusal = Refusal::new(ProblemKind::HeadTooLarge, format!("the limit is {most} bytes"));
                 self.ask(key, stream, Err(refusal), end);
             }
@@ -236,8 +236,8 @@ impl Shard {
         let credit = Arc::new(Semaphore::new(defaults::HTTP2_PIECES));
         let connection = self.sinks.http2.get(key.index);
         connection.streams += 1;
-        if connection.streams == self.face.config.max_streams_per_connection {
-            self.face.metrics.count_limit(Limit::StreamsPerConnection);
+        if connection.streams == self.api.config.max_streams_per_connection {
+            self.api.metrics.count_limit(Limit::StreamsPerConnection);
         }
         let answering =
             Answering { service, origin: connection.origin, answering, credit: Arc::clone(&credit), asking };
@@ -326,8 +326,8 @@ impl Shard {
                 continue;
             }
             tracing::debug!("gave up a stream that took no byte for the write timeout");
-            self.face.metrics.slow_closes.inc();
-            self.face.metrics.count_limit(Limit::WriteTimeout);
+            self.api.metrics.slow_closes.inc();
+            self.api.metrics.count_limit(Limit::WriteTimeout);
             self.give_up_stream(index, stream, number);
         }
         if let Some(connection) = self.sinks.http2.find(key) {
@@ -374,11 +374,11 @@ impl Shard {
             return self.check_end(index);
         }
         let flushed = connection.flush(self.now);
-        self.face.metrics.http2_writes.inc_by(std::mem::take(&mut connection.writes).into());
+        self.api.metrics.http2_writes.inc_by(std::mem::take(&mut connection.writes).into());
         match flushed {
             Flushed::Failed => {
                 if vanishing::is_cause(connection.carrier.socket()) {
-                    vanishing::count(&self.face.metrics);
+                    vanishing::count(&self.api.metrics);
                 }
                 return self.close_connection(index);
             }

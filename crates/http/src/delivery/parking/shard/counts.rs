@@ -1,20 +1,20 @@
 use prometheus_client::metrics::counter::Counter;
 
-use crate::Face;
+use crate::Api;
 use crate::api::metrics::{Deliveries, Transport};
 use crate::delivery::parking::group::Shape;
 
 /// What a shard counts.
 pub(super) struct Counts {
-    stream: Waiting,
-    lines: Waiting,
-    long_poll: Waiting,
+    stream: WaitingReaders,
+    lines: WaitingReaders,
+    long_poll: WaitingReaders,
     /// Answers with 200.
     pub(super) answers: Counter,
 }
 
 /// The readers of one transport that wait in a shard. They are counted no longer when it is dropped, however that comes.
-struct Waiting {
+struct WaitingReaders {
     deliveries: Deliveries,
     readers: usize,
 }
@@ -22,13 +22,14 @@ struct Waiting {
 // === impl Counts ===
 
 impl Counts {
-    pub(super) fn new(face: &Face) -> Self {
-        let waiting = |transport| Waiting { deliveries: face.metrics.deliveries(transport), readers: 0 };
+    pub(super) fn new(api: &Api) -> Self {
+        let waiting =
+            |transport| WaitingReaders { deliveries: api.metrics.deliveries(transport), readers: 0 };
         Self {
             stream: waiting(Transport::Stream),
             lines: waiting(Transport::Lines),
             long_poll: waiting(Transport::LongPoll),
-            answers: face.metrics.responses(200),
+            answers: api.metrics.responses(200),
         }
     }
 
@@ -58,7 +59,7 @@ impl Counts {
         waiting.deliveries.leave();
     }
 
-    fn waiting(&mut self, shape: &Shape) -> &mut Waiting {
+    fn waiting(&mut self, shape: &Shape) -> &mut WaitingReaders {
         match shape {
             Shape::Poll { .. } => &mut self.long_poll,
             Shape::Stream { transport: Transport::Lines, .. } => &mut self.lines,
@@ -67,9 +68,9 @@ impl Counts {
     }
 }
 
-// === impl Waiting ===
+// === impl WaitingReaders ===
 
-impl Drop for Waiting {
+impl Drop for WaitingReaders {
     fn drop(&mut self) {
         for _ in 0..self.readers {
             self.deliveries.leave();

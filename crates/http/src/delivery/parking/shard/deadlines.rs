@@ -65,7 +65,7 @@ impl Shard {
                 (false, State::Idle, _) => {
                     let begun = self.unread.contains_key(&key);
                     let limit = if begun { Limit::HeadTimeout } else { Limit::IdleTimeout };
-                    self.face.metrics.count_limit(limit);
+                    self.api.metrics.count_limit(limit);
                     self.close(key.index);
                 }
                 (false, State::Reading, false) => self.sign_of_life(key.index),
@@ -111,8 +111,8 @@ impl Shard {
             return self.block(index);
         }
         tracing::debug!("closed a connection that took no byte for the write timeout");
-        self.face.metrics.slow_closes.inc();
-        self.face.metrics.count_limit(Limit::WriteTimeout);
+        self.api.metrics.slow_closes.inc();
+        self.api.metrics.count_limit(Limit::WriteTimeout);
         self.close(index);
     }
 

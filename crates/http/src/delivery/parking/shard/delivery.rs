@@ -21,8 +21,8 @@ impl Shard {
     /// Passes on what the hub has after the shard's position, some at a time.
     pub(super) fn advance(&mut self) {
         let start = self.position;
-        let recent = self.face.hub.recent(start, BATCH);
-        let end = self.face.hub.end();
+        let recent = self.api.hub.recent(start, BATCH);
+        let end = self.api.hub.end();
         if recent.as_ref().map_or(&end.lineage, |recent| &recent.lineage) != &self.lineage {
             return self.renew();
         }
@@ -199,11 +199,11 @@ impl Shard {
         let known = self.leases.client(self.key(index));
         let known = known.or_else(|| self.sinks.client(&self.entries[index as usize].sink).cloned());
         let client = known.unwrap_or_else(|| network.map_or(Client::Unknown, Client::Network));
-        self.face.answers.portion(client)
+        self.api.answers.portion(client)
     }
 
     fn keep_rest(&mut self, index: u32, mut rest: Remainder) {
-        rest.settle(&self.face.lately);
+        rest.settle(&self.api.lately);
         self.entries[index as usize].pending = Some(Box::new(Pending::Rest { rest, asked: false }));
     }
 

@@ -37,7 +37,7 @@ impl Shard {
                         Sent::Some(count) => rest.advance(count),
                         Sent::Failed => {}
                     }
-                    rest.settle(&self.face.lately);
+                    rest.settle(&self.api.lately);
                     (offered, offered == Sent::All && rest.is_done())
                 }
             };
@@ -71,10 +71,10 @@ impl Shard {
         let selection = &self.groups.get(entry.group).interest.selection;
         let Some(Pending::Rest { rest, asked }) = entry.pending.as_deref_mut() else { return true };
         let Some((place, limits)) = rest.wants() else { return true };
-        if rest.recall(&self.face.lately) {
+        if rest.recall(&self.api.lately) {
             return true;
         }
-        match self.face.hub.recent_of(place.1, selection, limits) {
+        match self.api.hub.recent_of(place.1, selection, limits) {
             Some(recent) => {
                 let found = rest.feed(&recent, selection);
                 self.is_found(index, found)

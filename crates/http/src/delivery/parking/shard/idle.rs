@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Shard;
 use crate::defaults;
 use crate::delivery::parking::group::{PollResponse, Shape};
-use crate::delivery::parking::lot::Returned;
+use crate::delivery::parking::parked_connections::Returned;
 use crate::delivery::parking::sink::Received;
 use crate::delivery::parking::template::{Known, REQUEST_BYTES};
 use crate::delivery::parking::wheel::ticks;
@@ -31,7 +31,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         entry.seen.rest();
         entry.blocked = None;
-        entry.since = self.now.saturating_add(ticks(self.face.config.idle_timeout));
+        entry.since = self.now.saturating_add(ticks(self.api.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
         self.mailbox.count(&interest.selection, false);
         self.counts.leave(&interest.shape);
@@ -83,7 +83,7 @@ impl Shard {
             }
             Known::Begun => {
                 if before == 0 {
-                    let head_timeout = ticks(self.face.config.head_timeout);
+                    let head_timeout = ticks(self.api.config.head_timeout);
                     self.entries[index as usize].since =
                         self.now.saturating_add(head_timeout).saturating_add(1);
                     self.schedule_if_sooner(index);
@@ -98,7 +98,7 @@ impl Shard {
         self.counts.arrive(&group.interest.shape);
         self.counts.of(&group.interest.shape).reconnect();
         self.counts.answers.inc();
-        self.face.metrics.repeated_polls.inc();
+        self.api.metrics.repeated_polls.inc();
         if let Some(line) = self.lines.get_mut(&key) {
             line.again(cursor);
         }

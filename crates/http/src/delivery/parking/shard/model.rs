@@ -26,10 +26,10 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use super::Shard;
-use crate::delivery::parking::lot::Lot;
 use crate::delivery::parking::mailbox::Mailbox;
 use crate::delivery::parking::parked::Pending;
-use crate::{Face, HttpConfig};
+use crate::delivery::parking::parked_connections::ParkedConnections;
+use crate::{Api, HttpConfig};
 
 #[path = "../../../../tests/suite/support/renewable.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
@@ -126,9 +126,9 @@ struct World {
     runtime: Runtime,
     log: Arc<RenewableLog>,
     hub: Hub,
-    face: Face,
+    api: Api,
     router: Router,
-    _lot: Arc<Lot>,
+    _parked: Arc<ParkedConnections>,
     shard: Shard,
     history: History,
     readers: Vec<Reader>,
@@ -250,24 +250,24 @@ impl World {
             max_buffered_bytes: 16 << 10,
             ..HttpConfig::default()
         };
-        let face = Face::builder(hub.clone(), config).open_to_everyone().build();
+        let api = Api::builder(hub.clone(), config).open_to_everyone().build();
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let (returned, _) = unbounded_channel();
         let shard =
-            Shard::new(face.without_lot(), None, Arc::clone(&mailbox), runtime.handle().clone(), returned)
+            Shard::new(api.without_parking(), None, Arc::clone(&mailbox), runtime.handle().clone(), returned)
                 .unwrap();
-        let lot = Arc::new(Lot::of(mailbox, hub.clone()));
-        face.lot.adopt(&lot);
-        let router = face.router();
+        let parked = Arc::new(ParkedConnections::of(mailbox, hub.clone()));
+        api.parking.adopt(&parked);
+        let router = api.router();
         drop(_entered);
         let history = History { logs: vec![Vec::new()], ..History::default() };
         Self {
             runtime,
             log,
             hub,
-            face,
+            api,
             router,
-            _lot: lot,
+            _parked: parked,
             shard,
             history,
             readers: Vec::new(),
@@ -325,7 +325,7 @@ impl World {
                 }));
             }
             Step::Renew(lost) => self.renew(lost),
-            Step::Drain => self.face.drain(),
+            Step::Drain => self.api.drain(),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 /// The subscriptions that wait in tasks of their own, found by what they wait for.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct Waiters {
     /// How many wait.
     places: AtomicUsize,
     state: Mutex<State>,
@@ -32,16 +32,16 @@ struct Waiter {
 
 /// A place among those who wait, which is given up when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    waiting: Arc<Waiting>,
+pub(crate) struct WaiterGuard {
+    waiting: Arc<Waiters>,
     selection: Arc<Selection>,
     waiter: Waiter,
 }
 
-// === impl Waiting ===
+// === impl Waiters ===
 
-impl Waiting {
-    pub(crate) fn join(self: &Arc<Self>, selection: &Arc<Selection>) -> Place {
+impl Waiters {
+    pub(crate) fn join(self: &Arc<Self>, selection: &Arc<Selection>) -> WaiterGuard {
         self.places.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         state.next += 1;
@@ -57,7 +57,7 @@ impl Waiting {
             state.by_pattern.insert(waiter.clone(), Arc::clone(selection));
         }
         drop(state);
-        Place { waiting: Arc::clone(self), selection: Arc::clone(selection), waiter }
+        WaiterGuard { waiting: Arc::clone(self), selection: Arc::clone(selection), waiter }
     }
 
     /// Wakes those who wait for an event like this.
@@ -98,9 +98,9 @@ impl Waiting {
     }
 }
 
-// === impl Place ===
+// === impl WaiterGuard ===
 
-impl Place {
+impl WaiterGuard {
     /// Waits for a wake-up. One that came since the last wait is kept, so that none is missed between a read
     /// that found nothing and this.
     pub(crate) async fn woken(&self) {
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaiterGuard {
     fn drop(&mut self) {
         self.waiting.places.fetch_sub(1, Ordering::Relaxed);
         let mut state = self.waiting.state();
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_place_is_given_up_by_dropping_it() {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Waiters::default());
         let (a, b) = (Topic::new("a").unwrap(), Topic::new("b").unwrap());
         let exact = Arc::new(Selection::new([a.clone().into(), b.clone().into()]));
         let pattern = Arc::new(Selection::new([Selector::all()]));

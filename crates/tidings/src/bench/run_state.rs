@@ -7,7 +7,7 @@ use super::clock::Clock;
 
 /// The state of a run. The counters are sums over all threads, brought up to date at each turn of their loops.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RunState {
     pub(crate) clock: Clock,
     /// Subscribers that wait for events (or, before a return, are connected).
     pub(crate) ready: AtomicUsize,
@@ -61,9 +61,9 @@ impl Traffic {
     }
 }
 
-// === impl Shared ===
+// === impl RunState ===
 
-impl Shared {
+impl RunState {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,

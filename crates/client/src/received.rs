@@ -8,7 +8,7 @@ use crate::{Event, Interruption};
 
 /// What a hub told, whichever transport it came by, in the order in which it counts.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Received {
     /// An event; the cursor moves to its id.
     Event(Event),
     /// A gap; the cursor moves to where the hub resumed.
@@ -21,9 +21,9 @@ pub(crate) enum Told {
     End(Option<String>),
 }
 
-// === impl Told ===
+// === impl Received ===
 
-impl Told {
+impl Received {
     /// Whether it says where in the log the reader is.
     pub(crate) fn shows_place(&self) -> bool {
         !matches!(self, Self::Retry(_) | Self::End(None))
@@ -68,9 +68,9 @@ fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Interruption> {
 mod tests {
     use super::*;
 
-    fn told(stream: &str) -> Vec<Result<Option<Told>, Interruption>> {
+    fn told(stream: &str) -> Vec<Result<Option<Received>, Interruption>> {
         let mut told = Vec::new();
-        sse::Parser::new().feed(stream.as_bytes(), |item| told.push(Told::from_stream(item))).unwrap();
+        sse::Parser::new().feed(stream.as_bytes(), |item| told.push(Received::from_stream(item))).unwrap();
         told
     }
 
@@ -86,15 +86,15 @@ mod tests {
             "event: tidings.later\nid: q7m2x9-10\ndata: {}\n\n",
             "event: tidings.end\nid: q7m2x9-11\ndata: {}\n\n",
         ));
-        let told: Vec<Told> = told.into_iter().filter_map(|told| told.unwrap()).collect();
+        let told: Vec<Received> = told.into_iter().filter_map(|told| told.unwrap()).collect();
         let [
-            Told::Retry(retry),
-            Told::Cursor(first),
-            Told::Gap(gap),
-            Told::Event(event),
-            Told::Cursor(quiet),
-            Told::Cursor(later),
-            Told::End(Some(end)),
+            Received::Retry(retry),
+            Received::Cursor(first),
+            Received::Gap(gap),
+            Received::Event(event),
+            Received::Cursor(quiet),
+            Received::Cursor(later),
+            Received::End(Some(end)),
         ] = told.as_slice()
         else {
             panic!("{told:?}")
@@ -122,7 +122,10 @@ mod tests {
                 "gap":{"reason":"unknown","since":"x","resumed":"q7m2x9-4"}}"#,
         )
         .unwrap();
-        let told: Vec<Told> = Told::from_page(page).collect();
-        assert!(matches!(told.as_slice(), [Told::Gap(_), Told::Event(_), Told::End(Some(_))]), "{told:?}");
+        let told: Vec<Received> = Received::from_page(page).collect();
+        assert!(
+            matches!(told.as_slice(), [Received::Gap(_), Received::Event(_), Received::End(Some(_))]),
+            "{told:?}"
+        );
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 /// What a follower was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Notice {
     /// An entry, by its data.
     Entry(String),
     /// The log is another one.
@@ -20,7 +20,7 @@ pub enum Told {
 /// A follower that writes down what it is told.
 #[derive(Debug, Default)]
 pub struct Listener {
-    told: Mutex<Vec<Told>>,
+    told: Mutex<Vec<Notice>>,
     count: watch::Sender<usize>,
 }
 
@@ -39,19 +39,19 @@ impl Listener {
 
     /// Everything that it was told.
     #[must_use]
-    pub fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<Notice> {
         self.told.lock().unwrap().clone()
     }
 
     /// The data of every entry that it was told.
     #[must_use]
     pub fn entries(&self) -> Vec<String> {
-        let entry = |told| if let Told::Entry(text) = told { Some(text) } else { None };
+        let entry = |told| if let Notice::Entry(text) = told { Some(text) } else { None };
         self.told().into_iter().filter_map(entry).collect()
     }
 
     /// Waits until it was told something like this.
-    pub async fn hears(&self, is_it: impl Fn(&Told) -> bool) -> Told {
+    pub async fn hears(&self, is_it: impl Fn(&Notice) -> bool) -> Notice {
         let mut count = self.count.subscribe();
         loop {
             count.borrow_and_update();
@@ -65,13 +65,13 @@ impl Listener {
 
     /// Waits until it was told that the log is another one: what that holds.
     pub async fn hears_of_loss(&self) -> Bounds {
-        match self.hears(|told| matches!(told, Told::Renewed(_))).await {
-            Told::Renewed(bounds) => bounds,
-            Told::Entry(_) | Told::Trimmed(_) => unreachable!(),
+        match self.hears(|told| matches!(told, Notice::Renewed(_))).await {
+            Notice::Renewed(bounds) => bounds,
+            Notice::Entry(_) | Notice::Trimmed(_) => unreachable!(),
         }
     }
 
-    fn add(&self, told: impl IntoIterator<Item = Told>) {
+    fn add(&self, told: impl IntoIterator<Item = Notice>) {
         self.told.lock().unwrap().extend(told);
         self.count.send_modify(|count| *count += 1);
     }
@@ -79,14 +79,16 @@ impl Listener {
 
 impl Follower for Listener {
     fn appended(&self, entries: &[Arc<Event>]) {
-        self.add(entries.iter().map(|entry| Told::Entry(String::from_utf8_lossy(&entry.data).into_owned())));
+        self.add(
+            entries.iter().map(|entry| Notice::Entry(String::from_utf8_lossy(&entry.data).into_owned())),
+        );
     }
 
     fn trimmed(&self, earliest: Sequence) {
-        self.add([Told::Trimmed(earliest)]);
+        self.add([Notice::Trimmed(earliest)]);
     }
 
     fn renewed(&self, bounds: Bounds) {
-        self.add([Told::Renewed(bounds)]);
+        self.add([Notice::Renewed(bounds)]);
     }
 }

@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 
 /// Where a connection leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     /// The cluster and the database, and for what is known of a log also its table.
     pub(crate) place: String,
     pub(crate) timeline: String,
@@ -50,9 +50,9 @@ const UNKNOWN: [SqlState; 5] = [
     SqlState::UNDEFINED_TABLE,
 ];
 
-// === impl Place ===
+// === impl Location ===
 
-impl Place {
+impl Location {
     pub(crate) async fn of(session: &Session) -> Result<Self, EngineError> {
         let what = "ask which database this is";
         let sql = "SELECT oid::text FROM pg_database WHERE datname = current_database()";
@@ -88,7 +88,7 @@ impl Place {
 pub(crate) async fn identify(
     session: &Session,
     options: &Options,
-    place: &Place,
+    place: &Location,
     seen: Option<&Seen>,
 ) -> Result<Identity, EngineError> {
     let what = "find out which log this is";
@@ -102,7 +102,7 @@ pub(crate) async fn identify(
 async fn identify_locked(
     session: &Session,
     options: &Options,
-    now: &Place,
+    now: &Location,
     seen: Option<&Seen>,
 ) -> Result<Identity, EngineError> {
     let schema = &options.schema;
@@ -112,7 +112,7 @@ async fn identify_locked(
     let damaged = || EngineError::refused("the table `log` does not hold what a hub put there");
     let mut epoch: Epoch = row.get::<_, &str>(0).parse().map_err(|_| damaged())?;
     let secret = row.get::<_, &[u8]>(1).try_into().map_err(|_| damaged())?;
-    let known = Place { place: row.get(2), timeline: row.get(3) };
+    let known = Location { place: row.get(2), timeline: row.get(3) };
     let table = Table::of(&row, 4)?;
     let now = &now.of_table(table);
     let elsewhere = known.place != now.place;

@@ -7,22 +7,22 @@ use tidings_protocol::{Event, Sequence};
 
 use crate::supervisor::panic_message;
 use crate::tail::Tail;
-use crate::waiting::Waiting;
+use crate::waiters::Waiters;
 use crate::{Audience, Entry};
 
 /// What the log's writer and the readers share. It does not hold the log, which holds it.
-pub(crate) struct Shared {
+pub(crate) struct HubState {
     tail: RwLock<Tail>,
     audiences: RwLock<Vec<Arc<dyn Audience>>>,
-    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) waiting: Arc<Waiters>,
     /// Reads that were answered from memory, and those that were not.
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
 }
 
-// === impl Shared ===
+// === impl HubState ===
 
-impl Shared {
+impl HubState {
     pub(crate) fn new(tail: Tail) -> Self {
         Self {
             tail: RwLock::new(tail),
@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-impl Follower for Shared {
+impl Follower for HubState {
     fn appended(&self, entries: &[Arc<Event>]) {
         let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
         self.follow(last, || {
@@ -113,9 +113,9 @@ impl Follower for Shared {
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for HubState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("end", &self.with_tail(Tail::end)).finish_non_exhaustive()
+        f.debug_struct("HubState").field("end", &self.with_tail(Tail::end)).finish_non_exhaustive()
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_kept_in_memory_is_left_to_the_log() {
-        let shared = Shared::new(Tail::new(Lineage::of(Epoch::from_random(0)), 0, 1 << 20));
+        let shared = HubState::new(Tail::new(Lineage::of(Epoch::from_random(0)), 0, 1 << 20));
         shared.appended(&[event(1)]);
         shared.follow(3, || std::panic::resume_unwind(Box::new("no memory")));
         shared.appended(&[event(4)]);

@@ -19,7 +19,7 @@ use crate::trouble::Trouble;
 use crate::{Attached, Engine, EngineConfig, EngineError, Fed, Marks, Seen};
 
 /// What the log and its tasks share.
-pub(crate) struct Shared {
+pub(crate) struct EngineState {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) config: EngineConfig,
     pub(crate) replay: Replay,
@@ -50,9 +50,9 @@ struct State {
     swept: Instant,
 }
 
-// === impl Shared ===
+// === impl EngineState ===
 
-impl Shared {
+impl EngineState {
     pub(crate) fn new(engine: Arc<dyn Engine>, config: EngineConfig, attached: &Attached) -> Self {
         let state = State {
             bounds: attached.bounds.clone(),
@@ -440,10 +440,10 @@ fn table(infos: &[TopicInfo]) -> TopicTable {
     table
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for EngineState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        f.debug_struct("Shared")
+        f.debug_struct("EngineState")
             .field("engine", &self.engine)
             .field("bounds", &state.bounds)
             .field("trouble", &state.trouble)

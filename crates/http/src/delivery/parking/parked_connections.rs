@@ -17,7 +17,7 @@ use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
 use super::sink::Link;
 use super::template::Template;
-use crate::Face;
+use crate::Api;
 use crate::api::access::{Line, OpenLine};
 use crate::api::lease::Lease;
 use crate::api::problem::Refusal;
@@ -26,27 +26,27 @@ use crate::server::service::Service;
 
 /// The threads that own the parked connections. They end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lot {
+pub(crate) struct ParkedConnections {
     mailboxes: Vec<Arc<Mailbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     turn: AtomicUsize,
     hub: Hub,
 }
 
-/// The lot of a face, once there is one: that of its server, or one of its own for requests that come to a router in
+/// Where an API parks: with its server's parked connections, or with its own, for requests that come to a router in
 /// another program.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FaceLot(Arc<Mutex<Delivery>>);
+pub(crate) struct Parking(Arc<Mutex<Owner>>);
 
-/// Which lot a face has.
+/// Whose parked connections an API uses.
 #[derive(Debug, Default)]
-enum Delivery {
+enum Owner {
     #[default]
     None,
-    /// Its own, which ends with it.
-    Own(Arc<Lot>),
-    /// That of its server, which knows the face and must not be kept by it.
-    Served(Weak<Lot>),
+    /// Its own, which end with it.
+    Own(Arc<ParkedConnections>),
+    /// Those of its server, which knows the API and must not be kept by it.
+    Served(Weak<ParkedConnections>),
 }
 
 /// Says to a handler that the connection of its request can be parked.
@@ -54,13 +54,13 @@ enum Delivery {
 pub(crate) struct Space;
 
 /// What a handler leaves in the extensions of its response, where the connection is to be parked: the response
-/// has a head, and what follows it comes from the lot.
+/// has a head, and what follows it comes from a shard.
 #[derive(Clone)]
-pub(crate) struct Slip(Arc<Mutex<Option<Order>>>);
+pub(crate) struct PendingReply(Arc<Mutex<Option<NewReader>>>);
 
 /// How a connection is to be parked.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct NewReader {
     pub(crate) interest: Interest,
     /// Everything up to and including this is seen.
     pub(crate) cursor: Cursor,
@@ -80,16 +80,16 @@ pub(crate) struct Order {
 
 /// A connection that is to be parked.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct Arrival {
     pub(super) link: Link,
-    pub(super) order: Order,
+    pub(super) reader: NewReader,
     /// What was read of the connection beyond the request.
     pub(super) unread: Bytes,
     /// Its leave to be open, where it is a connection of its own.
     pub(super) permit: Option<Permit>,
 }
 
-/// A connection that leaves the lot: it has got its answer and may ask for the next.
+/// A connection that leaves the shards: it has got its answer and may ask for the next.
 #[derive(Debug)]
 pub(crate) struct Returned {
     pub(crate) link: Link,
@@ -98,19 +98,19 @@ pub(crate) struct Returned {
     pub(crate) permit: Permit,
 }
 
-/// Has a shard of the face deliver to something that is not a connection.
-pub(crate) fn park(face: &Face, link: Link, order: Order) -> Result<(), Refusal> {
-    let lot = face.lot.get(face).map_err(|error| {
+/// Has a shard of the API deliver to something that is not a connection.
+pub(crate) fn park(api: &Api, link: Link, reader: NewReader) -> Result<(), Refusal> {
+    let parked = api.parking.get(api).map_err(|error| {
         tracing::error!(%error, "failed to start the threads that deliver events");
         Refusal::new(ProblemKind::Unavailable, "the hub has no thread that could deliver events")
     })?;
-    lot.park(link, order, Bytes::new(), None);
+    parked.park(link, reader, Bytes::new(), None);
     Ok(())
 }
 
-// === impl Order ===
+// === impl NewReader ===
 
-impl Order {
+impl NewReader {
     /// To be sent what comes after a cursor.
     pub(crate) fn new(interest: Interest, cursor: Cursor) -> Self {
         Self {
@@ -126,62 +126,62 @@ impl Order {
     }
 }
 
-// === impl Slip ===
+// === impl PendingReply ===
 
-impl Slip {
-    pub(crate) fn new(order: Order) -> Self {
-        Self(Arc::new(Mutex::new(Some(order))))
+impl PendingReply {
+    pub(crate) fn new(reader: NewReader) -> Self {
+        Self(Arc::new(Mutex::new(Some(reader))))
     }
 
-    /// Has the lot tell when the request is over.
+    /// Has the shard tell when the request is over.
     pub(crate) fn attach(&self, mut line: Box<Line>) {
-        if let Some(order) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            line.came_with(order.asked);
-            order.line.open(line);
+        if let Some(reader) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            line.came_with(reader.asked);
+            reader.line.open(line);
         }
     }
 
-    pub(crate) fn take(&self) -> Option<Order> {
+    pub(crate) fn take(&self) -> Option<NewReader> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl fmt::Debug for Slip {
+impl fmt::Debug for PendingReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slip").finish_non_exhaustive()
+        f.debug_struct("PendingReply").finish_non_exhaustive()
     }
 }
 
-// === impl Lot ===
+// === impl ParkedConnections ===
 
-impl Lot {
-    /// Starts a thread for each core. Connections that leave the lot are sent to `returned`.
+impl ParkedConnections {
+    /// Starts a thread for each core. Connections that leave the shards are sent to `returned`.
     pub(crate) fn start(
-        face: &Face,
+        api: &Api,
         service: Option<&Arc<Service>>,
         returned: &UnboundedSender<Returned>,
     ) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let face = &face.without_lot();
-        let mut lot = Self {
+        let api = &api.without_parking();
+        let mut parked = Self {
             mailboxes: Vec::new(),
             threads: Mutex::default(),
             turn: AtomicUsize::new(0),
-            hub: face.hub.clone(),
+            hub: api.hub.clone(),
         };
         for number in 0..count {
             let mailbox = Arc::new(Mailbox::new()?);
             let name = format!("tidings-park-{number}");
-            let thread = Keeper::start(name, face, service, &mailbox, &runtime, returned)?;
-            lot.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
-            face.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
-            lot.mailboxes.push(mailbox);
+            let thread = Keeper::start(name, api, service, &mailbox, &runtime, returned)?;
+            parked.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
+            api.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
+            parked.mailboxes.push(mailbox);
         }
-        Ok(lot)
+        Ok(parked)
     }
 
-    /// A lot whose only shard somebody else runs.
+    /// Parked connections whose only shard somebody else runs.
     #[cfg(test)]
     pub(super) fn of(mailbox: Arc<Mailbox>, hub: Hub) -> Self {
         hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
@@ -189,8 +189,8 @@ impl Lot {
     }
 
     /// Parks a connection: `unread` is what was read of it beyond the request.
-    pub(crate) fn park(&self, link: Link, order: Order, unread: Bytes, permit: Option<Permit>) {
-        self.post(Message::Park(Box::new(Parcel { link, order, unread, permit })));
+    pub(crate) fn park(&self, link: Link, reader: NewReader, unread: Bytes, permit: Option<Permit>) {
+        self.post(Message::Park(Box::new(Arrival { link, reader, unread, permit })));
     }
 
     /// Has a shard serve a connection of HTTP/2.
@@ -227,7 +227,7 @@ impl Lot {
         self.tell(|| Message::Stop(by));
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // What ends with an entry may be the last that kept its lot.
+            // What ends with an entry may be the last that kept its parked connections.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
                 tracing::error!("a thread of parked connections panicked");
             }
@@ -249,56 +249,56 @@ impl Lot {
     }
 }
 
-// === impl FaceLot ===
+// === impl Parking ===
 
-impl FaceLot {
-    /// The lot, which is started where there is none yet.
-    pub(crate) fn get(&self, face: &Face) -> io::Result<Arc<Lot>> {
+impl Parking {
+    /// The threads, which are started where there are none yet.
+    pub(crate) fn get(&self, api: &Api) -> io::Result<Arc<ParkedConnections>> {
         let mut own = self.lock();
-        if let Some(lot) = own.lot() {
-            return Ok(lot);
+        if let Some(parked) = own.parked() {
+            return Ok(parked);
         }
         // No connection comes back from it.
         let (returned, _) = unbounded_channel();
-        let lot = Arc::new(Lot::start(face, None, &returned)?);
-        *own = Delivery::Own(Arc::clone(&lot));
-        Ok(lot)
+        let parked = Arc::new(ParkedConnections::start(api, None, &returned)?);
+        *own = Owner::Own(Arc::clone(&parked));
+        Ok(parked)
     }
 
-    /// Uses a server's lot, unless there is one already.
-    pub(crate) fn adopt(&self, lot: &Arc<Lot>) {
+    /// Uses a server's, unless there are some already.
+    pub(crate) fn adopt(&self, parked: &Arc<ParkedConnections>) {
         let mut own = self.lock();
-        if own.lot().is_none() {
-            *own = Delivery::Served(Arc::downgrade(lot));
+        if own.parked().is_none() {
+            *own = Owner::Served(Arc::downgrade(parked));
         }
     }
 
-    /// See [`Lot::drain`].
+    /// See [`ParkedConnections::drain`].
     pub(crate) fn drain(&self) {
-        let lot = self.lock().lot();
-        if let Some(lot) = lot {
-            lot.drain();
+        let parked = self.lock().parked();
+        if let Some(parked) = parked {
+            parked.drain();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Delivery> {
+    fn lock(&self) -> MutexGuard<'_, Owner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Delivery ===
+// === impl Owner ===
 
-impl Delivery {
-    fn lot(&self) -> Option<Arc<Lot>> {
+impl Owner {
+    fn parked(&self) -> Option<Arc<ParkedConnections>> {
         match self {
             Self::None => None,
-            Self::Own(lot) => Some(Arc::clone(lot)),
-            Self::Served(lot) => lot.upgrade(),
+            Self::Own(parked) => Some(Arc::clone(parked)),
+            Self::Served(parked) => parked.upgrade(),
         }
     }
 }
 
-impl Drop for Lot {
+impl Drop for ParkedConnections {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
     }
