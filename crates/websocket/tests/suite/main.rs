@@ -1,0 +1,9 @@
+//! WebSocket as RFC 6455 and RFC 7692 say it is: a file for each of what they are about.
+
+mod closing;
+mod compression;
+mod cuts;
+mod frames;
+mod messages;
+mod opening;
+mod support;
