@@ -219,10 +219,9 @@ impl Decoder {
         let bytes = if message.is_compressed {
             inflater.inflate(&message.bytes, self.max_message).map_err(|error| match error {
                 InflateError::TooLarge => ProtocolError::size(),
-                InflateError::Malformed => ProtocolError {
-                    code: CloseCode::INVALID_DATA,
-                    reason: "a message cannot be inflated",
-                },
+                InflateError::Malformed => {
+                    ProtocolError { code: CloseCode::INVALID_DATA, reason: "a message cannot be inflated" }
+                }
             })?
         } else {
             message.bytes

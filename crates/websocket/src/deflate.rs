@@ -35,6 +35,18 @@ pub enum InflateError {
     Malformed,
 }
 
+/// Appends bytes to a compressed payload as they are: a block that is not compressed (RFC 1951 §3.2.4), and as many as
+/// are needed. What a [`Deflater`] made may follow, so that messages which differ at their beginning share the rest.
+pub fn store(bytes: &[u8], out: &mut Vec<u8>) {
+    for block in bytes.chunks(u16::MAX.into()) {
+        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
+        out.push(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+}
+
 // === impl Deflater ===
 
 impl Deflater {

@@ -1,9 +1,9 @@
 use std::ops::Deref;
 
+use crate::CloseCode;
 use crate::frame::Opcode;
 use crate::limits::REASON_BYTES;
 use crate::mask::mask;
-use crate::CloseCode;
 
 /// The head of an unmasked frame, 2 to 10 bytes.
 #[derive(Debug, Clone, Copy)]

@@ -51,8 +51,10 @@ impl Deflate {
                 return None;
             }
             match (*name, *value) {
-                ("server_no_context_takeover" | "client_no_context_takeover", None)
-                | ("client_max_window_bits", None) => {}
+                (
+                    "server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits",
+                    None,
+                ) => {}
                 ("client_max_window_bits", Some(bits)) => _ = window_bits(bits)?,
                 ("server_max_window_bits", Some(bits)) => {
                     agreed.server_window_bits = Some(window_bits(bits)?);
@@ -126,9 +128,7 @@ fn parameter(text: &str) -> Result<(&str, Option<&str>), Malformed> {
     };
     // What is quoted has to be a token, too.
     let value = match value {
-        Some(value) if value.starts_with('"') => {
-            Some(value[1..].strip_suffix('"').ok_or(Malformed)?)
-        }
+        Some(value) if value.starts_with('"') => Some(value[1..].strip_suffix('"').ok_or(Malformed)?),
         value => value,
     };
     if is_token(name) && value.is_none_or(is_token) { Ok((name, value)) } else { Err(Malformed) }

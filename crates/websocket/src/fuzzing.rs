@@ -6,8 +6,8 @@ use crate::deflate::Deflater;
 use crate::extension::extensions;
 use crate::limits::compressed_bytes;
 use crate::{
-    ClientOpening, Decoder, Deflate, Inflater, Message, Opcode, Opening, ProtocolError, encode,
-    encode_close, encode_masked, encode_masked_close,
+    ClientOpening, Decoder, Deflate, Inflater, Message, Opcode, Opening, ProtocolError, encode, encode_close,
+    encode_masked, encode_masked_close,
 };
 
 const MAX_MESSAGE: usize = 2_000;
@@ -110,7 +110,9 @@ pub fn opening(input: &[u8]) {
         }
     }
     for extended in [false, true] {
-        let Ok(opening) = Opening::check(&Method::GET, Version::HTTP_11, &headers, extended) else { continue };
+        let Ok(opening) = Opening::check(&Method::GET, Version::HTTP_11, &headers, extended) else {
+            continue;
+        };
         let protocol = opening.protocols().next();
         let (status, answer) = opening.accept(protocol, opening.deflate());
         assert_eq!(status == StatusCode::OK, extended);

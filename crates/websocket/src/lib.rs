@@ -56,9 +56,10 @@ mod utf8;
 pub use client::{Accepted, ClientOpening, Refused};
 pub use close::CloseCode;
 pub use decoder::Decoder;
-pub use deflate::{Deflater, InflateError, Inflater};
+pub use deflate::{Deflater, InflateError, Inflater, store};
 pub use encoder::{
-    Head, encode, encode_close, encode_close_reply, encode_compressed, encode_masked, encode_masked_close, head,
+    Head, encode, encode_close, encode_close_reply, encode_compressed, encode_masked, encode_masked_close,
+    head,
 };
 pub use error::ProtocolError;
 pub use extension::Deflate;

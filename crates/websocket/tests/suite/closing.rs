@@ -23,7 +23,9 @@ fn a_close_frame_may_say_why() {
 /// §7.4.
 #[test]
 fn codes_are_those_that_may_be_sent() {
-    for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999] {
+    for code in
+        [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+    {
         let expected = Message::Close { code: Some(CloseCode(code)), reason: String::new() };
         assert_eq!(said(&close(code, b"")), Ok(vec![expected]));
     }

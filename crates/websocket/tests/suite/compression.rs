@@ -1,7 +1,7 @@
 //! RFC 7692: `permessage-deflate`.
 
 use tidings_websocket::{
-    CloseCode, Decoder, Deflater, InflateError, Inflater, Message, Opcode, encode_compressed, limits,
+    CloseCode, Decoder, Deflater, InflateError, Inflater, Message, Opcode, encode_compressed, limits, store,
 };
 
 use crate::support::{MAX_MESSAGE, frame, receive, said_deflated, text};
@@ -59,11 +59,23 @@ fn what_would_not_become_smaller_is_sent_as_it_is() {
     let mut deflater = Deflater::new();
     assert_eq!(deflater.compress(&[b'a'; limits::COMPRESS_MIN_BYTES - 1]), None);
     let mut state = 1_u32;
-    let noise: Vec<u8> = std::iter::repeat_with(|| {
+    let noise = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     });
     assert_eq!(deflater.compress(&noise.take(5_000).collect::<Vec<_>>()), None);
+}
+
+#[test]
+fn messages_that_begin_differently_share_the_rest() {
+    let rest = "x".repeat(1_000);
+    let compressed = Deflater::new().compress(rest.as_bytes()).unwrap();
+    for beginning in [String::new(), "{".to_owned(), "y".repeat(70_000)] {
+        let mut payload = Vec::new();
+        store(beginning.as_bytes(), &mut payload);
+        payload.extend_from_slice(&compressed);
+        assert_eq!(said_deflated(&frame(0xc1, &payload)), Ok(vec![Message::Text(beginning + &rest)]));
+    }
 }
 
 #[test]
@@ -88,12 +100,11 @@ fn compressed_bytes_are_bounded_as_they_come() {
 
 #[test]
 fn what_cannot_be_inflated_is_refused() {
-    // A block of the type that there is not; a distance that leads before the beginning.
-    for payload in [&b"\x06"[..], b"\x02\x03\x01"] {
-        let error = said_deflated(&frame(0xc1, payload)).unwrap_err();
-        assert_eq!((error.code, error.reason), (CloseCode::INVALID_DATA, "a message cannot be inflated"));
-        assert_eq!(Inflater::default().inflate(payload, 100), Err(InflateError::Malformed));
-    }
+    // A block of the type that there is not.
+    let payload = b"\x06";
+    let error = said_deflated(&frame(0xc1, payload)).unwrap_err();
+    assert_eq!((error.code, error.reason), (CloseCode::INVALID_DATA, "a message cannot be inflated"));
+    assert_eq!(Inflater::default().inflate(payload, 100), Err(InflateError::Malformed));
     let not_text = Deflater::new().compress(&[0xff; 100]).unwrap();
     assert_eq!(said_deflated(&frame(0xc1, &not_text)).unwrap_err().code, CloseCode::INVALID_DATA);
     assert_eq!(said_deflated(&frame(0xc2, &not_text)), Ok(vec![Message::Binary(vec![0xff; 100])]));
@@ -107,6 +118,26 @@ fn an_inflater_is_for_all_sockets() {
     for bad in [&b"\x06"[..], &good[..good.len() / 2], b"\x01\x05\x00\xfa\xff\x48"] {
         drop(inflater.inflate(bad, 500));
         assert_eq!(inflater.inflate(&good, 1_000), Ok(vec![b'b'; 1_000]));
+    }
+}
+
+/// A message may refer to what came before its own beginning, where an inflater has what another client said.
+#[test]
+fn nobody_sees_what_another_said() {
+    let secret = b"what another client said";
+    // It was deflated with these as the dictionary, at the same place as in the message of the other.
+    let payload = b"\xc2\x75\xa7\x3d\x00";
+    let message = [&[0; 300][..], secret].concat();
+    let mut inflater = Inflater::default();
+    for compressed in [Deflater::new().compress(&message).unwrap(), {
+        let mut stored = Vec::new();
+        store(&message, &mut stored);
+        stored.push(0);
+        stored
+    }] {
+        assert_eq!(inflater.inflate(&compressed, 1_000).as_deref(), Ok(&message[..]));
+        let seen = inflater.inflate(payload, 1_000).unwrap_or_default();
+        assert!(!seen.windows(4).any(|part| secret.windows(4).any(|other| part == other)), "{seen:?}");
     }
 }
 

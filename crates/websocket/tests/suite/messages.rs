@@ -70,7 +70,9 @@ fn empty_fragments_end() {
 fn text_is_utf_8() {
     let whole = "κόσμε \u{0} \u{10ffff} \u{fffd}";
     assert_eq!(said(&frame(TEXT, whole.as_bytes())), Ok(vec![text(whole)]));
-    for bad in [&b"\xce\xba\xe1\xbd\xb9\xed\xa0\x80"[..], b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82"] {
+    for bad in
+        [&b"\xce\xba\xe1\xbd\xb9\xed\xa0\x80"[..], b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82"]
+    {
         let error = said(&frame(TEXT, bad)).unwrap_err();
         assert_eq!((error.code, error.reason), (CloseCode::INVALID_DATA, "text is not UTF-8"), "{bad:x?}");
         assert_eq!(said(&frame(0x82, bad)), Ok(vec![Message::Binary(bad.to_vec())]));
@@ -85,7 +87,11 @@ fn a_character_may_be_in_several_fragments() {
     fragments.push(frame(LAST, b""));
     assert_eq!(said(&fragments.concat()), Ok(vec![text("a€𝄞")]));
     fragments[bytes.len() - 1] = frame(LAST, b"");
-    assert_eq!(said(&fragments.concat()).unwrap_err().code, CloseCode::INVALID_DATA, "half a character at the end");
+    assert_eq!(
+        said(&fragments.concat()).unwrap_err().code,
+        CloseCode::INVALID_DATA,
+        "half a character at the end"
+    );
 }
 
 /// §8.1, and what Autobahn calls failing fast: at the byte that shows it, not at the end of its frame or message.

@@ -77,8 +77,8 @@ fn what_is_missing_or_wrong_is_told() {
     ] {
         let mut headers = request();
         match value {
-            Some(value) => _ = headers.insert(name.clone(), HeaderValue::from_static(value)),
-            None => _ = headers.remove(&name),
+            Some(value) => drop(headers.insert(name.clone(), HeaderValue::from_static(value))),
+            None => drop(headers.remove(&name)),
         }
         assert_eq!(check(&headers), Err(refusal), "{name}: {value:?}");
         assert_eq!(refusal.status(), status);
