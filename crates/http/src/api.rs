@@ -29,6 +29,7 @@ pub(crate) mod stream;
 pub(crate) mod topics;
 pub(crate) mod trace;
 pub(crate) mod turns;
+pub(crate) mod websocket;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -210,6 +210,24 @@ pub mod defaults {
     /// How long the streams of an HTTP/2 connection have to end, when the hub shuts down, before the connection
     /// begins to.
     pub const HTTP2_DRAIN: Duration = Duration::from_millis(250);
+    /// The longest name of a subscription of a WebSocket, in bytes.
+    pub const SUBSCRIPTION_NAME_BYTES: usize = 64;
+    /// The most subscriptions of one WebSocket.
+    pub const SOCKET_SUBSCRIPTIONS: usize = 100;
+    /// What a message to a WebSocket may have beside the data of an event: the longest topics and types of a subscription, or
+    /// a token.
+    pub const SOCKET_HEAD_BYTES: usize = 96 << 10;
+    /// The longest `ref` of a message to a WebSocket, in bytes.
+    pub const SOCKET_REFERENCE_BYTES: usize = 256;
+    /// The messages of one WebSocket that may wait to be dealt with, and what it is told of them, in bytes. Beyond that it is
+    /// not read.
+    pub const SOCKET_WAITING_BYTES: usize = 1 << 20;
+    /// How long a WebSocket may take to show a token, where it can do nothing without.
+    pub const SOCKET_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long the client of a WebSocket that was closed may take to agree.
+    pub const SOCKET_LINGER: Duration = Duration::from_secs(1);
+    /// What is read at once of a WebSocket that a task carries.
+    pub const SOCKET_PIECE_BYTES: usize = 8 << 10;
     /// How long a stream waits before it reads the log again whose engine is away.
     pub const READ_PAUSE: Duration = Duration::from_secs(1);
     /// How long an answer is looked for whose client has stopped sending, and may have left.

@@ -1,6 +1,7 @@
 //! How events reach readers: the shards that own whoever waits, what a reader has not taken yet, and the memory for it.
 //! It knows no routes and no tokens.
 
+pub(crate) mod encoding;
 pub(crate) mod frames;
 pub(crate) mod lately;
 pub(crate) mod memory;

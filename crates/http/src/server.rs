@@ -202,7 +202,9 @@ impl Returns {
                     (socket, Some(session))
                 }
                 // A stream ends with its answer, and nobody serves the others but who has them already.
-                Link::Stream(_) | Link::Body(_) | Link::Page(_) => continue,
+                Link::Stream(_) | Link::Body(_) | Link::Page(_) | Link::WebSocket(_) | Link::Task(_) => {
+                    continue;
+                }
             };
             let stream =
                 TcpStream::from_std(socket.into()).and_then(|stream| Ok((stream.peer_addr()?, stream)));

@@ -31,6 +31,7 @@ pub enum ProblemKind {
     UnsupportedMediaType,
     IdempotencyConflict,
     Misdirected,
+    UpgradeRequired,
     TooManyRequests,
     HeadTooLarge,
     Unavailable,
@@ -42,7 +43,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the table of §4.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidTopic,
         Self::InvalidQuery,
         Self::InvalidData,
@@ -56,6 +57,7 @@ impl ProblemKind {
         Self::UnsupportedMediaType,
         Self::Misdirected,
         Self::IdempotencyConflict,
+        Self::UpgradeRequired,
         Self::TooManyRequests,
         Self::HeadTooLarge,
         Self::Unavailable,
@@ -100,6 +102,7 @@ impl ProblemKind {
                 ("idempotency-conflict", 422, "the idempotency key was used for other data")
             }
             Self::Misdirected => ("misdirected", 421, "this is not answered here"),
+            Self::UpgradeRequired => ("upgrade-required", 426, "this is asked for with an upgrade"),
             Self::TooManyRequests => ("too-many-requests", 429, "too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "the head of the request is too large"),
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),

@@ -9,7 +9,7 @@ pub(crate) const NAME: &str = "permessage-deflate";
 const WINDOW_BITS: RangeInclusive<u8> = 8..=15;
 
 /// What was agreed upon of `permessage-deflate`: neither side takes a context over to the next message (RFC 7692 §7.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deflate {
     /// The window that the client asked the server to keep to.
     server_window_bits: Option<u8>,

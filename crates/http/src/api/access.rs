@@ -20,7 +20,7 @@ use tidings_protocol::Cursor;
 use tracing::{Instrument as _, Level};
 
 use crate::api::metrics::Transport;
-use crate::delivery::parking::PendingReply;
+use crate::delivery::parking::{PendingReply, PendingSocket};
 use crate::{Api, ClientAddress, api::authority, api::trace};
 
 /// What is known of a request when it comes, and is told when it is over.
@@ -109,8 +109,12 @@ pub(crate) fn tell(api: &Api, line: Option<Box<Line>>, mut response: Response) -
     let Some(mut line) = line else { return response };
     let status = response.status();
     line.transport = response.extensions().get().copied();
-    if line.is_stream() && status == StatusCode::OK {
+    if line.is_stream() && (status == StatusCode::OK || status == StatusCode::SWITCHING_PROTOCOLS) {
         line.tell("stream began", Some(status), None);
+    }
+    if let Some(pending) = response.extensions().get::<PendingSocket>() {
+        pending.attach(line);
+        return response;
     }
     if let Some(pending) = response.extensions().get::<PendingReply>() {
         pending.attach(line);
@@ -142,7 +146,7 @@ impl Line {
     }
 
     fn is_stream(&self) -> bool {
-        matches!(self.transport, Some(Transport::Stream | Transport::Lines))
+        matches!(self.transport, Some(Transport::Stream | Transport::Lines | Transport::WebSocket))
     }
 
     /// The request is over: answered, or given up by the client before there was an answer.

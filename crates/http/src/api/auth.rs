@@ -21,8 +21,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderValue;
 use http::request::Parts;
-use http::{Extensions, HeaderValue};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
 use tidings_log::Scope;
@@ -33,7 +33,7 @@ use self::jwks::Jwks;
 use self::keys::KeySet;
 use crate::api::problem::Refusal;
 use crate::delivery::memory::Client;
-use crate::{Cors, defaults};
+use crate::{ClientAddress, Cors, defaults};
 
 pub use self::authorize::{Authorize, Denied, Grant};
 pub use self::keys::{InvalidKey, Key};
@@ -243,6 +243,16 @@ impl Auth {
         };
         Ok(Access { auth, token })
     }
+
+    /// What somebody may do who shows another token later, on a connection that goes on.
+    pub(crate) async fn renew(&self, access: &Access, token: &str) -> Result<Access, Refusal> {
+        let auth = Arc::clone(&self.0);
+        if !matches!(auth.judge, Judge::Tokens) || auth.anonymous.is_all(auth.close) {
+            return Ok(access.clone());
+        }
+        let token = Some(auth.verify(token).await?);
+        Ok(Access { auth, token })
+    }
 }
 
 // === impl Inner ===
@@ -395,6 +405,16 @@ impl Access {
         })
     }
 
+    /// Whether a token that is shown later may allow more.
+    pub(crate) fn may_show_token(&self) -> bool {
+        self.token.is_none() && matches!(self.auth.judge, Judge::Tokens)
+    }
+
+    /// Whether the sender may do nothing at all, as no token was shown.
+    pub(crate) fn may_nothing(&self) -> bool {
+        self.token.is_none() && self.auth.anonymous == Rights::none()
+    }
+
     /// Whether the topics that a selector matches may be listed.
     pub(crate) fn list(&self, selector: &Selector) -> Result<(), Refusal> {
         let allowed = self.allows(|rights| rights.list && rights.may_subscribe(selector));
@@ -434,9 +454,9 @@ impl Access {
 
     /// Whose limits count for whoever showed a token: its subject's, or where it names none, those of the address that
     /// the request is from, as far as that is known.
-    pub(crate) fn counted_as(&self, extensions: &Extensions) -> Option<Client> {
+    pub(crate) fn counted_as(&self, address: Option<ClientAddress>) -> Option<Client> {
         self.token.as_ref()?;
-        Some(Client::of(extensions, Some(self))).filter(|client| *client != Client::Unknown)
+        Some(Client::at(address, Some(self))).filter(|client| *client != Client::Unknown)
     }
 
     /// Among which batches over several topics its idempotency keys are looked for. Without a subject, what the token

@@ -11,6 +11,7 @@ use tidings_protocol::ProblemKind;
 use crate::Api;
 use crate::api::origin::{Site, is_own, site};
 use crate::api::problem::Refusal;
+use crate::api::websocket;
 
 /// Fields by which proxies say that they have passed a request on, beside all that begin with [`FORWARDED`].
 const PASSED_ON: [&str; 23] = [
@@ -109,7 +110,9 @@ fn passed_on(headers: &HeaderMap) -> Option<&str> {
 /// (the Fetch standard), with what lets its reader in: an address in their network, or a cookie. So it is the hub's own
 /// page, or one of an origin that is named. Other programs say nothing of that kind.
 fn check_origin<B>(api: &Api, request: &Request<B>) -> Result<(), Refusal> {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+    // There is no preflight for WebSockets, and who has one may read and publish.
+    let is_socket = websocket::is_asked(request.method(), request.headers(), request.extensions());
+    if !is_socket && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
     let cors = &api.config.cors;

@@ -20,7 +20,7 @@ use tidings_log::Histogram;
 use tidings_protocol::{GapReason, ProblemKind, Timestamp};
 
 use self::figures::Figures;
-use self::labels::{LimitLabels, ProtocolLabels, ReasonLabels, StatusLabels, TransportLabels};
+use self::labels::{CloseLabels, LimitLabels, ProtocolLabels, ReasonLabels, StatusLabels, TransportLabels};
 use self::timings::Timings;
 use crate::limit::Limit;
 
@@ -50,6 +50,12 @@ pub(crate) struct Metrics {
     pub(crate) waiting_streams: AtomicU64,
     /// System calls that sent something on connections of HTTP/2.
     pub(crate) http2_writes: Counter,
+    websockets: Gauge,
+    /// Messages that clients of WebSockets sent.
+    pub(crate) websocket_messages: Counter,
+    /// Publications among them that were acknowledged.
+    pub(crate) websocket_publications: Counter,
+    websocket_closes: Family<CloseLabels, Counter>,
     delivered: Family<TransportLabels, Counter>,
     delivered_bytes: Family<TransportLabels, Counter>,
     delivery_time: Family<TransportLabels, Timings>,
@@ -71,6 +77,14 @@ pub(crate) struct Deliveries {
 /// Something that is counted for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Counted(Gauge);
+
+/// The codes that WebSockets are closed with, as they are counted.
+const CLOSE_CODES: [u16; 15] = [
+    1_000, 1_001, 1_002, 1_003, OTHER_CODE, 1_006, 1_007, 1_008, 1_009, 1_011, 1_013, 4_401, 4_403, 4_408,
+    4_429,
+];
+/// Closed without a code, or with another one.
+const OTHER_CODE: u16 = 1_005;
 
 // === impl Families ===
 
@@ -122,6 +136,13 @@ impl Metrics {
                 "http2_writes",
                 "Writes to connections of HTTP/2, each of all that its streams had to send at the time",
             ),
+            websockets: all.add("websockets", "WebSockets that are open"),
+            websocket_messages: all.add("websocket_messages", "Messages that clients of WebSockets sent"),
+            websocket_publications: all.add(
+                "websocket_publications",
+                "Publications by WebSocket that were acknowledged",
+            ),
+            websocket_closes: all.add("websocket_closes", "WebSockets that were closed, by code"),
             delivered: all.add("delivered_events", "Events given to readers, by transport"),
             delivered_bytes: all.add_in(Unit::Bytes, "delivered", "Frames given to readers, by transport"),
             delivery_time: all.add_in(
@@ -150,6 +171,9 @@ impl Metrics {
         }
         for transport in Transport::ALL {
             drop(self.deliveries(transport));
+        }
+        for code in CLOSE_CODES {
+            drop(self.websocket_closes.get_or_create(&CloseLabels { code: code.into() }));
         }
     }
 
@@ -184,6 +208,22 @@ impl Metrics {
         Counted::new(self.speaking.get_or_create(&speaks.into()).clone())
     }
 
+    /// Counts a WebSocket as open, until the result is dropped.
+    pub(crate) fn open_websocket(&self) -> Counted {
+        Counted::new(self.websockets.clone())
+    }
+
+    /// A WebSocket was closed with a code, by either side. Those that clients make up are one.
+    pub(crate) fn count_websocket_close(&self, code: u16) {
+        let code = if CLOSE_CODES.contains(&code) { code } else { OTHER_CODE };
+        self.websocket_closes.get_or_create(&CloseLabels { code: code.into() }).inc();
+    }
+
+    /// Something was refused, by the name of the problem.
+    pub(crate) fn count_refusal(&self, kind: ProblemKind) {
+        self.refusals.get_or_create(&ReasonLabels { reason: kind.name() }).inc();
+    }
+
     /// Somebody came up against a limit.
     pub(crate) fn count_limit(&self, limit: Limit) {
         self.limits.get_or_create(&LimitLabels { limit }).inc();
@@ -202,7 +242,7 @@ impl Metrics {
     pub(crate) fn count_response(&self, response: &Response) {
         self.responses(response.status().as_u16()).inc();
         if let Some(kind) = response.extensions().get::<ProblemKind>() {
-            self.refusals.get_or_create(&ReasonLabels { reason: kind.name() }).inc();
+            self.count_refusal(*kind);
         }
     }
 

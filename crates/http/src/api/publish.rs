@@ -45,6 +45,34 @@ struct Item<'a> {
     encoding: Option<Cow<'a, str>>,
 }
 
+/// A publication to one topic, as a message of a WebSocket has it (§3.8).
+#[derive(Debug, Deserialize)]
+pub(crate) struct Publication<'a> {
+    #[serde(borrow)]
+    topic: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    encoding: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    close: Option<bool>,
+}
+
+/// A publication of at most one event to one topic.
+#[derive(Debug)]
+pub(crate) struct SinglePublication {
+    pub(crate) topic: Topic,
+    /// Nothing, where the topic is only ended.
+    pub(crate) event: Option<NewEvent>,
+    /// Whether the topic ends with it.
+    pub(crate) close: bool,
+    /// See [`Idempotency`].
+    pub(crate) key: Option<String>,
+}
+
 /// What is kept until the events of a publication are appended.
 struct Kept {
     _memory: Portion,
@@ -188,7 +216,8 @@ async fn parse(
     parsed.await.map_err(|_| gone())?
 }
 
-async fn publish(api: &Api, batch: Batch) -> Result<Published, Refusal> {
+/// Appends a batch, and counts it.
+pub(crate) async fn publish(api: &Api, batch: Batch) -> Result<Published, Refusal> {
     if batch.events.is_empty() && batch.close.is_none() {
         return Err(Refusal::data("the batch has no events"));
     }
@@ -249,6 +278,27 @@ fn media_type(headers: &HeaderMap) -> String {
 fn is_json(media_type: &str) -> bool {
     media_type == "application/json"
         || media_type.split_once('/').is_some_and(|(_, sub)| sub.ends_with("+json"))
+}
+
+// === impl Publication ===
+
+impl Publication<'_> {
+    /// Reads it. Whether its sender may publish it is another question.
+    pub(crate) fn read(self, api: &Api) -> Result<SinglePublication, Refusal> {
+        let Self { topic, data, event, encoding, key, close } = self;
+        let text = topic.ok_or_else(|| Refusal::data("a publication has a `topic`"))?;
+        let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+        let close = close.unwrap_or_default();
+        let event = match data {
+            Some(data) => {
+                Some(Item { data, topic: None, event, encoding }.event(topic.clone(), None, api)?)
+            }
+            None if close => None,
+            None => return Err(Refusal::data("a publication has `data`, or `\"close\": true`")),
+        };
+        let key = key.map(|key| checked_key(&key)).transpose()?;
+        Ok(SinglePublication { topic, event, close, key })
+    }
 }
 
 // === impl Item ===
@@ -371,11 +421,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     if values.next().is_some() {
         return Err(Refusal::query("a publication has one `Idempotency-Key`"));
     }
-    match value.to_str() {
-        Ok(text) if Idempotency::is_key(text) => Ok(Some(text.to_owned())),
-        _ => Err(Refusal::query(format!(
-            "`Idempotency-Key` is 1 to {} visible ASCII characters",
-            limits::IDEMPOTENCY_KEY_BYTES
-        ))),
+    checked_key(value.to_str().unwrap_or_default()).map(Some)
+}
+
+fn checked_key(text: &str) -> Result<String, Refusal> {
+    if Idempotency::is_key(text) {
+        return Ok(text.to_owned());
     }
+    let most = limits::IDEMPOTENCY_KEY_BYTES;
+    Err(Refusal::query(format!("an idempotency key is 1 to {most} visible ASCII characters")))
 }

@@ -46,12 +46,22 @@ impl Rates {
 
     /// Counts a publication, before its body is read.
     pub(crate) fn check(&self, api: &Api, parts: &Parts, access: &Access) -> Result<(), Refusal> {
-        if let (Some(rate), Some(client)) = (&self.address, parts.extensions.get::<ClientAddress>()) {
+        self.check_at(api, parts.extensions.get::<ClientAddress>().copied(), access)
+    }
+
+    /// Counts a publication that comes from an address, as far as that is known.
+    pub(crate) fn check_at(
+        &self,
+        api: &Api,
+        address: Option<ClientAddress>,
+        access: &Access,
+    ) -> Result<(), Refusal> {
+        if let (Some(rate), Some(client)) = (&self.address, address) {
             let refuse = |wait| refusal(api, Limit::PublishRatePerAddress, "this address", rate.most, wait);
             rate.check(&client.network()).map_err(refuse)?;
         }
         let Some(rate) = &self.subject else { return Ok(()) };
-        if let Some(counted) = access.counted_as(&parts.extensions) {
+        if let Some(counted) = access.counted_as(address) {
             let refuse = |wait| refusal(api, Limit::PublishRatePerSubject, counted.name(), rate.most, wait);
             rate.check(&counted).map_err(refuse)?;
         }

@@ -14,7 +14,7 @@ use crate::api::problem::{Answer, Refusal};
 use crate::api::query::{Query, ReadOptions};
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
-use crate::{Api, api::poll, api::stream, defaults};
+use crate::{Api, ClientAddress, api::poll, api::stream, defaults};
 
 /// The selectors of `GET /events`.
 pub(crate) fn selectors(api: &Api, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
@@ -83,6 +83,15 @@ async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector
 
 /// The terms on which somebody waits who showed a token.
 fn lease(api: &Api, parts: &Parts, access: &Access) -> Result<Option<Lease>, Refusal> {
+    lease_at(api, parts.extensions.get().copied(), access)
+}
+
+/// See [`lease`].
+pub(crate) fn lease_at(
+    api: &Api,
+    address: Option<ClientAddress>,
+    access: &Access,
+) -> Result<Option<Lease>, Refusal> {
     let Some(remaining) = access.remaining() else { return Ok(None) };
     let most = api.config.max_connections_per_subject;
     // This machine has as many connections as it likes, where no limit is set.
@@ -90,7 +99,7 @@ fn lease(api: &Api, parts: &Parts, access: &Access) -> Result<Option<Lease>, Ref
         Client::Subject(_) | Client::Unknown => true,
         Client::Network(address) => !address.is_loopback() || most != defaults::MAX_CONNECTIONS_PER_SUBJECT,
     };
-    let share = match access.counted_as(&parts.extensions).filter(is_counted) {
+    let share = match access.counted_as(address).filter(is_counted) {
         Some(counted) => Some(api.subjects.share(&counted, most).ok_or_else(|| {
             api.metrics.count_limit(Limit::ConnectionsPerSubject);
             let detail = format!("{most} readers wait for {}, the most that may", counted.name());

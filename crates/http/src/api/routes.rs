@@ -11,7 +11,8 @@ use tidings_protocol::ProblemKind;
 use crate::Api;
 use crate::api::problem::Refusal;
 use crate::{
-    api::access, api::guard, api::publish, api::query, api::read, api::status, api::topics, delivery::mounted,
+    api::access, api::guard, api::publish, api::query, api::read, api::status, api::topics, api::websocket,
+    delivery::mounted,
 };
 
 const TOPIC: &str = "/topics/{*topic}";
@@ -45,6 +46,7 @@ impl Api {
             .route("/topics/", any(async |State(api): State<Self>, request| topic(&api, request).await))
             .route(TOPIC, any(async |State(api): State<Self>, request| topic(&api, request).await))
             .route("/events", any(events))
+            .route("/socket", any(socket))
             .route("/healthz", any(health))
             .route("/readyz", any(ready))
             .route("/metrics", any(metrics))
@@ -91,6 +93,13 @@ async fn guarded(State(api): State<Api>, request: Request, next: Next) -> Respon
 
 async fn topic(api: &Api, request: Request) -> Response {
     let answer = match *request.method() {
+        _ if is_socket(&request) => {
+            let (parts, _) = request.into_parts();
+            match query::path_topic(parts.uri.path()).and_then(|text| query::selector(&text)) {
+                Ok(selector) => websocket::answer(api, &parts, Some(vec![selector])).await,
+                Err(refusal) => Err(refusal),
+            }
+        }
         Method::GET | Method::HEAD => {
             let (parts, _) = request.into_parts();
             match query::path_topic(parts.uri.path()).and_then(|text| query::selector(&text)) {
@@ -106,6 +115,13 @@ async fn topic(api: &Api, request: Request) -> Response {
 
 async fn events(State(api): State<Api>, request: Request) -> Response {
     let answer = match *request.method() {
+        _ if is_socket(&request) => {
+            let (parts, _) = request.into_parts();
+            match read::selectors(&api, &parts) {
+                Ok(selectors) => websocket::answer(&api, &parts, Some(selectors)).await,
+                Err(refusal) => Err(refusal),
+            }
+        }
         Method::GET | Method::HEAD => {
             let (parts, _) = request.into_parts();
             match read::selectors(&api, &parts) {
@@ -117,6 +133,21 @@ async fn events(State(api): State<Api>, request: Request) -> Response {
         _ => Err(Refusal::method("GET, HEAD, POST")),
     };
     answer.into_response()
+}
+
+/// `GET /socket`: a WebSocket that begins without a subscription.
+async fn socket(State(api): State<Api>, request: Request) -> Response {
+    match *request.method() {
+        _ if is_socket(&request) => {
+            websocket::answer(&api, &request.into_parts().0, None).await.into_response()
+        }
+        Method::GET => websocket::not_asked(),
+        _ => Refusal::method("GET").into_response(),
+    }
+}
+
+fn is_socket(request: &Request) -> bool {
+    websocket::is_asked(request.method(), request.headers(), request.extensions())
 }
 
 async fn list(State(api): State<Api>, request: Request) -> Response {
@@ -153,8 +184,7 @@ fn only_get(method: &Method, answer: impl FnOnce() -> Response) -> Response {
 }
 
 async fn not_found() -> Response {
-    let detail =
-        "the paths are /topics, /topics/{topic}, /events, /healthz, /readyz, /metrics and /openapi.json";
+    let detail = "the paths are /topics, /topics/{topic}, /events, /socket, /healthz, /readyz, /metrics and /openapi.json";
     Refusal::new(ProblemKind::NotFound, detail).into_response()
 }
 
@@ -201,8 +231,9 @@ mod tests {
         let mut found = 0;
         for name in rows {
             let name = name.trim_start_matches('?').split([':', '=', ' ']).next().unwrap();
-            // Not media types, nor names of problems.
-            let is_parameter = !name.contains('/') && name != "Content-Type" && name != "invalid-topic";
+            // Not media types, messages, nor names of problems.
+            let is_parameter =
+                !name.contains(['/', '{']) && name != "Content-Type" && name != "invalid-topic";
             let is_problem = ProblemKind::ALL.iter().any(|kind| kind.name() == name);
             if is_parameter && !is_problem {
                 assert!(parameters.contains(&format!("\"name\":\"{name}\"")), "{name}");

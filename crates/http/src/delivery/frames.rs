@@ -3,13 +3,15 @@ use std::time::Duration;
 use tidings_event_stream::Encoder;
 use tidings_hub::Framing;
 use tidings_protocol::{Cursor, Gap, write_end_line, write_gap_line};
+use tidings_websocket::{Deflate, Opcode, encode};
 
 use crate::api::accept::Form;
+use crate::delivery::encoding::{Encoding, SubscriptionName};
 
-/// How a stream says what it says, as `text/event-stream` (§3.2) or as lines of JSON (§3.3).
+/// How a stream says what it says, as `text/event-stream` (§3.2), as lines of JSON (§3.3), or as messages of a WebSocket (§3.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Frames {
-    framing: Framing,
+    encoding: Encoding,
 }
 
 // === impl Frames ===
@@ -17,22 +19,43 @@ pub(crate) struct Frames {
 impl Frames {
     pub(crate) fn new(form: Form, topic: bool, envelope: bool) -> Self {
         let framing = if form == Form::Lines { Framing::Line } else { Framing::Stream { topic, envelope } };
-        Self { framing }
+        Self { encoding: framing.into() }
     }
 
-    /// How the events are framed.
-    pub(crate) fn framing(self) -> Framing {
-        self.framing
+    /// Those of a subscription of a WebSocket.
+    pub(crate) fn messages(name: SubscriptionName, deflate: Option<Deflate>) -> Self {
+        Self { encoding: Encoding::Message { name, deflate } }
+    }
+
+    /// How the events are written.
+    pub(crate) fn encoding(self) -> Encoding {
+        self.encoding
+    }
+
+    /// The name of the subscription, where it is one of a WebSocket.
+    pub(crate) fn name(self) -> Option<SubscriptionName> {
+        match self.encoding {
+            Encoding::Message { name, .. } => Some(name),
+            Encoding::Framed(_) => None,
+        }
     }
 
     fn is_lines(self) -> bool {
-        self.framing == Framing::Line
+        self.encoding == Encoding::Framed(Framing::Line)
+    }
+
+    /// Says something of a subscription, in a message of its own: an object, as it stands in a line.
+    fn message(name: SubscriptionName, object: &[u8], out: &mut Vec<u8>) {
+        let mut message = Vec::new();
+        name.begin(&mut message);
+        message.extend_from_slice(object.get(1..).unwrap_or_default().trim_ascii_end());
+        encode(Opcode::Text, &message, out);
     }
 
     /// The first block. Where a gap is about to be told, it sets no id: a client that is cut off before the gap
     /// comes back with the cursor that it had, and is told again.
     pub(crate) fn opening(self, retry: Duration, cursor: Option<Cursor>, out: &mut Vec<u8>) {
-        if self.is_lines() {
+        if self.is_lines() || self.name().is_some() {
             return;
         }
         let mut encoder = Encoder::new(out);
@@ -44,6 +67,11 @@ impl Frames {
     }
 
     pub(crate) fn gap(self, gap: &Gap, out: &mut Vec<u8>) {
+        if let Some(name) = self.name() {
+            let mut line = Vec::new();
+            write_gap_line(gap, &mut line);
+            return Self::message(name, &line, out);
+        }
         if self.is_lines() {
             return write_gap_line(gap, out);
         }
@@ -52,20 +80,29 @@ impl Frames {
     }
 
     pub(crate) fn end(self, cursor: Cursor, out: &mut Vec<u8>) {
+        if let Some(name) = self.name() {
+            let mut line = Vec::new();
+            write_end_line(cursor.epoch, cursor.sequence, &mut line);
+            return Self::message(name, &line, out);
+        }
         if self.is_lines() {
             return write_end_line(cursor.epoch, cursor.sequence, out);
         }
         Encoder::new(out).event("tidings.end").id(&cursor.to_string()).data(b"{}").end();
     }
 
-    /// A sign of life; with the cursor where it has moved since the reader last heard of it.
-    pub(crate) fn heartbeat(self, moved: Option<Cursor>, out: &mut Vec<u8>) {
+    /// A sign of life; with the cursor where it has moved since the reader last heard of it. In a WebSocket it is there
+    /// in any case.
+    pub(crate) fn heartbeat(self, cursor: Cursor, has_moved: bool, out: &mut Vec<u8>) {
+        if let Some(name) = self.name() {
+            return Self::message(name, format!("{{\"next\":\"{cursor}\"}}").as_bytes(), out);
+        }
         if self.is_lines() {
             return out.push(b'\n');
         }
         let mut encoder = Encoder::new(out);
         encoder.comment("");
-        if let Some(cursor) = moved {
+        if has_moved {
             encoder.id(&cursor.to_string());
         }
         encoder.end();
@@ -81,7 +118,7 @@ impl Frames {
     /// The last block of a stream that ends because the hub does: a delay of its own for each client, so that
     /// they do not all return together.
     pub(crate) fn farewell(self, most: Duration, out: &mut Vec<u8>) {
-        if !self.is_lines() {
+        if !self.is_lines() && self.name().is_none() {
             Encoder::new(out).retry(fastrand::u64(0..=millis(most))).end();
         }
     }

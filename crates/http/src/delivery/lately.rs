@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tidings_hub::Framing;
 use tidings_protocol::{Epoch, Sequence};
 
+use crate::delivery::encoding::Encoding;
 use crate::delivery::remainder::Held;
 
 /// Events from the log that readers are in the middle of and that were let go. To find each again, and to frame it, for
@@ -14,7 +14,7 @@ pub(crate) struct Lately(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     /// The one that was asked for last comes last.
-    events: VecDeque<(Epoch, Framing, Held)>,
+    events: VecDeque<(Epoch, Encoding, Held)>,
     bytes: usize,
 }
 
@@ -25,13 +25,14 @@ const BYTES: usize = 16 << 20;
 
 impl Lately {
     /// An event that is about to be needed again in a form.
-    pub(crate) fn keep(&self, epoch: Epoch, event: Held, framing: Framing) {
+    pub(crate) fn keep(&self, epoch: Epoch, event: Held, encoding: impl Into<Encoding>) {
+        let encoding = encoding.into();
         let mut kept = self.kept();
-        if kept.place(epoch, event.sequence(), framing).is_some() {
+        if kept.place(epoch, event.sequence(), encoding).is_some() {
             return;
         }
         kept.bytes += event.size();
-        kept.events.push_back((epoch, framing, event));
+        kept.events.push_back((epoch, encoding, event));
         while kept.bytes > BYTES && kept.events.len() > 1 {
             if let Some((_, _, event)) = kept.events.pop_front() {
                 kept.bytes -= event.size();
@@ -39,9 +40,14 @@ impl Lately {
         }
     }
 
-    pub(crate) fn find(&self, epoch: Epoch, sequence: Sequence, framing: Framing) -> Option<Held> {
+    pub(crate) fn find(
+        &self,
+        epoch: Epoch,
+        sequence: Sequence,
+        encoding: impl Into<Encoding>,
+    ) -> Option<Held> {
         let mut kept = self.kept();
-        let place = kept.place(epoch, sequence, framing)?;
+        let place = kept.place(epoch, sequence, encoding.into())?;
         let found = kept.events.remove(place)?;
         let event = found.2.clone();
         kept.events.push_back(found);
@@ -56,8 +62,8 @@ impl Lately {
 // === impl Kept ===
 
 impl Kept {
-    fn place(&self, epoch: Epoch, sequence: Sequence, framing: Framing) -> Option<usize> {
-        let wanted = (epoch, framing, sequence);
+    fn place(&self, epoch: Epoch, sequence: Sequence, encoding: Encoding) -> Option<usize> {
+        let wanted = (epoch, encoding, sequence);
         self.events.iter().rposition(|(own, form, event)| (*own, *form, event.sequence()) == wanted)
     }
 }
@@ -68,7 +74,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use tidings_hub::Entry;
+    use tidings_hub::{Entry, Framing};
     use tidings_protocol::{Closing, Event, Format, Timestamp, Topic};
 
     fn event(sequence: u64, size: usize) -> Held {

@@ -70,10 +70,15 @@ pub(crate) enum Short {
 impl Client {
     /// Whom a request is from: the subject of its token, else its address.
     pub(crate) fn of(extensions: &Extensions, access: Option<&Access>) -> Self {
+        Self::at(extensions.get::<ClientAddress>().copied(), access)
+    }
+
+    /// Who is at an address, as far as that is known.
+    pub(crate) fn at(address: Option<ClientAddress>, access: Option<&Access>) -> Self {
         if let Some(subject) = access.and_then(Access::subject) {
             return Self::Subject(Arc::clone(subject));
         }
-        extensions.get::<ClientAddress>().map_or(Self::Unknown, |address| Self::Network(address.network()))
+        address.map_or(Self::Unknown, |address| Self::Network(address.network()))
     }
 
     /// What is counted together, as a refusal says it to whoever showed a token.

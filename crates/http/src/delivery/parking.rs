@@ -27,6 +27,7 @@ mod shard;
 mod sink;
 mod template;
 mod tls_sink;
+mod websocket;
 mod wheel;
 
 pub(crate) use body::body;
@@ -40,4 +41,7 @@ pub(crate) use sink::{DISCARD_BYTES, Link};
 #[cfg(any(test, fuzzing))]
 pub(crate) use template::Known;
 pub(crate) use template::{REQUEST_BYTES, Template};
+pub(crate) use websocket::{
+    Inbox, NewSocket, NewSubscription, PendingSocket, SocketArrival, SocketHandle, Told, serve_mounted,
+};
 pub(crate) use wheel::ticks;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
-use tidings_hub::{Entry, Framing, PullLimits, Recent};
+use tidings_hub::{Entry, PullLimits, Recent};
 use tidings_protocol::{Epoch, Selection, Sequence};
 
 use crate::defaults;
+use crate::delivery::encoding::Encoding;
 use crate::delivery::lately::Lately;
 use crate::delivery::memory::Portion;
 
@@ -19,7 +20,7 @@ use crate::delivery::memory::Portion;
 /// however much they asked for.
 pub(crate) struct Remainder {
     head: Bytes,
-    framing: Framing,
+    encoding: Encoding,
     epoch: Epoch,
     /// The next events.
     held: VecDeque<Held>,
@@ -53,7 +54,7 @@ pub(crate) struct Lost;
 impl Remainder {
     /// Events after one another.
     pub(crate) fn new(
-        framing: Framing,
+        encoding: impl Into<Encoding>,
         epoch: Epoch,
         events: impl IntoIterator<Item = Held>,
         memory: Portion,
@@ -61,7 +62,7 @@ impl Remainder {
         let held: VecDeque<_> = events.into_iter().collect();
         Self {
             head: Bytes::new(),
-            framing,
+            encoding: encoding.into(),
             epoch,
             place: held.back().map_or(0, Held::sequence),
             held,
@@ -121,7 +122,7 @@ impl Remainder {
         let mut out = self.head[..self.head.len().min(most)].to_vec();
         let mut skip = self.taken;
         for (place, event) in self.held.iter().enumerate() {
-            for part in [event.frame(self.framing), Cow::Borrowed(self.after(place))] {
+            for part in [event.frame(self.encoding), Cow::Borrowed(self.after(place))] {
                 let rest = part.get(skip..).unwrap_or_default();
                 skip = skip.saturating_sub(part.len());
                 out.extend_from_slice(&rest[..rest.len().min(most - out.len())]);
@@ -173,7 +174,7 @@ impl Remainder {
             return Err(Lost);
         }
         for entry in recent.entries.iter().filter(|entry| selection.matches(entry.event())).take(self.left) {
-            self.held.push_back(Held::new(Arc::clone(entry), self.framing));
+            self.held.push_back(Held::new(Arc::clone(entry), self.encoding));
         }
         self.left -= self.held.len();
         let next = self.held.back().map_or(recent.next, Held::sequence);
@@ -190,7 +191,7 @@ impl Remainder {
             return false;
         }
         let sequence = self.place + 1;
-        let Some(event) = lately.find(self.epoch, sequence, self.framing) else { return false };
+        let Some(event) = lately.find(self.epoch, sequence, self.encoding) else { return false };
         self.held.push_back(event);
         (self.left, self.place) = (self.left - 1, sequence);
         true
@@ -211,7 +212,7 @@ impl Remainder {
             self.left += self.held.len();
             let first = std::mem::take(&mut self.held).into_iter().next();
             if let Some(event) = first.filter(|event| self.taken > 0 && event.is_dear()) {
-                lately.keep(self.epoch, event, self.framing);
+                lately.keep(self.epoch, event, self.encoding);
             }
             self.memory.shrink(0);
         }
@@ -233,8 +234,8 @@ impl fmt::Debug for Remainder {
 // === impl Held ===
 
 impl Held {
-    pub(crate) fn new(entry: Arc<Entry>, framing: Framing) -> Self {
-        let (frame, length) = match entry.frame(framing) {
+    pub(crate) fn new(entry: Arc<Entry>, encoding: impl Into<Encoding>) -> Self {
+        let (frame, length) = match encoding.into().frame(&entry) {
             Cow::Borrowed(frame) => (None, frame.len()),
             Cow::Owned(frame) => {
                 let length = frame.len();
@@ -258,8 +259,8 @@ impl Held {
         self.length
     }
 
-    pub(crate) fn frame(&self, framing: Framing) -> Cow<'_, [u8]> {
-        self.frame.as_deref().map_or_else(|| self.entry.frame(framing), Cow::Borrowed)
+    pub(crate) fn frame(&self, encoding: Encoding) -> Cow<'_, [u8]> {
+        self.frame.as_deref().map_or_else(|| encoding.frame(&self.entry), Cow::Borrowed)
     }
 
     /// What it takes in memory, about.
@@ -278,6 +279,7 @@ mod tests {
     use super::*;
     use crate::api::metrics::Metrics;
     use crate::delivery::memory::{Budget, Client};
+    use tidings_hub::Framing;
     use tidings_protocol::{Closing, Event, Format, Lineage, Timestamp, Topic};
 
     /// Events of which every other is of topic `a`, the first of them the one after `after`.

@@ -17,7 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use crate::api::metrics::Speaks;
-use crate::delivery::parking::{Link, NewReader, PendingReply, PollResponse, Shape, Space, Template, ticks};
+use crate::delivery::parking::{
+    Link, NewReader, NewSocket, PendingReply, PendingSocket, PollResponse, Shape, SocketArrival, Space,
+    Template, ticks,
+};
 use crate::server::connection::{Host, Peer, Wire};
 use crate::server::kept::keep;
 use crate::server::permits::Share;
@@ -30,8 +33,14 @@ use crate::{api::authority, defaults, server::head};
 struct LeavingResponse {
     /// Its head so far.
     head: Vec<u8>,
-    reader: NewReader,
+    follows: Follows,
     share: Option<Share>,
+}
+
+/// What follows the head of a response that is given in a shard.
+enum Follows {
+    Reader(NewReader),
+    Socket(NewSocket),
 }
 
 /// The response for which a connection leaves hyper, when there is one.
@@ -104,7 +113,18 @@ impl Host {
     /// is known and short.
     fn park(&self, link: Link, mut unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
         let response = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(LeavingResponse { mut head, mut reader, share }) = response else { return };
+        let Some(LeavingResponse { mut head, follows, share }) = response else { return };
+        if let Some(share) = share {
+            peer.permit.count_for(share);
+        }
+        let mut reader = match follows {
+            Follows::Reader(reader) => reader,
+            Follows::Socket(socket) => {
+                head::write_upgrade_end(&mut head);
+                let permit = Some(peer.permit);
+                return self.parked.open(SocketArrival { link, socket, head, unread, permit });
+            }
+        };
         match &mut reader.interest.shape {
             Shape::Stream { .. } => {
                 head::write_stream_end(&mut head);
@@ -125,9 +145,6 @@ impl Host {
                 reader.template =
                     asked.and_then(|(heard, cursor)| Template::new(heard, cursor, ticks(reader.wait)));
             }
-        }
-        if let Some(share) = share {
-            peer.permit.count_for(share);
         }
         self.parked.park(link, reader, unread, Some(peer.permit));
     }
@@ -152,15 +169,16 @@ impl Host {
         if waits && !response.status().is_success() {
             response = closing(response);
         }
-        let Some(reader) =
-            response.extensions_mut().remove::<PendingReply>().and_then(|pending| pending.take())
-        else {
+        let extensions = response.extensions_mut();
+        let reader = extensions.remove::<PendingReply>().and_then(|pending| pending.take());
+        let socket = extensions.remove::<PendingSocket>().and_then(|pending| pending.take());
+        let Some(follows) = reader.map(Follows::Reader).or(socket.map(Follows::Socket)) else {
             return (response, share);
         };
         let mut head = Vec::new();
         head::write(&response.into_parts().0, &mut head);
         *leaving.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(LeavingResponse { head, reader, share });
+            Some(LeavingResponse { head, follows, share });
         std::future::pending().await
     }
 }

@@ -49,3 +49,4 @@ mod targets;
 mod tls;
 mod tls_parked;
 mod vanishing;
+mod websocket;

@@ -12,18 +12,21 @@ use crate::Cors;
 use crate::api::origin::is_origin_of;
 use crate::api::problem::Refusal;
 use crate::api::query::Query;
+use crate::api::websocket;
 
 /// The token of a request: in `Authorization`, which every client but a browser's `EventSource` can set; for reading,
 /// in the query; or in the cookie of this name, which browsers send by themselves.
 ///
 /// Because they do, whoever gets a browser to publish elsewhere could publish here in its user's name. So a cookie counts
-/// for publishing only with the `Origin` of a page that is trusted.
+/// for publishing, and for WebSockets, only with the `Origin` of a page that is trusted.
 pub(super) fn token<'a>(
     parts: &'a Parts,
     cookie_name: Option<&str>,
     cors: &Cors,
 ) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    // A WebSocket may be used to publish, and is opened as what is read.
+    let is_socket = websocket::is_asked(&parts.method, &parts.headers, &parts.extensions);
+    let reads = is_socket || matches!(parts.method, Method::GET | Method::HEAD);
     if let Some(token) = bearer(&parts.headers)? {
         return Ok(Some(Cow::Borrowed(token)));
     }
@@ -36,8 +39,8 @@ pub(super) fn token<'a>(
     let Some(token) = cookie_name.and_then(|name| cookie(&parts.headers, name)) else { return Ok(None) };
     let trusts =
         |origin| cors.trusts(origin) || is_origin_of(origin, &parts.uri, &parts.headers, &parts.extensions);
-    if !reads && !parts.headers.get(ORIGIN).is_some_and(trusts) {
-        let detail = "a cookie is taken for publishing only with an `Origin` that is the hub's own, or that `[cors] \
+    if (is_socket || !reads) && !parts.headers.get(ORIGIN).is_some_and(trusts) {
+        let detail = "a cookie is taken for publishing and for WebSockets only with an `Origin` that is the hub's own, or that `[cors] \
                       origins` names; send `Authorization: Bearer …` elsewhere";
         return Err(Refusal::new(ProblemKind::Unauthorized, detail).challenge(BAD_TOKEN));
     }

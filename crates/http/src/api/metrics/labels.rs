@@ -13,6 +13,7 @@ pub(crate) enum Transport {
     LongPoll,
     Stream,
     Lines,
+    WebSocket,
 }
 
 /// What a connection speaks.
@@ -44,6 +45,11 @@ pub(super) struct StatusLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CloseLabels {
+    pub(super) code: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LimitLabels {
     pub(super) limit: Limit,
 }
@@ -51,7 +57,8 @@ pub(super) struct LimitLabels {
 // === impl Transport ===
 
 impl Transport {
-    pub(crate) const ALL: [Self; 4] = [Self::Poll, Self::LongPoll, Self::Stream, Self::Lines];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Poll, Self::LongPoll, Self::Stream, Self::Lines, Self::WebSocket];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -59,6 +66,7 @@ impl Transport {
             Self::LongPoll => "long-poll",
             Self::Stream => "sse",
             Self::Lines => "ndjson",
+            Self::WebSocket => "websocket",
         }
     }
 }

@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame};
 
 use super::mailbox::{Address, Message};
 use super::sink::Sent;
+use super::websocket::{SocketHandle, Told};
 use crate::defaults;
 use crate::delivery::memory::Client;
 
@@ -32,6 +33,10 @@ pub(crate) struct EventBody<G> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the stream was closed before its end")]
 pub(crate) struct Broken;
+
+/// How a task that carries the bytes of a WebSocket tells its shard of them.
+#[derive(Debug)]
+pub(super) struct TaskHandle(Arc<Pipe>);
 
 /// A few bytes between a shard and a body.
 #[derive(Debug, Default)]
@@ -151,6 +156,27 @@ impl Drop for BodySink {
 }
 
 // === impl EventBody ===
+
+impl<G> EventBody<G> {
+    /// How the shard of a WebSocket is told of something, once it has it.
+    pub(super) fn handle(&self) -> TaskHandle {
+        TaskHandle(Arc::clone(&self.pipe))
+    }
+}
+
+// === impl TaskHandle ===
+
+impl TaskHandle {
+    pub(super) fn tell(&self, told: Told) {
+        let entry = match &self.0.state().entry {
+            Seat::At(address) => Some(address.clone()),
+            Seat::Coming | Seat::Left => None,
+        };
+        if let Some(entry) = entry {
+            SocketHandle(entry).tell(told);
+        }
+    }
+}
 
 impl<G: Unpin> Body for EventBody<G> {
     type Data = Bytes;

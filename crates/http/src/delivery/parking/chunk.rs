@@ -41,7 +41,7 @@ impl Chunk {
         let mut bytes = Vec::new();
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
-                bytes.extend_from_slice(&entry.frame(frames.framing()));
+                frames.encoding().write(entry, &mut bytes);
                 chunk.marks.push((bytes.len(), Arc::clone(entry)));
             }
             if entry.event().closes() && selection.single_topic().is_some() {
@@ -139,7 +139,7 @@ mod tests {
                     Cut::End(event, rest) => {
                         assert!(chunk.ended, "a topic among others ends nothing");
                         if let Some((event, offset)) = event {
-                            whole.extend_from_slice(&event.frame(frames.framing())[offset..]);
+                            whole.extend_from_slice(&event.frame(frames.encoding())[offset..]);
                         }
                         whole.extend_from_slice(&chunk.bytes[rest..]);
                         assert_eq!(whole, chunk.bytes);
@@ -147,7 +147,7 @@ mod tests {
                     }
                     Cut::Between(sequence) => sequence,
                     Cut::Frame(entry, offset) => {
-                        whole.extend_from_slice(&entry.frame(frames.framing())[offset..]);
+                        whole.extend_from_slice(&entry.frame(frames.encoding())[offset..]);
                         entry.sequence()
                     }
                 };

@@ -25,6 +25,7 @@ mod upload;
 pub(super) use asking::{Answering, Asking, Said, StreamName};
 pub(crate) use carrier::Carrier;
 pub(super) use connection::{Connection, Flushed, Phase};
+pub(super) use room_queue::RoomQueue;
 pub(super) use stream::{Role, Running, Stream, Task};
 pub(super) use upload::Upload;
 
@@ -193,6 +194,15 @@ impl Connections {
         }
     }
 
+    /// So much of what came on a stream that waits was taken: its client may send as much again.
+    pub(super) fn consumed(&mut self, number: u32, bytes: usize) {
+        let Some(stream) = self.streams.get(number as usize) else { return };
+        let (index, id) = (stream.connection, stream.id);
+        let Connection { http2, out, .. } = self.get(index);
+        http2.consumed(id, bytes, out);
+        self.touch(index);
+    }
+
     /// How much it is of use to offer to an entry's stream: more than its windows allow by a byte, so that it is known to
     /// want more. A client may open them by a byte at a time.
     pub(super) fn room(&self, number: u32) -> usize {
@@ -260,6 +270,8 @@ pub(super) fn settings(config: &HttpConfig) -> Settings {
         max_header_list_size: u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX),
         initial_window_size: defaults::HTTP2_WINDOW_BYTES,
         connection_window_size: defaults::HTTP2_WINDOW_BYTES,
+        // For WebSockets (RFC 8441).
+        enable_connect_protocol: true,
         ..Settings::default()
     }
 }

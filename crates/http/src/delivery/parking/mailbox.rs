@@ -11,6 +11,7 @@ use tidings_protocol::{Epoch, Selection, Sequence, Topic};
 use super::http2::{Newcomer, Said, StreamName};
 use super::parked::Key;
 use super::parked_connections::Arrival;
+use super::websocket::{SocketArrival, Told};
 use crate::server::poller::Waker;
 
 /// How the world speaks to a shard.
@@ -37,6 +38,10 @@ pub(super) enum Message {
     Connect(Box<Newcomer>),
     /// What comes of a request of HTTP/2.
     Stream(StreamName, Said),
+    /// A WebSocket whose handshake is made.
+    Open(Box<SocketArrival>),
+    /// What comes of the messages of a WebSocket.
+    Socket(EntryName, Told),
     /// What an entry has asked the log for.
     Read(Asked, Result<Recent, ReadError>),
     /// The read of an entry ended without a result.
@@ -51,7 +56,7 @@ pub(super) enum Message {
     Stop(Instant),
 }
 
-/// Names an entry, from outside of its shard.
+/// Names an entry or a WebSocket, from outside of its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EntryName {
     /// The shard, of those that have had the mailbox: an earlier one's keys may be others' now.

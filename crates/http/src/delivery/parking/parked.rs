@@ -53,7 +53,8 @@ pub(super) enum Pending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) index: u32,
-    /// Its highest bit is 0. Where it is 1, the key names something else than an entry.
+    /// Its highest bit is 0. Where it is 1, the key names something else than an entry: a connection of HTTP/2, or where the
+    /// next bit is 1 as well, a WebSocket.
     pub(super) generation: u32,
 }
 
@@ -127,14 +128,27 @@ impl Key {
     /// The highest generation of an entry.
     const MOST: u32 = u32::MAX >> 1;
 
-    /// The key of a connection that is no entry.
+    /// The bit that tells WebSockets from connections of HTTP/2.
+    const WEB_SOCKET: u32 = 1 << 30;
+
+    /// The key of a connection of HTTP/2.
     pub(super) fn connection(index: u32, generation: u32) -> Self {
-        Self { index, generation: generation | !Self::MOST }
+        Self { index, generation: (generation & !Self::WEB_SOCKET) | !Self::MOST }
     }
 
-    /// Whether it names a connection that is no entry.
+    /// The key of a WebSocket.
+    pub(super) fn websocket(index: u32, generation: u32) -> Self {
+        Self { index, generation: generation | Self::WEB_SOCKET | !Self::MOST }
+    }
+
+    /// Whether it names a connection of HTTP/2.
     pub(super) fn is_connection(self) -> bool {
-        self.generation > Self::MOST
+        self.generation > Self::MOST && self.generation & Self::WEB_SOCKET == 0
+    }
+
+    /// Whether it names a WebSocket.
+    pub(super) fn is_websocket(self) -> bool {
+        self.generation > Self::MOST && self.generation & Self::WEB_SOCKET != 0
     }
 
     /// The generation after one.
@@ -168,6 +182,12 @@ mod tests {
     fn keys_survive_the_kernel() {
         for key in [Key { index: 1, generation: 2 }, Key::MAILBOX] {
             assert_eq!(Key::from_bits(key.to_bits()), key);
+        }
+        for generation in [0, 1, Key::WEB_SOCKET, Key::MOST] {
+            let keys =
+                [Key { index: 1, generation }, Key::connection(1, generation), Key::websocket(1, generation)];
+            let kinds = keys.map(|key| (key.is_connection(), key.is_websocket()));
+            assert_eq!(kinds, [(false, false), (true, false), (false, true)]);
         }
     }
 }

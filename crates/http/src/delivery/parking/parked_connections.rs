@@ -17,6 +17,7 @@ use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
 use super::sink::Link;
 use super::template::Template;
+use super::websocket::SocketArrival;
 use crate::Api;
 use crate::api::access::{Line, OpenLine};
 use crate::api::lease::Lease;
@@ -100,12 +101,18 @@ pub(crate) struct Returned {
 
 /// Has a shard of the API deliver to something that is not a connection.
 pub(crate) fn park(api: &Api, link: Link, reader: NewReader) -> Result<(), Refusal> {
-    let parked = api.parking.get(api).map_err(|error| {
-        tracing::error!(%error, "failed to start the threads that deliver events");
-        Refusal::new(ProblemKind::Unavailable, "the hub has no thread that could deliver events")
-    })?;
-    parked.park(link, reader, Bytes::new(), None);
+    api.parked()?.park(link, reader, Bytes::new(), None);
     Ok(())
+}
+
+impl Api {
+    /// What the API parks with.
+    pub(crate) fn parked(&self) -> Result<Arc<ParkedConnections>, Refusal> {
+        self.parking.get(self).map_err(|error| {
+            tracing::error!(%error, "failed to start the threads that deliver events");
+            Refusal::new(ProblemKind::Unavailable, "the hub has no thread that could deliver events")
+        })
+    }
 }
 
 // === impl NewReader ===
@@ -191,6 +198,11 @@ impl ParkedConnections {
     /// Parks a connection: `unread` is what was read of it beyond the request.
     pub(crate) fn park(&self, link: Link, reader: NewReader, unread: Bytes, permit: Option<Permit>) {
         self.post(Message::Park(Box::new(Arrival { link, reader, unread, permit })));
+    }
+
+    /// Has a shard serve a WebSocket.
+    pub(crate) fn open(&self, arrival: SocketArrival) {
+        self.post(Message::Open(Box::new(arrival)));
     }
 
     /// Has a shard serve a connection of HTTP/2.

@@ -11,6 +11,7 @@ use slab::Slab;
 use tidings_http2::Settings;
 use tidings_hub::{PullLimits, ReaderState as State};
 use tidings_protocol::{Lineage, Sequence};
+use tidings_websocket::Inflater;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -43,6 +44,9 @@ mod flush;
 mod idle;
 #[cfg(test)]
 mod model;
+mod websocket_input;
+mod websocket_times;
+mod websockets;
 
 use counts::Counts;
 
@@ -104,8 +108,10 @@ pub(super) struct Shard {
     targets: Vec<u32>,
     /// The request that is being read; kept for its memory.
     heard: Vec<u8>,
-    /// What is being read of a connection of HTTP/2; kept for its memory.
+    /// What is being read of a connection of HTTP/2 or a WebSocket; kept for its memory.
     input: Vec<u8>,
+    /// Inflates messages of WebSockets.
+    inflater: Inflater,
     draining: bool,
     /// When the thread ends, where it has been told to.
     stop: Option<Instant>,
@@ -181,6 +187,7 @@ impl Shard {
             targets: Vec::new(),
             heard: Vec::new(),
             input: Vec::new(),
+            inflater: Inflater::default(),
             templates: HashSet::new(),
             stop: None,
         })
@@ -192,16 +199,18 @@ impl Shard {
         loop {
             self.wait(&mut events)?;
             self.now = Wheel::tick_at(self.begun.elapsed());
-            self.sinks.http2.now = self.now;
+            (self.sinks.http2.now, self.sinks.websockets.now) = (self.now, self.now);
             for event in events.drain() {
                 match Key::from_bits(event.key) {
                     Key::MAILBOX => self.mailbox.silence(),
                     key if key.is_connection() => self.on_connection(key, event),
+                    key if key.is_websocket() => self.on_websocket(key, event),
                     key => self.on_socket(key, event),
                 }
             }
             self.pass();
-            let is_empty = self.entries.is_empty() && self.sinks.http2.is_empty();
+            let sinks = &self.sinks;
+            let is_empty = self.entries.is_empty() && sinks.http2.is_empty() && sinks.websockets.is_empty();
             if self.stop.is_some_and(|stop| is_empty || stop <= Instant::now()) {
                 return Ok(());
             }
@@ -226,6 +235,8 @@ impl Shard {
                 self.on_tick(tick, key);
             }
         }
+        // What sockets have to say may go by connections of HTTP/2.
+        self.flush_websockets();
         self.flush_connections();
     }
 
@@ -249,6 +260,8 @@ impl Shard {
             Message::Park(arrival) => self.admit(*arrival),
             Message::Connect(newcomer) => self.connect(*newcomer),
             Message::Stream(name, said) => self.on_said(name, said),
+            Message::Open(arrival) => self.open_websocket(*arrival),
+            Message::Socket(name, told) => self.on_told(name, told),
             Message::Read(asked, result) if asked.shard == self.number => {
                 self.reading -= 1;
                 self.on_read(asked, result);
@@ -266,6 +279,7 @@ impl Shard {
                 for index in indices {
                     self.dismiss(index, defaults::DRAIN_RETRY);
                 }
+                self.drain_websockets();
                 self.drain_connections();
             }
             Message::Writable(name) if name.shard == self.number => self.writable(name.key),
@@ -299,6 +313,9 @@ impl Shard {
 
     /// The sink of an entry failed.
     pub(super) fn broken(&mut self, key: Key) {
+        if self.sinks.websockets.find(key).is_some() {
+            return self.break_websocket(key.index);
+        }
         let Some(entry) = self.find(key) else { return };
         if self.sinks.has_vanished(&entry.sink) {
             vanishing::count(&self.api.metrics);
@@ -308,6 +325,9 @@ impl Shard {
 
     /// The sink of an entry may take more.
     pub(super) fn writable(&mut self, key: Key) {
+        if key.is_websocket() {
+            return self.websocket_writable(key);
+        }
         if self.find(key).is_some_and(|entry| entry.blocked.is_some()) {
             self.resume(key.index);
         }
@@ -326,6 +346,9 @@ impl Shard {
 
     /// The reader of an entry sends nothing more, and may have left.
     pub(super) fn left(&mut self, key: Key) {
+        if key.is_websocket() {
+            return self.pushed_end(key);
+        }
         let Some(entry) = self.find_mut(key) else { return };
         entry.reader.set_left();
         self.end_wait(key.index);

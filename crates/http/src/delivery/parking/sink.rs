@@ -18,6 +18,7 @@ use super::http2::Connections;
 use super::mailbox::{Address, EntryName, Mailbox};
 use super::parked::Key;
 use super::tls_sink::TlsSink;
+use super::websocket::{SocketTask, WebSockets};
 use crate::delivery::memory::Client;
 use crate::server::poller::{Events, Poller};
 use crate::server::sending::send_now;
@@ -37,6 +38,8 @@ pub(super) enum Sink {
     Body(u32),
     /// A handler that waits for a page.
     Page(u32),
+    /// A WebSocket, by the number of the subscription among those of the shard.
+    WebSocket(u32),
 }
 
 /// What becomes a sink when it is parked, and was one when it leaves.
@@ -48,6 +51,10 @@ pub(crate) enum Link {
     Stream(u32),
     Body(BodySink),
     Page(PageSink),
+    /// A WebSocket of the shard, which gets a subscription more.
+    WebSocket(u32),
+    /// A WebSocket on a connection of another program, whose bytes a task carries.
+    Task(Box<SocketTask>),
 }
 
 /// What the sinks of a shard have beside its entries.
@@ -56,6 +63,7 @@ pub(super) struct Sinks {
     poller: Poller,
     tls: Slab<TlsSink>,
     pub(super) http2: Connections,
+    pub(super) websockets: WebSockets,
     /// How others speak to the shard, and its number among those that have had the mailbox.
     mailbox: Arc<Mailbox>,
     shard: u32,
@@ -110,6 +118,7 @@ impl Sinks {
             shard,
             tls: Slab::new(),
             http2: Connections::default(),
+            websockets: WebSockets::default(),
             bodies: Slab::new(),
             pages: Slab::new(),
         })
@@ -142,6 +151,9 @@ impl Sinks {
                 Ok(body.seat(address()).then(|| Sink::Body(narrow(self.bodies.insert(body)))))
             }
             Link::Page(page) => Ok(page.seat(address()).then(|| Sink::Page(narrow(self.pages.insert(page))))),
+            Link::WebSocket(index) => Ok(Some(Sink::WebSocket(self.websockets.subscribe(index, key)))),
+            // It is no entry itself.
+            Link::Task(_) => Ok(None),
         }
     }
 
@@ -171,6 +183,7 @@ impl Sinks {
             Sink::Stream(number) => Link::Stream(number),
             Sink::Body(body) => Link::Body(self.bodies.remove(body as usize)),
             Sink::Page(page) => Link::Page(self.pages.remove(page as usize)),
+            Sink::WebSocket(number) => Link::WebSocket(number),
         }
     }
 
@@ -179,13 +192,14 @@ impl Sinks {
         match sink {
             Sink::Socket(_) | Sink::Tls(_) | Sink::Stream(_) | Sink::Page(_) => None,
             Sink::Body(body) => Some(self.bodies[*body as usize].client()),
+            Sink::WebSocket(number) => self.websockets.client(*number),
         }
     }
 
     /// How much it is of use to offer to a sink at once.
     pub(super) fn room(&self, sink: &Sink) -> usize {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) | Sink::Page(_) => usize::MAX,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Page(_) | Sink::WebSocket(_) => usize::MAX,
             Sink::Stream(number) => self.http2.room(*number),
             Sink::Body(body) => self.bodies[*body as usize].room().max(1),
         }
@@ -194,7 +208,7 @@ impl Sinks {
     /// Whether the shard is to close an entry whose sink takes nothing for the write timeout. Elsewhere the connection
     /// has a deadline of its own, and knows when it waits for its reader.
     pub(super) fn has_deadline(&self, sink: &Sink) -> bool {
-        !matches!(sink, Sink::Body(_) | Sink::Page(_))
+        !matches!(sink, Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_))
     }
 
     /// Gives a sink what it takes without waiting.
@@ -206,6 +220,7 @@ impl Sinks {
             Sink::Body(body) => self.bodies[*body as usize].offer(bytes),
             // Bytes are not what it takes.
             Sink::Page(_) => Sent::Failed,
+            Sink::WebSocket(number) => self.websockets.offer(*number, bytes, &mut self.http2),
         }
     }
 
@@ -229,7 +244,7 @@ impl Sinks {
             }
             Sink::Tls(place) => self.tls[*place as usize].receive(into),
             // What is read of a connection is its own matter.
-            Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => Received::Nothing,
+            Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => Received::Nothing,
         }
     }
 
@@ -253,6 +268,10 @@ impl Sinks {
                 true
             }
             Sink::Page(_) => true,
+            Sink::WebSocket(number) => {
+                self.websockets.finish(*number);
+                true
+            }
         }
     }
 
@@ -264,6 +283,7 @@ impl Sinks {
             Sink::Stream(number) => self.http2.close(number),
             Sink::Body(body) => drop(self.bodies.remove(body as usize)),
             Sink::Page(page) => drop(self.pages.remove(page as usize)),
+            Sink::WebSocket(number) => self.websockets.close(number),
         }
     }
 
@@ -272,14 +292,14 @@ impl Sinks {
         match sink {
             Sink::Socket(socket) => vanishing::is_cause(socket),
             Sink::Tls(place) => vanishing::is_cause(self.tls[*place as usize].link().socket()),
-            Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => false,
+            Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => false,
         }
     }
 
     /// Whether a sink waits for others that share its connection, so that it is not its reader's fault.
     pub(super) fn waits_for_connection(&self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) | Sink::Body(_) | Sink::Page(_) => false,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => false,
             Sink::Stream(number) => self.http2.waits_for_connection(*number),
         }
     }
@@ -287,7 +307,7 @@ impl Sinks {
     /// Whom a sink is counted for that is no connection of its own.
     pub(super) fn network(&self, sink: &Sink) -> Option<IpAddr> {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) | Sink::Body(_) | Sink::Page(_) => None,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => None,
             Sink::Stream(number) => self.http2.network(*number),
         }
     }
@@ -295,7 +315,7 @@ impl Sinks {
     /// Whether a sink has taken bytes that it did not tell of, since this was asked last.
     pub(super) fn has_moved(&mut self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => false,
+            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => false,
             Sink::Tls(place) => self.tls[*place as usize].has_moved(),
         }
     }
@@ -303,7 +323,7 @@ impl Sinks {
     /// Takes note of bytes that were read for nobody. Says whether more of them may be.
     pub(super) fn ignore(&mut self, sink: &Sink, bytes: usize) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => true,
+            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => true,
             Sink::Tls(place) => self.tls[*place as usize].ignore(bytes),
         }
     }
@@ -311,7 +331,7 @@ impl Sinks {
     /// Whether a reader has said that it sends nothing more, which is known only when it was read.
     pub(super) fn has_ended(&self, sink: &Sink) -> bool {
         match sink {
-            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) => false,
+            Sink::Socket(_) | Sink::Stream(_) | Sink::Body(_) | Sink::Page(_) | Sink::WebSocket(_) => false,
             Sink::Tls(place) => self.tls[*place as usize].link().has_ended(),
         }
     }

@@ -9,8 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::wire::Socket;
-use super::{Block, within};
+use super::{Block, Head, Socket, Wire, wire, within};
 
 /// A connection that speaks HTTP/2 from its first byte.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ impl H2 {
         Self::over(within(TcpStream::connect(address)).await.unwrap()).await
     }
 
-    pub(crate) async fn over(socket: impl Socket + 'static) -> Self {
+    pub(crate) async fn over(socket: impl wire::Socket + 'static) -> Self {
         let (sender, connection) =
             within(handshake(TokioExecutor::new(), TokioIo::new(socket))).await.unwrap();
         Self { sender, connection: tokio::spawn(connection) }
@@ -68,6 +67,26 @@ impl H2 {
         let status = response.status().as_u16();
         let body = within(response.into_body().collect()).await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// Opens a WebSocket (RFC 8441).
+    pub(crate) async fn socket(&mut self, target: &str) -> Socket {
+        // What the hub offers has to be known first.
+        self.ask("GET", "/healthz", &[], "").await;
+        let request = http::Request::builder().method("CONNECT").uri(format!("http://hub{target}"));
+        let request = request.header("sec-websocket-version", "13");
+        let mut request = request.body(Full::new(Bytes::new())).unwrap();
+        request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+        within(self.sender.ready()).await.unwrap();
+        let response = within(self.sender.send_request(request)).await.unwrap();
+        let mut head = format!("HTTP/2 {} -\r\n", response.status().as_u16());
+        for (name, value) in response.headers() {
+            head += &format!("{name}: {}\r\n", value.to_str().unwrap());
+        }
+        let head = Head::new(&head);
+        assert_eq!(head.status, 200, "{head:?}");
+        let upgraded = within(hyper::upgrade::on(response)).await.unwrap();
+        Socket::over(Wire::over(TokioIo::new(upgraded)), head)
     }
 
     /// Opens an event stream and reads its first block.

@@ -9,6 +9,7 @@ mod h2;
 mod renewable;
 mod request;
 mod running;
+mod socket;
 mod stream;
 pub(crate) mod tokens;
 mod wire;
@@ -23,6 +24,7 @@ pub(crate) use h2::{H2, H2Stream};
 pub(crate) use renewable::RenewableLog;
 pub(crate) use request::Request;
 pub(crate) use running::{Running, Setup, texts};
+pub(crate) use socket::{Socket, upgrade};
 pub(crate) use stream::Stream;
 pub(crate) use wire::Wire;
 

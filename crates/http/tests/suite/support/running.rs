@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Answer, Request, Stream, Wire, eventually, within};
+use super::{Answer, Request, Socket, Stream, Wire, eventually, upgrade, within};
 
 /// How a hub and its server are set up.
 #[derive(Debug, Clone)]
@@ -158,6 +158,11 @@ impl Running {
         let mut stream = self.open(Request::stream(target)).await;
         assert!(stream.block().await.retry.is_some());
         stream
+    }
+
+    /// A WebSocket.
+    pub(crate) async fn socket(&self, target: &str) -> Socket {
+        Socket::open(self.connect().await, &upgrade(target)).await
     }
 
     /// Publishes a text and returns its id.

@@ -77,6 +77,16 @@ impl Stream {
         }
     }
 
+    /// The next line that is not empty, as it is.
+    pub(crate) async fn raw_line(&mut self) -> String {
+        loop {
+            let line = self.take_until(b"\n").await.unwrap();
+            if line != "\n" {
+                return line;
+            }
+        }
+    }
+
     /// Reads to the end of the answer, which must be a proper one.
     pub(crate) async fn end(mut self) -> String {
         while self.more().await {}

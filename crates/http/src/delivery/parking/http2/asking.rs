@@ -23,6 +23,7 @@ use crate::delivery::parking::group::{PollResponse, Shape};
 use crate::delivery::parking::mailbox::{Mailbox, Message};
 use crate::delivery::parking::parked::Key;
 use crate::delivery::parking::parked_connections::{NewReader, PendingReply};
+use crate::delivery::parking::websocket::{NewSocket, PendingSocket};
 use crate::server::permits::Share;
 use crate::server::service::{Origin, Service};
 use crate::{api::authority, defaults, server::head, server::socket};
@@ -52,6 +53,8 @@ pub(crate) enum Said {
     Piece(Piece),
     /// The stream waits for events.
     Wait(Box<(NewReader, Option<Share>)>),
+    /// The stream is a WebSocket from now on.
+    Open(Box<(NewSocket, Vec<u8>, Option<Share>)>),
     /// So much of the request's body was taken.
     Consumed(usize),
     /// Nobody reads the rest of the request's body.
@@ -113,6 +116,15 @@ impl Answering {
             response.extensions_mut().remove::<PendingReply>().and_then(|pending| pending.take())
         {
             asking.say(Said::Wait(Box::new((headed(reader, response), share))));
+            return true;
+        }
+        if let Some(socket) =
+            response.extensions_mut().remove::<PendingSocket>().and_then(|pending| pending.take())
+        {
+            let mut head = Vec::new();
+            head::write(&response.into_parts().0, &mut head);
+            head::write_upgrade_end(&mut head);
+            asking.say(Said::Open(Box::new((socket, head, share))));
             return true;
         }
         let (mut parts, body) = response.into_parts();

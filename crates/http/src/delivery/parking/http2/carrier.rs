@@ -22,7 +22,7 @@ impl Carrier {
         match link {
             Link::Socket(socket) => Some(Self::Socket(socket)),
             Link::Tls(link) => Some(Self::Tls(link)),
-            Link::Stream(_) | Link::Body(_) | Link::Page(_) => None,
+            Link::Stream(_) | Link::Body(_) | Link::Page(_) | Link::WebSocket(_) | Link::Task(_) => None,
         }
     }
 

@@ -24,6 +24,18 @@ impl RoomQueue {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Forgets one that is gone.
+    pub(crate) fn remove(&mut self, stream: u32) {
+        if let Some(place) = self.streams.iter().position(|own| *own == stream) {
+            self.streams.remove(place);
+            self.hungry -= usize::from(place < self.hungry);
+        }
+    }
+
     pub(crate) fn take(&mut self) -> Vec<u32> {
         self.hungry = 0;
         std::mem::take(&mut self.streams)
@@ -49,6 +61,11 @@ mod tests {
         }
         assert_eq!(served, [1, 2, 3, 1, 2, 3]);
         assert_eq!(queue.take(), [1, 2, 3]);
-        assert!(queue.take().is_empty());
+        assert!(queue.is_empty() && queue.take().is_empty());
+        [1, 2, 3].into_iter().for_each(|stream| queue.add(stream, stream == 3));
+        queue.remove(1);
+        queue.remove(4);
+        queue.add(5, false);
+        assert_eq!(queue.take(), [2, 5, 3]);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use tidings_hub::{Reader, ReaderState as State};
+use tidings_websocket::CloseCode;
 
 use super::Shard;
 use crate::defaults;
@@ -105,6 +106,13 @@ impl Shard {
     /// Ends an entry whose token has ended: a stream is told to come back with a new one, and the next request of a poll
     /// is one like any other.
     pub(super) fn end_lease(&mut self, key: Key) {
+        if key.is_websocket() {
+            let reason = "the token has ended; open another socket with a new one";
+            if self.sinks.websockets.find(key).is_some() {
+                self.leave_websocket(key.index, CloseCode::UNAUTHORIZED, reason.into());
+            }
+            return;
+        }
         let Some(entry) = self.find(key) else { return };
         let idle = entry.seen.state() == State::Idle;
         self.forget_template(key.index);

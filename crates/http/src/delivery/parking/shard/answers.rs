@@ -11,6 +11,7 @@ use crate::delivery::parking::group::narrow;
 use crate::delivery::parking::http2::{Connection, Given, Role, Said, StreamName, since};
 use crate::delivery::parking::parked_connections::Arrival;
 use crate::delivery::parking::sink::Link;
+use crate::delivery::parking::websocket::SocketArrival;
 
 impl Shard {
     /// A request's task says something.
@@ -72,6 +73,24 @@ impl Shard {
                     self.left(entry);
                 }
             }
+            Said::Open(opens) => {
+                let (socket, head, share) = *opens;
+                if self.sinks.http2.stream_of(index, stream, number).is_none() {
+                    return;
+                }
+                let number = narrow(number);
+                if let Some(own) = self.sinks.http2.stream(number) {
+                    own.share = share;
+                }
+                let link = Link::Stream(number);
+                self.open_websocket(SocketArrival {
+                    link,
+                    socket,
+                    head,
+                    unread: bytes::Bytes::new(),
+                    permit: None,
+                });
+            }
             Said::Consumed(bytes) => {
                 let Connection { http2, out, .. } = connection;
                 http2.consumed(stream, bytes, out);
@@ -117,6 +136,7 @@ impl Shard {
         let id = stream.id;
         match stream.role {
             Role::Task(_) => self.pump(index, id, number as usize),
+            Role::Waiting { entry, .. } if entry.is_websocket() => self.websocket_writable(entry),
             Role::Waiting { entry, .. } => {
                 if let Some(waiting) = self.find_mut(entry) {
                     // It waited for others, so its own deadline begins now.

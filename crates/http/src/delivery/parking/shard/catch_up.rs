@@ -40,6 +40,10 @@ impl Shard {
                 self.read_on(key);
                 continue;
             }
+            if key.is_websocket() {
+                self.read_websocket_on(key);
+                continue;
+            }
             match self
                 .find(key)
                 .map(|entry| (entry.seen.state(), entry.blocked.is_some(), entry.reader.is_readable()))

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use http::Request;
+use hyper::ext::Protocol;
 use tidings_http2::{ErrorCode, Event, Head, StreamId};
 use tidings_protocol::ProblemKind;
 use tokio::sync::Semaphore;
@@ -168,6 +169,14 @@ impl Shard {
                         }
                         taken
                     }
+                    Some(Role::Waiting { entry, .. }) if entry.is_websocket() => {
+                        let socket = *entry;
+                        self.take_pushed(socket, bytes);
+                        if end {
+                            self.pushed_end(socket);
+                        }
+                        true
+                    }
                     _ => false,
                 };
                 if !taken {
@@ -212,9 +221,11 @@ impl Shard {
             name: StreamName { shard: self.number, connection: key, stream },
         };
         let (body, inlet) = Upload::new(asking.clone(), !end);
+        let mut is_socket = false;
         let (mut request, refused) = match head {
             Ok(head) => {
                 let refused = head.has_fragment().then(authority::fragment);
+                is_socket = head.protocol.as_deref() == Some("websocket");
                 match head.uri() {
                     Ok(_) => match head.into_request(body) {
                         Ok(request) => (request, refused),
@@ -229,6 +240,9 @@ impl Shard {
             Err(refusal) => (Request::new(body), Some(refusal)),
         };
         *request.version_mut() = http::Version::HTTP_2;
+        if is_socket {
+            request.extensions_mut().insert(Protocol::from_static("websocket"));
+        }
         let progress = Arc::new(Progress::default());
         let answering = progress.answering(request.method());
         request.extensions_mut().insert(progress.attention());
@@ -346,6 +360,9 @@ impl Shard {
         match self.sinks.http2.stream_of(index, stream, number) {
             Some(role @ Role::Waiting { .. }) => {
                 let Role::Waiting { entry, .. } = std::mem::replace(role, Role::Finished) else { return };
+                if self.sinks.websockets.find(entry).is_some() {
+                    return self.close_websocket(entry.index);
+                }
                 match self.find(entry) {
                     Some(_) => self.close(entry.index),
                     None => drop(self.sinks.http2.forget(narrow(number))),

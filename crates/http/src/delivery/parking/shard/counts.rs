@@ -8,6 +8,7 @@ use crate::delivery::parking::group::Shape;
 pub(super) struct Counts {
     stream: WaitingReaders,
     lines: WaitingReaders,
+    messages: WaitingReaders,
     long_poll: WaitingReaders,
     /// Answers with 200.
     pub(super) answers: Counter,
@@ -28,6 +29,7 @@ impl Counts {
         Self {
             stream: waiting(Transport::Stream),
             lines: waiting(Transport::Lines),
+            messages: waiting(Transport::WebSocket),
             long_poll: waiting(Transport::LongPoll),
             answers: api.metrics.responses(200),
         }
@@ -37,6 +39,7 @@ impl Counts {
         match shape {
             Shape::Poll { .. } => self.polls(),
             Shape::Stream { transport: Transport::Lines, .. } => &self.lines.deliveries,
+            Shape::Stream { transport: Transport::WebSocket, .. } => &self.messages.deliveries,
             Shape::Stream { .. } => &self.stream.deliveries,
         }
     }
@@ -63,6 +66,7 @@ impl Counts {
         match shape {
             Shape::Poll { .. } => &mut self.long_poll,
             Shape::Stream { transport: Transport::Lines, .. } => &mut self.lines,
+            Shape::Stream { transport: Transport::WebSocket, .. } => &mut self.messages,
             Shape::Stream { .. } => &mut self.stream,
         }
     }

@@ -53,6 +53,9 @@ impl Shard {
         if key.is_connection() {
             return self.on_connection_tick(tick, key);
         }
+        if key.is_websocket() {
+            return self.on_websocket_tick(tick, key);
+        }
         let Some(entry) = self.find(key).filter(|entry| entry.scheduled == Wheel::short(tick)) else {
             return;
         };

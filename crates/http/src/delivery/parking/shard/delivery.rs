@@ -211,9 +211,9 @@ impl Shard {
     pub(super) fn heartbeat(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
-        let moved = entry.seen.heartbeat(self.position).map(|place| self.lineage.id(place));
+        let has_moved = entry.seen.heartbeat(self.position).is_some();
         let mut bytes = Vec::new();
-        frames.heartbeat(moved, &mut bytes);
+        frames.heartbeat(self.lineage.id(entry.seen.told()), has_moved, &mut bytes);
         entry.since = self.now;
         self.say(index, bytes);
     }
@@ -223,7 +223,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
         let mut bytes = Vec::new();
-        frames.heartbeat(None, &mut bytes);
+        frames.heartbeat(self.lineage.id(entry.seen.told()), false, &mut bytes);
         entry.since = self.now;
         self.say(index, bytes);
     }
@@ -276,7 +276,7 @@ impl Shard {
         let portion = self.portion(index);
         let entry = &mut self.entries[index as usize];
         let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
-        let rest = |event| Remainder::new(frames.framing(), self.lineage.present(), event, portion);
+        let rest = |event| Remainder::new(frames.encoding(), self.lineage.present(), event, portion);
         match chunk.cut(sent, entry.seen.cursor()) {
             Cut::Frame(event, sent) => {
                 entry.seen.take_until(event.sequence());

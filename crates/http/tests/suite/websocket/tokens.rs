@@ -1,0 +1,126 @@
+//! Tokens that come later, are renewed, and end.
+
+use serde_json::{Value, json};
+use tidings_http::{AuthConfig, Rights};
+
+use crate::support::tokens::{SHORTLY, bearer, claims, hub, hub_with, moment, sign, with};
+use crate::support::{Setup, Socket, upgrade};
+
+fn short(claims: Value) -> String {
+    let exp = moment(0) as f64 + SHORTLY.as_secs_f64();
+    sign(&with(claims, "exp", json!(exp)))
+}
+
+#[tokio::test]
+async fn a_token_may_be_the_first_message() {
+    let hub = hub().await;
+    hub.hub
+        .publish(tidings_log::Batch::of(tidings_protocol::NewEvent::text("a".parse().unwrap(), "before")))
+        .await
+        .unwrap();
+    let mut socket = hub.socket("/topics/a?since=earliest").await;
+    // Until then, it may do nothing.
+    socket.send(json!({"subscribe": "x", "topics": ["a"], "ref": 1})).await;
+    assert_eq!(socket.problem(json!(1)).await, "unauthorized");
+    socket.send(json!({"token": sign(&claims(&["a"], &["a"])), "ref": 2})).await;
+    let terms = socket.message().await;
+    assert!(terms["token"]["until"].is_string() && terms["ref"] == 2, "{terms}");
+    socket.subscribed("").await;
+    assert_eq!(socket.news().await["data"], "before");
+    socket.send(json!({"publish": {"topic": "a", "data": "x"}, "ref": 3})).await;
+    while socket.news().await["ref"] != 3 {}
+}
+
+#[tokio::test]
+async fn a_first_token_that_is_no_good_ends_the_socket() {
+    let hub = hub().await;
+    for (target, token, code, name) in [
+        ("/topics/a", "x.y.z".to_owned(), 4_401, "unauthorized"),
+        ("/socket", "x.y.z".to_owned(), 4_401, "unauthorized"),
+        ("/topics/a", sign(&with(claims(&[], &["a"]), "exp", json!(moment(-3_600)))), 4_401, "unauthorized"),
+        ("/topics/a", sign(&claims(&[], &["b"])), 4_403, "forbidden"),
+    ] {
+        let mut socket = hub.socket(target).await;
+        socket.send(json!({"token": token})).await;
+        let mut message = socket.message().await;
+        if message.get("token").is_some() {
+            message = socket.message().await;
+        }
+        assert_eq!(message["problem"]["type"], format!("urn:tidings:{name}"), "{message}");
+        let (own, reason) = socket.ends().await;
+        assert_eq!(own, code, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_come_is_not_waited_for_longer() {
+    let hub = hub().await;
+    let (first, second) = (hub.socket("/topics/a").await, hub.socket("/socket").await);
+    for socket in [first, second] {
+        let (code, reason) = socket.ends().await;
+        assert_eq!(code, 4_408, "{reason}");
+    }
+    assert_eq!(hub.hub.subscribers(&"a".parse().unwrap()), 0);
+}
+
+#[tokio::test]
+async fn a_socket_ends_with_its_token() {
+    let hub = hub().await;
+    let request = upgrade("/topics/a").header("authorization", &bearer(&short(claims(&["a"], &["a"]))));
+    let socket = Socket::open(hub.connect().await, &request).await;
+    let mut later = hub.socket("/topics/a").await;
+    later.send(json!({"token": short(claims(&["a"], &["a"]))})).await;
+    for socket in [socket, later] {
+        let (code, reason) = socket.ends().await;
+        assert_eq!(code, 4_401, "{reason}");
+        assert!(reason.contains("ended"), "{reason}");
+    }
+    hub.waiting("a", 0).await;
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_ends() {
+    let hub = hub().await;
+    let request = upgrade("/topics/a").header("authorization", &bearer(&short(claims(&[], &["a"]))));
+    let mut socket = Socket::open(hub.connect().await, &request).await;
+    socket.subscribed("").await;
+    // One that is no good changes nothing.
+    socket.send(json!({"token": "x.y.z", "ref": 1})).await;
+    assert_eq!(socket.problem(json!(1)).await, "unauthorized");
+    for _ in 0..2 {
+        socket.send(json!({"token": sign(&claims(&["a"], &["a", "b"]))})).await;
+        assert!(socket.message().await["token"]["until"].is_string());
+    }
+    socket.send(json!({"subscribe": "b", "topics": ["b"]})).await;
+    socket.subscribed("b").await;
+    tokio::time::sleep(SHORTLY + std::time::Duration::from_millis(500)).await;
+    socket.send(json!({"publish": {"topic": "a", "data": "x"}, "ref": 2})).await;
+    let mut seen = [socket.news().await, socket.news().await];
+    seen.sort_by_key(|message| message["ref"].as_u64());
+    assert_eq!((&seen[0]["data"], &seen[1]["ref"]), (&json!("x"), &json!(2)));
+    // A smaller one ends what it does not cover.
+    socket.send(json!({"token": sign(&claims(&[], &["b"]))})).await;
+    assert!(socket.message().await["token"].is_object());
+    let message = socket.message().await;
+    assert_eq!((&message["problem"]["status"], &message["sub"]), (&json!(403), &json!("")));
+    hub.waiting("a", 0).await;
+    hub.waiting("b", 1).await;
+    socket.send(json!({"publish": {"topic": "a", "data": "y"}, "ref": 3})).await;
+    assert_eq!(socket.problem(json!(3)).await, "forbidden");
+}
+
+#[tokio::test]
+async fn where_everybody_may_read_a_token_still_counts() {
+    let anonymous = Rights { subscribe: vec!["**".parse().unwrap()], ..Rights::none() };
+    let hub = hub_with(Setup::new(), AuthConfig { anonymous, ..AuthConfig::default() }).await;
+    let mut socket = hub.socket("/topics/a").await;
+    socket.subscribed("").await;
+    socket.send(json!({"publish": {"topic": "a", "data": "x"}, "ref": 1})).await;
+    assert_eq!(socket.problem(json!(1)).await, "unauthorized");
+    socket.send(json!({"token": sign(&claims(&["a"], &[])) })).await;
+    assert!(socket.message().await["token"].is_object());
+    socket.send(json!({"publish": {"topic": "a", "data": "x"}, "ref": 2})).await;
+    let mut seen = [socket.news().await, socket.news().await];
+    seen.sort_by_key(|message| message["ref"].as_u64());
+    assert_eq!((&seen[0]["data"], &seen[1]["ref"]), (&json!("x"), &json!(2)));
+}
