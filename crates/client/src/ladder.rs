@@ -21,6 +21,18 @@ pub(crate) struct Ladder {
     /// When to try a stream again.
     climb_at: Option<Instant>,
     climb_after: Duration,
+    /// The hub's advice, as far as it counts.
+    advice: Advice,
+}
+
+/// What has become of a hub's advice to take a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Advice {
+    None,
+    /// The next attempt follows it.
+    Taken,
+    /// It was followed, and led to nothing yet: before the usual time it is not followed again.
+    Tried,
 }
 
 /// What a failure says about the transport.
@@ -39,13 +51,15 @@ enum Blame {
 impl Ladder {
     pub(crate) fn new(wish: Transport, climb_after: Duration) -> Self {
         let rung = if wish == Transport::Auto { Transport::Sse } else { wish };
-        Self { wish, rung, failures: 0, proven: false, climb_at: None, climb_after }
+        Self { wish, rung, failures: 0, proven: false, climb_at: None, climb_after, advice: Advice::None }
     }
 
     /// The transport for the next attempt.
     pub(crate) fn rung(&mut self, now: Instant) -> Transport {
         if self.climb_at.is_some_and(|at| at <= now) {
+            let advice = if self.advice == Advice::Taken { Advice::Tried } else { Advice::None };
             self.step(Transport::Sse);
+            self.advice = advice;
             // It has one chance.
             self.failures = STREAM_FAILURES - 1;
         }
@@ -65,6 +79,20 @@ impl Ladder {
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
         self.proven = true;
+        if self.rung == Transport::Sse {
+            self.advice = Advice::None;
+        }
+    }
+
+    /// The hub advises to take a stream. `true` where the next attempt is one.
+    pub(crate) fn advised(&mut self, now: Instant) -> bool {
+        let is_below = matches!(self.rung, Transport::LongPoll | Transport::Poll);
+        if !self.may_fall() || !is_below || self.advice != Advice::None {
+            return false;
+        }
+        self.advice = Advice::Taken;
+        self.climb_at = Some(now);
+        true
     }
 
     /// Counts a failure. `true` where the next attempt is by another transport, and follows at once.
@@ -214,5 +242,42 @@ mod tests {
                 assert_eq!(ladder.rung(now + AGAIN), wish);
             }
         }
+    }
+
+    #[test]
+    fn advice_is_followed_once_until_the_usual_time() {
+        let now = Instant::now();
+        let mut ladder = Ladder::new(Transport::Auto, AGAIN);
+        ladder.failed(&STALLED, now);
+        assert_eq!(ladder.rung(now), Transport::LongPoll);
+        ladder.succeeded();
+        assert!(ladder.advised(now));
+        assert!(!ladder.advised(now), "it is taken already");
+        // One chance.
+        assert_eq!(ladder.rung(now), Transport::Sse);
+        ladder.failed(&ENDED, now);
+        assert_eq!(ladder.rung(now), Transport::LongPoll);
+        ladder.succeeded();
+        assert!(!ladder.advised(now + AGAIN / 2));
+        assert_eq!(ladder.rung(now + AGAIN / 2), Transport::LongPoll);
+        // The usual time.
+        assert_eq!(ladder.rung(now + AGAIN), Transport::Sse);
+        ladder.failed(&ENDED, now + AGAIN);
+        ladder.succeeded();
+        assert!(ladder.advised(now + AGAIN));
+        assert_eq!(ladder.rung(now + AGAIN), Transport::Sse);
+        ladder.succeeded();
+        assert_eq!(ladder.rung(now + 3 * AGAIN), Transport::Sse);
+    }
+
+    #[test]
+    fn advice_moves_nobody_who_has_asked_for_a_transport() {
+        let now = Instant::now();
+        for wish in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
+            let mut ladder = Ladder::new(wish, AGAIN);
+            assert!(!ladder.advised(now));
+            assert_eq!(ladder.rung(now), wish);
+        }
+        assert!(!Ladder::new(Transport::Auto, AGAIN).advised(now), "it is a stream already");
     }
 }

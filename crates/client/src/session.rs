@@ -14,6 +14,9 @@ use crate::stream::EventStream;
 use crate::subscribe::Plan;
 use crate::{Client, Interruption, Item, Since, SubscribeError, Transport, defaults};
 
+/// What a hub advises to whom a stream would suit better.
+const STREAM: &str = "stream";
+
 /// The life of a subscription, from attempt to attempt: one loop over one cursor, whichever the transport.
 pub(crate) struct Session {
     client: Client,
@@ -149,10 +152,10 @@ impl Session {
             Ok(Some(page)) => {
                 self.succeeded();
                 self.opened(rung);
-                self.stage = match self.rest_after(&page, rung, held, asked.elapsed()) {
-                    Some(rest) => Stage::Rest(Instant::now() + rest),
-                    None => Stage::Attempt,
-                };
+                let is_advised = page.advice.as_ref().is_some_and(|advice| advice.transport == STREAM)
+                    && self.ladder.advised(Instant::now());
+                let rest = self.rest_after(&page, rung, held, asked.elapsed()).filter(|_| !is_advised);
+                self.stage = rest.map_or(Stage::Attempt, |rest| Stage::Rest(Instant::now() + rest));
                 Received::from_page(page).for_each(|told| self.tell(told));
             }
             Ok(None) => self.tell(Received::End(None)),

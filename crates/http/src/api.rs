@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod access;
+pub(crate) mod advice;
 pub(crate) mod auth;
 pub(crate) mod authority;
 pub(crate) mod body;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::ApiBuilder;
+use crate::api::advice::Adviser;
 use crate::api::lease::Subjects;
 use crate::api::metrics::Metrics;
 use crate::api::rate::Rates;
@@ -68,6 +70,8 @@ pub struct Parts {
     /// All of them.
     pub(crate) under_way: TaskTracker,
     pub(crate) rates: Arc<Rates>,
+    /// Who polls a busy topic again and again.
+    pub(crate) adviser: Arc<Adviser>,
     /// The memory for bodies of requests that are under way.
     pub(crate) bodies: Budget,
     /// The memory for what readers have not taken yet.
@@ -106,6 +110,7 @@ impl Api {
         Self(Arc::new(Parts {
             hub,
             rates: Arc::new(Rates::new(&config)),
+            adviser: Arc::default(),
             bodies: Budget::new(config.max_buffered_bytes, &metrics),
             answers: Budget::new(config.max_buffered_bytes, &metrics),
             config: Arc::new(config),

@@ -240,6 +240,14 @@ pub mod defaults {
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// How long a log may take to open before those who connect are told that the hub is not ready.
     pub const OPENING_GRACE: Duration = Duration::from_secs(1);
+    /// How many polls have to bring something within the window before a client is advised to stream.
+    pub const ADVICE_POLLS: u64 = 5;
+    /// The time within which they have to.
+    pub const ADVICE_WINDOW: Duration = Duration::from_secs(30);
+    /// How long a client that was advised is left alone.
+    pub const ADVICE_PAUSE: Duration = Duration::from_secs(60);
+    /// How many clients that poll are remembered at once: less than 100 bytes for each.
+    pub const ADVISED_CLIENTS: usize = 1_024;
     /// What `Retry-After` says, in seconds.
     pub const RETRY_AFTER_SECONDS: u64 = 2;
 }

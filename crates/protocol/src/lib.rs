@@ -44,7 +44,7 @@ pub use gap::{Gap, GapReason};
 pub use lineage::Lineage;
 pub use object::{write_end_line, write_gap_line, write_line, write_object};
 pub use only_object::{Object, object, object_or_null, objects};
-pub use page::{EventObject, Page};
+pub use page::{Advice, EventObject, Page};
 pub use problem::{Problem, ProblemKind};
 pub use selection::Selection;
 pub use selector::{InvalidSelector, Selector};

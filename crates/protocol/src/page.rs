@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{Gap, object_or_null, objects};
@@ -24,6 +24,26 @@ pub struct Page {
     /// Whether the topic has ended and this page reaches its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// A word of the hub to a client that polls a busy topic again and again. Whatever else a later hub may put there
+    /// counts as none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "advice_or_none")]
+    pub advice: Option<Advice>,
+}
+
+/// What a hub advises whoever polls (§3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    /// What would suit better: `stream`.
+    pub transport: String,
+    /// Why, in words.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Advice is no part of what was asked for: a page is good without it, whatever is in its place.
+fn advice_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Advice>, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(value.get()).ok())
 }
 
 /// An event as a JSON object (§3.1), as a client reads it. The data stays as it came, so that no number loses
@@ -83,6 +103,23 @@ mod tests {
         .unwrap();
         assert_eq!(page.events[0].bytes().as_ref(), br#"{"carrier": "X"}"#);
         assert_eq!(page.events[1].bytes().as_ref(), b"\xff\x00");
-        assert!(page.gap.is_none() && !page.closed);
+        assert!(page.gap.is_none() && !page.closed && page.advice.is_none());
+    }
+
+    #[test]
+    fn a_page_is_good_whatever_its_advice() {
+        for (advice, transport) in [
+            (r#"{"transport": "stream", "detail": "12 events came"}"#, Some("stream")),
+            (r#"{"transport": "stream"}"#, Some("stream")),
+            (r#"{"transport": "pigeon", "more": 1}"#, Some("pigeon")),
+            (r#"{"transport": 1}"#, None),
+            (r#""stream""#, None),
+            ("null", None),
+        ] {
+            let page =
+                format!(r#"{{"events": [], "next": "q7m2x9-1043", "more": false, "advice": {advice}}}"#);
+            let page: Page = serde_json::from_str(&page).unwrap();
+            assert_eq!(page.advice.as_ref().map(|advice| &*advice.transport), transport, "{advice}");
+        }
     }
 }

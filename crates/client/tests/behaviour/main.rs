@@ -3,6 +3,7 @@
 
 mod support;
 
+mod advice;
 mod backpressure;
 mod buffering_proxy;
 mod captive_portal;

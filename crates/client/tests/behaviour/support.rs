@@ -10,7 +10,7 @@ use tidings_client::{Client, Event, Interruption, Item, Subscription, Transport}
 use tokio::time::timeout;
 
 pub(crate) use hub::TestHub;
-pub(crate) use script::{Request, Script, begin_stream, block, hold, page, reply};
+pub(crate) use script::{Request, Script, begin_stream, block, event, hold, page, reply};
 
 /// Long enough for anything that is not broken, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     reconnects: Family<TransportLabels, Counter>,
     /// Held polls that took the short way.
     pub(crate) repeated_polls: Counter,
+    /// Pages that advised a stream.
+    pub(crate) advised_polls: Counter,
     /// Streams of HTTP/2 that came to wait, since the beginning.
     pub(crate) waiting_streams: AtomicU64,
     /// System calls that sent something on connections of HTTP/2.
@@ -132,6 +134,7 @@ impl Metrics {
                 "repeated_polls",
                 "Held polls that were known by their bytes, and held again without the way through the routes",
             ),
+            advised_polls: all.add("advised_polls", "Polls whose page advised its reader to take a stream"),
             http2_writes: all.add(
                 "http2_writes",
                 "Writes to connections of HTTP/2, each of all that its streams had to send at the time",

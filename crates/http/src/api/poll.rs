@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use tidings_hub::{Framing, Pull, PullLimits, Subscription};
 use tidings_protocol::{Cursor, Epoch, ProblemKind, Selection, Start, limits};
 
+use crate::api::advice::{Advice, Polled};
 use crate::api::caching::Caching;
 use crate::api::lease::Reader;
 use crate::api::metrics::Transport;
@@ -59,7 +60,13 @@ pub(crate) async fn answer(
     if let Some(gap) = &pull.gap {
         api.metrics.count_gap(gap.reason);
     }
-    let page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching };
+    let mut page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching, advice: None };
+    if let Some(Start::Cursor(asked)) = &options.start
+        && page.is_for_one()
+    {
+        let poll = Polled { asked: asked.sequence, next: next.sequence, events: pull.entries.len() };
+        page.advice = api.adviser.polled(&client, &parts.headers, poll);
+    }
     let tag = page.tag();
     let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
@@ -69,6 +76,9 @@ pub(crate) async fn answer(
     let (body, length) =
         if unchanged { (Body::empty(), 0) } else { page.body(epoch, subscription.selection(), api, memory) };
     api.metrics.deliveries(transport).count(pull.entries.len(), length);
+    if page.advice.is_some() && !unchanged {
+        api.metrics.advised_polls.inc();
+    }
     let mut response = respond(body);
     // It sees to its memory itself.
     response.extensions_mut().insert(Spare);
@@ -145,6 +155,8 @@ pub(crate) struct Page<'a> {
     pub(crate) more: bool,
     pub(crate) closed: bool,
     pub(crate) caching: Caching,
+    /// A word to whoever asked, which no other reader gets.
+    pub(crate) advice: Option<Advice>,
 }
 
 // === impl Page ===
@@ -155,13 +167,21 @@ impl Page<'_> {
         self.pull.entries.is_empty() && !self.more && !self.closed && self.pull.gap.is_none()
     }
 
+    /// Whether it may have something in it that is for one client alone, and that client might have had its events from a stream. Who
+    /// catches up page by page, and who comes to the end, is not better served by one.
+    fn is_for_one(&self) -> bool {
+        let is_private = matches!(self.caching, Caching::Private);
+        is_private && !self.pull.entries.is_empty() && !self.more && !self.closed && self.pull.gap.is_none()
+    }
+
     /// Of one request's answers, those with the same tag are the same: the log behind a cursor only grows, and
     /// loses from its beginning.
     pub(crate) fn tag(&self) -> String {
         let first = self.pull.entries.first().map_or(0, |entry| entry.event().sequence);
         let (more, closed, gap) =
             (u8::from(self.more), u8::from(self.closed), u8::from(self.pull.gap.is_some()));
-        format!("\"{}-{first}-{}-{more}{closed}{gap}\"", self.next, self.pull.entries.len())
+        let advice = if self.advice.is_some() { "-advice" } else { "" };
+        format!("\"{}-{first}-{}-{more}{closed}{gap}{advice}\"", self.next, self.pull.entries.len())
     }
 
     /// The page as a body, and its length. What is large is given away in pieces.
@@ -197,6 +217,9 @@ impl Page<'_> {
         }
         if self.closed {
             body.extend_from_slice(b",\"closed\":true");
+        }
+        if let Some(advice) = self.advice {
+            advice.write(&mut body);
         }
         body.extend_from_slice(b"}\n");
         body

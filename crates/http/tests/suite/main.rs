@@ -2,6 +2,7 @@
 //! the protocol's documentation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests, with helpers that are none themselves")]
 
+mod advice;
 mod allowances;
 mod auth;
 mod away;

@@ -67,7 +67,14 @@ impl PagePart {
     fn response(&self, &PollResponse { ref head, close, caching }: &PollResponse, last: bool) -> Answer {
         let close = close || last;
         let next = self.lineage.id(self.next);
-        let page = Page { pull: &self.pull, next, more: self.pull.more, closed: self.pull.ended, caching };
+        let page = Page {
+            pull: &self.pull,
+            next,
+            more: self.pull.more,
+            closed: self.pull.ended,
+            caching,
+            advice: None,
+        };
         let frames: Vec<_> = self.pull.entries.iter().map(|entry| entry.frame(Framing::Object)).collect();
         let foot = page.foot();
         let events = frames.iter().map(|frame| frame.len() + 1).sum::<usize>().saturating_sub(1);
