@@ -34,6 +34,8 @@ export interface Problem {
   title?: string;
   status?: number;
   detail?: string;
+  /** Of a topic that has ended, why, where it was no clean end. */
+  reason?: string;
 }
 
 /** Why something came to nothing, in a form that a page can show and a program can tell apart. */

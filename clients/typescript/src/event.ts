@@ -34,6 +34,8 @@ export interface Step {
   gap?: Gap;
   /** The topic has ended. */
   end?: boolean;
+  /** Why, where it was no clean end. */
+  reason?: string | undefined;
   /** Of the last step of a page: whether more may be ready now. */
   more?: boolean;
 }

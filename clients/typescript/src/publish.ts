@@ -11,6 +11,9 @@ export interface PublishOptions extends RequestOptions {
   event?: string;
   /** Ends the topic with this event; with `undefined` as data, without one. */
   close?: boolean;
+  /** With `close`: why the topic ends, where it is no clean end. `stopped` is what a stop button says: whoever streams to the topic
+   * is told at once. */
+  reason?: string;
   /** The key under which the hub knows this publish, should it come twice. Without one, a random one is used, which
    * makes the attempts of this publish known, and nothing else. */
   idempotencyKey?: string;
@@ -37,12 +40,13 @@ export interface Published {
  *
  * Where the hub is away it is tried again, always under one idempotency key, so that it is published exactly once. */
 export async function publish(url: string | URL, data: unknown, options: PublishOptions = {}): Promise<Published> {
-  const { event, close, idempotencyKey = randomKey(), retryFor = PUBLISH_RETRY } = options;
+  const { event, close, reason, idempotencyKey = randomKey(), retryFor = PUBLISH_RETRY } = options;
   const { url: at, topic } = locate(url, options);
   let letter = write(data, options);
   const parameters = at.searchParams;
   if (event) parameters.set("event", event);
   if (close) parameters.set("close", "true");
+  if (reason) parameters.set("reason", reason);
   if (topic) {
     if (parameters.has("close")) throw TypeError(`\`${topic}\` cannot be closed: proxies may take its URL for another topic's`);
     letter = enclose(letter, topic, parameters.get("event"));
@@ -104,7 +108,7 @@ function enclose({ type, body }: Letter, topic: string, event: string | null): L
   return { type: "application/json", body: `[${item},"data":${data}}]` };
 }
 
-function base64(data: BufferSource): string {
+export function base64(data: BufferSource): string {
   const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
@@ -113,4 +117,4 @@ function base64(data: BufferSource): string {
 
 /** 128 random bits; two publishers that draw the same key would take each other's events for repetitions. Pages
  * without TLS have no `randomUUID`. */
-const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
+export const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");

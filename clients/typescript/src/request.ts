@@ -63,15 +63,20 @@ export async function send(
   span.kind = "late";
   span.due = Date.now() + POLL_GRACE;
   const problem: Problem | undefined = is("application/problem+json") ? await json(response, span).catch(() => undefined) : undefined;
+  throw refusal(status, problem, form, retryAfter(told.get("retry-after") ?? ""));
+}
+
+/** What an answer is that is not the one that was wanted. */
+export function refusal(status: number, problem?: Problem, form?: string, retryAfter?: number): TidingsError {
   const passes = status >= 500 || [408, 425, 429].includes(status);
   // Anything else may be that of a proxy while the hub is away, or of a captive portal.
   const hubs = status >= 400 && problem?.type?.startsWith?.("urn:tidings:");
   const words = typeof problem?.detail === "string" ? problem.detail : form;
-  throw new TidingsError(
+  return new TidingsError(
     passes ? "unavailable" : hubs ? "refused" : "unexpected",
     // Browsers show nothing of a redirect that is not followed, not even its status.
     `${status || "a redirect"}, ${words}`,
-    { status, problem, retryAfter: retryAfter(told.get("retry-after") ?? "") },
+    { status, problem, retryAfter },
   );
 }
 

@@ -17,8 +17,9 @@ type Standing =
    * `retryIn` milliseconds, sooner where the network comes back. Nothing is lost and nothing comes twice. */
   | { status: "waiting"; transport: Transport; error: TidingsError; retryIn: number; attempt: number }
   | { status: "paused" }
-  /** The topic has ended, and everything in it is delivered. Nothing follows. */
-  | { status: "ended" }
+  /** The topic has ended, and everything in it is delivered. Nothing follows. `reason` is there where it was no clean end: `aborted`
+   * where its producer broke off, `stopped` where somebody stopped it. */
+  | { status: "ended"; reason?: string }
   /** The subscription was closed by its user. */
   | { status: "closed" }
   /** It came to its end for this reason: another attempt would do no better. */

@@ -86,12 +86,12 @@ export function subscribe<Events extends object>(settings: Settings, begin: (sin
 
   function take(): Step {
     const step = queue.shift()!;
-    const { event, gap } = step;
+    const { event, gap, reason } = step;
     size -= step.size ?? 0;
     cursor = step.cursor;
     if (gap) emit(gap, "gap");
     if (event) emit(event, "*", ["gap", "state"].includes(event.event!) ? "*" : (event.event ?? "message"));
-    if (step.end) enter({ status: "ended" });
+    if (step.end) enter({ status: "ended", ...(reason && { reason }) });
     changed();
     return step;
   }

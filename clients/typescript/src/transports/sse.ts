@@ -31,7 +31,7 @@ export async function* stream(
       if (data === undefined || (event?.startsWith("tidings.") && !gap)) {
         // Of the hub's own, one that is not known is of a later version; no published one has such a type.
         const end = data !== undefined && event === "tidings.end";
-        if (id || end) steps.push({ cursor: id, end });
+        if (id || end) steps.push({ cursor: id, end, reason: end ? parse(data).reason : undefined });
       } else {
         const told = parse(data);
         steps.push({ ...(gap ? { cursor: told.resumed, gap: told } : { cursor: told.id, event: told }), size: data.length });
