@@ -25,7 +25,7 @@ pub const STREAM_ERRORS: u16 = 1_000;
 pub const SETTINGS: u16 = 100;
 /// How many frames of data may be empty (CVE-2019-9518).
 pub const EMPTY_FRAMES: u16 = 100;
-/// How many frames of data may be small.
+/// How many frames of data may be small, but for those of tunnels.
 pub const SMALL_FRAMES: u16 = 10_000;
 /// What is small: less than what a frame costs beside its bytes.
 pub const SMALL_FRAME_BYTES: usize = 256;

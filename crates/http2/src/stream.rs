@@ -21,6 +21,8 @@ pub(crate) struct Stream {
     pub(crate) local_closed: bool,
     /// Something waits for a window to open.
     pub(crate) wants_room: bool,
+    /// It carries another protocol (RFC 9113 §8.5, RFC 8441 §5).
+    pub(crate) is_tunnel: bool,
 }
 
 /// A body is longer or shorter than its request said (RFC 9113 §8.1.1).
@@ -52,6 +54,7 @@ impl Stream {
             responded: false,
             local_closed: false,
             wants_room: false,
+            is_tunnel: false,
         }
     }
 

@@ -40,7 +40,9 @@ impl Connection {
             )
         })?;
         let end = head.has(flags::END_STREAM);
-        if !end && left < limits::SMALL_FRAME_BYTES {
+        // What a tunnel carries has messages of its own sizes.
+        let is_tunnel = self.streams.get(head.stream).is_some_and(|stream| stream.is_tunnel);
+        if !end && left < limits::SMALL_FRAME_BYTES && (left == 0 || !is_tunnel) {
             let flood = if left == 0 { Flood::EmptyFrames } else { Flood::SmallFrames };
             self.floods.count(flood)?;
         }

@@ -1,3 +1,5 @@
+use http::Method;
+
 use super::{Connection, Ending};
 use crate::error::{ErrorCode, Fault};
 use crate::event::{Event, StreamId};
@@ -157,6 +159,7 @@ impl Connection {
         if stream.count(0, end).is_err() {
             return self.refuse(id, ErrorCode::PROTOCOL_ERROR, end, out);
         }
+        stream.is_tunnel = head.method == Method::CONNECT;
         self.streams.open(stream);
         Ok(Some(Event::Request { stream: id, head: Box::new(head), end }))
     }
@@ -189,7 +192,9 @@ impl Connection {
         if stream.remote_closed {
             return Err(Fault::Stream(id, ErrorCode::STREAM_CLOSED));
         }
-        let is_whole = opening.end && !opening.depends_on_itself && stream.count(0, true).is_ok();
+        // §8.5: a tunnel has data alone.
+        let is_whole =
+            opening.end && !opening.depends_on_itself && !stream.is_tunnel && stream.count(0, true).is_ok();
         stream.remote_closed = opening.end;
         if fields.is_too_large() {
             return Err(Fault::Stream(id, ErrorCode::ENHANCE_YOUR_CALM));

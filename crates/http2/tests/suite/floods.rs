@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use tidings_http2::{ErrorCode, Settings, limits};
 
 use crate::support::client::{
-    DATA, END, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, request,
+    DATA, END, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, field, frame, request,
 };
 use crate::support::{Client, Said};
 
@@ -111,6 +111,23 @@ fn small_frames_of_data() {
         client.connection.consumed(1, 1, &mut client.out);
         said
     });
+}
+
+/// What comes through a tunnel are messages, which may be small and many.
+#[test]
+fn small_frames_of_a_tunnel() {
+    let mut client = Client::new(Settings { enable_connect_protocol: true, ..Settings::default() });
+    let block = [&request("CONNECT", &[])[..], &field(":protocol", "websocket")].concat();
+    client.say(&frame(HEADERS, END_HEADERS, 1, &block));
+    for _ in 0..limits::SMALL_FRAMES * 2 {
+        let said = client.say(&frame(DATA, 0, 1, b"x"));
+        assert_eq!(said, [Said::Data(1, b"x".to_vec(), false)]);
+        client.out.clear();
+    }
+    for _ in 0..limits::EMPTY_FRAMES {
+        assert_eq!(client.say(&frame(DATA, 0, 1, b"")), []);
+    }
+    assert_eq!(client.say(&frame(DATA, 0, 1, b"")), [CALM]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Exchanges with another implementation: the client of the `h2` crate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -16,6 +16,7 @@ const PIPE_BYTES: usize = 1_000;
 struct Echo {
     connection: Connection,
     bodies: BTreeMap<StreamId, (Vec<u8>, bool)>,
+    tunnels: BTreeSet<StreamId>,
     out: Vec<u8>,
 }
 
@@ -25,7 +26,7 @@ impl Echo {
     async fn serve(settings: Settings, mut io: DuplexStream) -> Self {
         let mut out = Vec::new();
         let connection = Connection::new(settings.into(), &mut out);
-        let mut echo = Self { connection, bodies: BTreeMap::new(), out };
+        let mut echo = Self { connection, bodies: BTreeMap::new(), tunnels: BTreeSet::new(), out };
         let (mut read, mut buffer) = (0, [0; 777]);
         loop {
             let failed = echo.take(&buffer[..read]).is_err();
@@ -45,6 +46,9 @@ impl Echo {
             match event {
                 Event::Request { stream, head, end } => {
                     let method = head.method.clone();
+                    if head.protocol.as_deref() == Some("websocket") {
+                        self.tunnels.insert(stream);
+                    }
                     let request = head.into_request(()).unwrap();
                     if request.uri().path() == "/reset" {
                         self.connection.reset(stream, ErrorCode::REFUSED_STREAM, &mut self.out);
@@ -92,6 +96,10 @@ impl Echo {
         body.drain(..sent);
         if *is_whole && body.is_empty() {
             self.bodies.remove(&stream);
+            if self.tunnels.contains(&stream) {
+                self.connection.send(stream, b"", true, &mut self.out).unwrap();
+                return;
+            }
             let trailers = HeaderMap::from_iter([("from".parse().unwrap(), "server".parse().unwrap())]);
             self.connection.trailers(stream, &trailers, &mut self.out).unwrap();
         }
@@ -174,6 +182,36 @@ async fn large_bodies_go_both_ways_at_once() {
     drop(pair.client);
     pair.client_task.await.unwrap().unwrap();
     assert!(pair.server.await.unwrap().connection.is_idle());
+}
+
+/// RFC 8441.
+#[tokio::test]
+async fn another_protocol_goes_through_a_tunnel() {
+    let settings = Settings { enable_connect_protocol: true, ..Settings::default() };
+    let Pair { client, client_task, server } = connect(&client::Builder::new(), settings).await;
+    let mut client = client.ready().await.unwrap();
+    // Until the settings have come, it may not be asked for.
+    assert_eq!(echo(&client, "/first", b"abc".to_vec(), false).await.1, b"abc");
+    assert!(client.is_extended_connect_protocol_enabled());
+    let mut request = Request::connect("https://hub/topics/a?since=latest").body(()).unwrap();
+    request.extensions_mut().insert(h2::ext::Protocol::from("websocket"));
+    let (response, mut sending) = client.send_request(request, false).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["target"], "https://hub/topics/a?since=latest");
+    let mut body = response.into_body();
+    for message in [&b"one"[..], b"two"] {
+        sending.send_data(Bytes::copy_from_slice(message), false).unwrap();
+        assert_eq!(body.data().await.unwrap().unwrap(), message);
+    }
+    sending.send_data(Bytes::new(), true).unwrap();
+    while let Some(piece) = body.data().await {
+        assert_eq!(piece.unwrap(), b""[..]);
+    }
+    assert!(body.trailers().await.unwrap().is_none());
+    drop((client, sending, body));
+    client_task.await.unwrap().unwrap();
+    assert!(server.await.unwrap().connection.is_idle());
 }
 
 #[tokio::test]

@@ -231,6 +231,27 @@ fn trailers_end_a_request() {
     assert_eq!(client.say(&frame(HEADERS, END, 9, &field("x", "y"))), short);
 }
 
+/// RFC 8441 §5, RFC 9113 §8.5.
+#[test]
+fn a_tunnel_goes_both_ways_and_has_data_alone() {
+    let mut client = Client::new(Settings { enable_connect_protocol: true, ..Settings::default() });
+    let block = [&request("CONNECT", &[])[..], &field(":protocol", "websocket")].concat();
+    for stream in [1, 3, 5] {
+        client.say(&frame(HEADERS, END_HEADERS, stream, &block));
+        client.answer(stream);
+    }
+    client.frames();
+    assert_eq!(client.say(&frame(DATA, 0, 1, b"ab")), [Said::Data(1, b"ab".to_vec(), false)]);
+    assert_eq!(client.send(1, b"cd", false), Some(2));
+    // Either side may end first.
+    assert_eq!(client.say(&frame(DATA, END_STREAM, 1, b"")), [Said::Data(1, vec![], true)]);
+    assert_eq!(client.send(1, b"ef", true), Some(2));
+    assert_eq!(client.send(3, b"", true), Some(0));
+    assert_eq!(client.say(&frame(DATA, END_STREAM, 3, b"g")), [Said::Data(3, b"g".to_vec(), true)]);
+    let trailers = frame(HEADERS, END, 5, &field("x", "y"));
+    assert_eq!(client.say(&trailers), [Said::Reset(5, ErrorCode::PROTOCOL_ERROR, true)]);
+}
+
 #[test]
 fn a_body_is_as_long_as_it_says() {
     for (length, pieces, fits) in [
