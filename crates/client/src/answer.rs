@@ -45,15 +45,25 @@ pub(crate) async fn check(response: Response, wanted: &str) -> Result<Option<Res
     let unexpected = Interruption::unexpected(status, response.headers());
     let told = if status.as_u16() >= 400 { problem(response).await } else { None };
     let is_own = told.as_ref().is_some_and(|problem| problem.kind.starts_with(OWN_PROBLEMS));
-    Err(match (status.as_u16(), told) {
-        (408 | 425 | 429 | 500.., told) => {
-            let reason = Interruption::Unavailable(told.unwrap_or_else(|| of_status(status)));
-            Failure::Passing { reason, after }
-        }
-        (401 | 403, Some(problem)) if is_own => Failure::Unauthorized(problem),
-        (_, Some(problem)) if is_own => Failure::Lasting(problem),
+    Err(match told {
+        Some(problem) if is_own || passes(status.as_u16()) => refused(problem, after),
+        None if passes(status.as_u16()) => refused(of_status(status.as_u16()), after),
         _ => Failure::Passing { reason: unexpected, after },
     })
+}
+
+/// What a hub's problem means.
+pub(crate) fn refused(problem: Problem, after: Option<Duration>) -> Failure {
+    match problem.status {
+        status if passes(status) => Failure::Passing { reason: Interruption::Unavailable(problem), after },
+        401 | 403 => Failure::Unauthorized(problem),
+        _ => Failure::Lasting(problem),
+    }
+}
+
+/// Whether a status is one of those that pass by themselves.
+fn passes(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..)
 }
 
 /// The whole body, up to `limit` bytes. It may take its time as long as something comes every `patience`.
@@ -87,24 +97,29 @@ async fn problem(response: Response) -> Option<Problem> {
     if !is_of_type(&response, "application/problem+json") {
         return None;
     }
-    let status = response.status();
+    let status = response.status().as_u16();
     let body = body(response, defaults::ANSWER_BYTES, defaults::POLL_GRACE).await.ok()?;
-    let told: Map<String, Value> = serde_json::from_slice(&body).ok()?;
-    let text = |name| told.get(name).and_then(Value::as_str).map(str::to_owned);
-    let plain = of_status(status);
-    Some(Problem {
-        kind: text("type").unwrap_or(plain.kind),
-        title: text("title").unwrap_or(plain.title),
-        status: plain.status,
-        detail: text("detail").unwrap_or_default(),
-    })
+    Some(told(&serde_json::from_slice(&body).ok()?, status))
 }
 
-fn of_status(status: StatusCode) -> Problem {
+/// The problem that an object tells which came with this status.
+pub(crate) fn told(object: &Map<String, Value>, status: u16) -> Problem {
+    let text = |name| object.get(name).and_then(Value::as_str).map(str::to_owned);
+    let plain = of_status(status);
+    Problem {
+        kind: text("type").unwrap_or(plain.kind),
+        title: text("title").unwrap_or(plain.title),
+        status,
+        detail: text("detail").unwrap_or_default(),
+    }
+}
+
+fn of_status(status: u16) -> Problem {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     Problem {
         kind: "about:blank".into(),
-        title: status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
-        status: status.as_u16(),
+        title: reason.unwrap_or("no reason given").to_lowercase(),
+        status,
         detail: String::new(),
     }
 }

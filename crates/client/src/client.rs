@@ -1,8 +1,8 @@
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::answer::{self, Failure};
 use crate::certificate::{self, Trust};
 use crate::endpoint::Endpoint;
+use crate::socket;
 use crate::token::{self, Tokens};
 use crate::{BuildError, Interruption, Message, Publish, Subscribe, defaults};
 
@@ -31,8 +32,12 @@ pub struct Client {
 struct ClientState {
     endpoint: Endpoint,
     http: reqwest::Client,
+    /// The same, over HTTP/1.1 alone: a WebSocket begins there.
+    http1: reqwest::Client,
     tokens: Tokens,
     headers: HeaderMap,
+    /// The socket that was opened last. It belongs to its subscription.
+    socket: Mutex<Weak<socket::Shared>>,
     /// Whether anything has answered: until then, a certificate that is not trusted is a mistake in the settings.
     is_answered: AtomicBool,
 }
@@ -140,11 +145,34 @@ impl Client {
 
     /// A request with the token of this attempt.
     pub(crate) async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Interruption> {
+        Ok(self.shared.http.request(method, url).headers(self.headers().await?))
+    }
+
+    /// The same, for one that asks for a WebSocket.
+    pub(crate) async fn socket_request(
+        &self,
+        method: Method,
+        url: Url,
+    ) -> Result<RequestBuilder, Interruption> {
+        Ok(self.shared.http1.request(method, url).headers(self.headers().await?))
+    }
+
+    async fn headers(&self) -> Result<HeaderMap, Interruption> {
         let mut headers = self.shared.headers.clone();
         if let Some(token) = self.shared.tokens.header().await? {
             headers.insert(AUTHORIZATION, token);
         }
-        Ok(self.shared.http.request(method, url).headers(headers))
+        Ok(headers)
+    }
+
+    /// A socket is open, and events can be published through it.
+    pub(crate) fn has_socket(&self, socket: &Arc<socket::Shared>) {
+        *self.shared.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(socket);
+    }
+
+    /// The socket that events can be published through, perhaps.
+    pub(crate) fn socket(&self) -> Option<Arc<socket::Shared>> {
+        self.shared.socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 }
 
@@ -156,10 +184,19 @@ pub(crate) async fn send(
     wanted: &str,
     patience: Duration,
 ) -> Result<Option<Response>, Failure> {
+    answer::check(ask(client, request, patience).await?, wanted).await
+}
+
+/// Sends a request, and lets any answer through whose head comes within `patience`.
+pub(crate) async fn ask(
+    client: &Client,
+    request: RequestBuilder,
+    patience: Duration,
+) -> Result<Response, Failure> {
     match timeout(patience, request.send()).await {
         Ok(Ok(response)) => {
             client.shared.is_answered.store(true, Relaxed);
-            answer::check(response, wanted).await
+            Ok(response)
         }
         Ok(Err(error)) => {
             let is_lasting = certificate::is_lasting(&error);
@@ -247,7 +284,7 @@ impl ClientBuilder {
     }
 
     /// Sends requests by this HTTP client instead of one of its own. It should follow no redirects, and have no time-outs
-    /// for whole requests, which would cut streams. Where it has no settings for TLS of its own, the program has to install a
+    /// for whole requests, which would cut streams. By one that speaks HTTP/2, no WebSocket can be opened over TLS. Where it has no settings for TLS of its own, the program has to install a
     /// provider of cryptography for rustls.
     pub fn http_client(mut self, http: reqwest::Client) -> Self {
         self.http = Some(http);
@@ -263,13 +300,27 @@ impl ClientBuilder {
         if let Tokens::Fixed(token) = &self.tokens {
             token::bearer(token).ok_or(BuildError::InvalidToken)?;
         }
-        let http = match self.http {
+        let (http, http1) = match self.http {
             Some(_) if self.proxy.is_some() || self.trust.is_own() => return Err(BuildError::OwnClient),
-            Some(http) => http,
-            None => http(&endpoint, &self.trust, self.proxy)?,
+            Some(http) => (http.clone(), http),
+            None => {
+                let tls = self.trust.tls()?;
+                let mut tls1 = tls.clone();
+                tls1.alpn_protocols = vec![b"http/1.1".to_vec()];
+                let http1 = http(&endpoint, tls1, self.proxy.clone()).http1_only();
+                (built(http(&endpoint, tls, self.proxy))?, built(http1)?)
+            }
         };
-        let (tokens, headers, is_answered) = (self.tokens, self.headers, AtomicBool::new(false));
-        Ok(Client { shared: Arc::new(ClientState { endpoint, http, tokens, headers, is_answered }) })
+        let shared = ClientState {
+            endpoint,
+            http,
+            http1,
+            tokens: self.tokens,
+            headers: self.headers,
+            socket: Mutex::default(),
+            is_answered: AtomicBool::new(false),
+        };
+        Ok(Client { shared: Arc::new(shared) })
     }
 }
 
@@ -288,12 +339,12 @@ impl fmt::Debug for ClientBuilder {
 /// No time-outs of whole requests here: each kind of request has its own.
 fn http(
     endpoint: &Endpoint,
-    trust: &Trust,
+    tls: rustls::ClientConfig,
     proxy: Option<reqwest::Proxy>,
-) -> Result<reqwest::Client, BuildError> {
-    let mut builder = reqwest::Client::builder()
+) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("tidings-client/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(trust.tls()?)
+        .tls_backend_preconfigured(tls)
         // A redirect could turn a publish into a read, or carry the token elsewhere.
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(defaults::CONNECT_TIMEOUT)
@@ -303,11 +354,14 @@ fn http(
         .http2_keep_alive_interval(defaults::KEEP_ALIVE)
         .http2_keep_alive_timeout(defaults::KEEP_ALIVE)
         .http2_keep_alive_while_idle(true);
-    if let Some(proxy) = proxy {
-        builder = builder.proxy(proxy);
-    } else if endpoint.is_loopback() {
-        builder = builder.no_proxy();
+    match proxy {
+        Some(proxy) => builder.proxy(proxy),
+        None if endpoint.is_loopback() => builder.no_proxy(),
+        None => builder,
     }
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, BuildError> {
     builder.build().map_err(|error| BuildError::Http(error.to_string()))
 }
 

@@ -61,5 +61,14 @@ pub const EVENT_BYTES: usize = 32 << 20;
 /// The largest answer to a publish, and the largest problem, that is read.
 pub const ANSWER_BYTES: usize = 1 << 20;
 
+/// How much is read of a WebSocket at a time.
+pub const SOCKET_READ_BYTES: usize = 16 << 10;
+/// How much of a WebSocket's messages is read ahead of a consumer that is slow, where somebody publishes through it.
+pub const SOCKET_AHEAD_BYTES: usize = 1 << 20;
+/// How much of publications may wait to be sent through a WebSocket. Others are published by requests of their own.
+pub const SOCKET_OUT_BYTES: usize = 1 << 20;
+/// How long the acknowledgement of a publication through a WebSocket may take, before it is published by a request.
+pub const SOCKET_ACKNOWLEDGEMENT: Duration = Duration::from_secs(10);
+
 /// After how much silence an idle connection is probed, by TCP and by HTTP/2.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);

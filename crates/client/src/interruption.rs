@@ -37,6 +37,12 @@ pub enum Interruption {
         /// How long was waited.
         after: Duration,
     },
+    /// No WebSocket was opened: the hub knows none, or something on the way lets none through.
+    #[error("no WebSocket was opened: {what}")]
+    NoSocket {
+        /// What came instead.
+        what: String,
+    },
     /// An open stream was silent for so long that it counts as dead.
     #[error("the stream was silent for {}", seconds(.after))]
     Silent {

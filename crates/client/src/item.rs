@@ -36,11 +36,15 @@ pub enum Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Transport {
     /// By a stream where that works, by long polls where something on the way holds streams back, and by
-    /// short polls where it does not even let long polls through.
+    /// short polls where it does not even let long polls through. A WebSocket is tried where it is asked for
+    /// ([`Subscribe::transports`](crate::Subscribe::transports)): a stream gets through more proxies.
     #[default]
     Auto,
     /// By Server-Sent Events.
     Sse,
+    /// By a WebSocket. While it is open, the client's single events are published through it, too; it opens over HTTP/1.1,
+    /// with and without TLS.
+    WebSocket,
     /// By polls that the hub holds until there is something.
     LongPoll,
     /// By polls that are answered at once, with a rest between them.
@@ -56,6 +60,7 @@ impl Transport {
         match self {
             Self::Auto => "auto",
             Self::Sse => "sse",
+            Self::WebSocket => "websocket",
             Self::LongPoll => "long-poll",
             Self::Poll => "poll",
         }

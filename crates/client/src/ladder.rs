@@ -5,20 +5,20 @@ use tokio::time::Instant;
 use crate::defaults::{LONG_POLL_FAILURES, STREAM_FAILURES};
 use crate::{Interruption, Transport};
 
-/// Which transport to use now: from streams down to long polls and short polls while they fail, and up again
-/// after a while.
+/// Which transport to use now, of those that may be used: from the first one down while they fail, and up again after a
+/// while.
 ///
-/// A fall is only believed where the lower rung works: it begins with a poll that is answered at once, and if
+/// A fall is only believed where a lower rung works: a poll begins with one that is answered at once, and if
 /// that fails as well, the transport above was not to blame.
 #[derive(Debug)]
 pub(crate) struct Ladder {
-    wish: Transport,
-    rung: Transport,
+    transports: Vec<Transport>,
+    rung: usize,
     /// How many failures in a row the transport may be to blame for.
     failures: u32,
     /// Whether this rung has worked since it was stepped on.
     proven: bool,
-    /// When to try a stream again.
+    /// When to try the first transport again.
     climb_at: Option<Instant>,
     climb_after: Duration,
     /// The hub's advice, as far as it counts.
@@ -46,24 +46,49 @@ enum Blame {
     Surely,
 }
 
+/// Those that may be used, in their order, each once. `Auto` stands for a stream and polls.
+pub(crate) fn transports(wishes: impl IntoIterator<Item = Transport>) -> Vec<Transport> {
+    const AUTO: [Transport; 3] = [Transport::Sse, Transport::LongPoll, Transport::Poll];
+    let mut all = Vec::new();
+    let wishes = wishes.into_iter().flat_map(|wish| match wish {
+        Transport::Auto => AUTO.to_vec(),
+        wish => vec![wish],
+    });
+    for transport in wishes {
+        if !all.contains(&transport) {
+            all.push(transport);
+        }
+    }
+    if all.is_empty() { AUTO.to_vec() } else { all }
+}
+
 // === impl Ladder ===
 
 impl Ladder {
-    pub(crate) fn new(wish: Transport, climb_after: Duration) -> Self {
-        let rung = if wish == Transport::Auto { Transport::Sse } else { wish };
-        Self { wish, rung, failures: 0, proven: false, climb_at: None, climb_after, advice: Advice::None }
+    /// `transports` are those of [`transports`].
+    pub(crate) fn new(transports: Vec<Transport>, climb_after: Duration) -> Self {
+        let advice = Advice::None;
+        Self { transports, rung: 0, failures: 0, proven: false, climb_at: None, climb_after, advice }
     }
 
     /// The transport for the next attempt.
     pub(crate) fn rung(&mut self, now: Instant) -> Transport {
         if self.climb_at.is_some_and(|at| at <= now) {
             let advice = if self.advice == Advice::Taken { Advice::Tried } else { Advice::None };
-            self.step(Transport::Sse);
+            self.step(0);
             self.advice = advice;
             // It has one chance.
             self.failures = STREAM_FAILURES - 1;
         }
-        self.rung
+        self.here()
+    }
+
+    fn here(&self) -> Transport {
+        self.transports.get(self.rung).copied().unwrap_or(Transport::Sse)
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self.here(), Transport::Sse | Transport::WebSocket)
     }
 
     /// Whether the transport has worked, so that a poll may be held.
@@ -73,21 +98,23 @@ impl Ladder {
 
     /// Whether something else is tried where a stream does not begin.
     pub(crate) fn may_fall(&self) -> bool {
-        self.wish == Transport::Auto
+        self.transports.len() > 1
     }
 
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
         self.proven = true;
-        if self.rung == Transport::Sse {
+        if self.is_stream() {
             self.advice = Advice::None;
         }
     }
 
     /// The hub advises to take a stream. `true` where the next attempt is one.
     pub(crate) fn advised(&mut self, now: Instant) -> bool {
-        let is_below = matches!(self.rung, Transport::LongPoll | Transport::Poll);
-        if !self.may_fall() || !is_below || self.advice != Advice::None {
+        let begins_with_stream =
+            matches!(self.transports.first(), Some(Transport::Sse | Transport::WebSocket));
+        let is_below = begins_with_stream && !self.is_stream();
+        if !is_below || self.advice != Advice::None {
             return false;
         }
         self.advice = Advice::Taken;
@@ -102,33 +129,47 @@ impl Ladder {
             return false;
         }
         self.failures += u32::from(blame != Blame::None);
-        match self.rung {
-            Transport::Sse if blame == Blame::Surely || self.failures >= STREAM_FAILURES => {
-                self.step(Transport::LongPoll);
-                self.climb_at = Some(now + self.climb_after);
+        let is_lower = self.rung > 0;
+        match self.here() {
+            // Where a lower stream fails like this as well, the one above was not to blame.
+            Transport::Sse | Transport::WebSocket if is_lower && !self.proven && blame == Blame::None => {
+                self.step(0);
+                false
+            }
+            Transport::Sse | Transport::WebSocket
+                if blame == Blame::Surely || self.failures >= STREAM_FAILURES =>
+            {
+                self.fall(now);
                 blame == Blame::Surely
             }
-            Transport::LongPoll | Transport::Poll if !self.proven => {
-                self.step(Transport::Sse);
+            Transport::LongPoll | Transport::Poll if is_lower && !self.proven => {
+                self.step(0);
                 false
             }
-            Transport::LongPoll if self.failures >= LONG_POLL_FAILURES => {
-                let climb_at = self.climb_at;
-                self.step(Transport::Poll);
-                self.climb_at = climb_at;
-                false
-            }
-            Transport::Poll if self.failures >= LONG_POLL_FAILURES => {
-                self.step(Transport::Sse);
+            Transport::LongPoll | Transport::Poll if self.failures >= LONG_POLL_FAILURES => {
+                self.fall(now);
                 false
             }
             _ => false,
         }
     }
 
-    fn step(&mut self, rung: Transport) {
-        tracing::debug!(from = %self.rung, to = %rung, "changing the transport");
+    /// To the next one, or from the last one back to the first.
+    fn fall(&mut self, now: Instant) {
+        let next = self.rung + 1;
+        if next == self.transports.len() {
+            return self.step(0);
+        }
+        // Whoever falls further down does not stay there longer for it.
+        let climb_at = self.climb_at.filter(|_| self.rung > 0).unwrap_or(now + self.climb_after);
+        self.step(next);
+        self.climb_at = Some(climb_at);
+    }
+
+    fn step(&mut self, rung: usize) {
+        let from = self.here();
         self.rung = rung;
+        tracing::debug!(%from, to = %self.here(), "changing the transport");
         self.failures = 0;
         self.proven = false;
         self.climb_at = None;
@@ -146,7 +187,7 @@ impl Blame {
             | Interruption::Refused(_)
             | Interruption::Postponed => Self::None,
             Interruption::Unavailable(problem) if matches!(problem.status, 429 | 503) => Self::None,
-            Interruption::Stalled { .. } => Self::Surely,
+            Interruption::Stalled { .. } | Interruption::NoSocket { .. } => Self::Surely,
             Interruption::Broken(_)
             | Interruption::Ended
             | Interruption::TimedOut { .. }
@@ -171,7 +212,7 @@ mod tests {
     }
 
     fn auto() -> (Ladder, Instant) {
-        (Ladder::new(Transport::Auto, AGAIN), Instant::now())
+        (Ladder::new(transports([Transport::Auto]), AGAIN), Instant::now())
     }
 
     #[test]
@@ -234,9 +275,9 @@ mod tests {
 
     #[test]
     fn a_transport_that_was_asked_for_is_kept() {
-        for wish in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
+        for wish in [Transport::Sse, Transport::WebSocket, Transport::LongPoll, Transport::Poll] {
             let now = Instant::now();
-            let mut ladder = Ladder::new(wish, AGAIN);
+            let mut ladder = Ladder::new(transports([wish]), AGAIN);
             for _ in 0..10 {
                 assert!(!ladder.failed(&STALLED, now));
                 assert_eq!(ladder.rung(now + AGAIN), wish);
@@ -247,7 +288,7 @@ mod tests {
     #[test]
     fn advice_is_followed_once_until_the_usual_time() {
         let now = Instant::now();
-        let mut ladder = Ladder::new(Transport::Auto, AGAIN);
+        let mut ladder = Ladder::new(transports([Transport::Auto]), AGAIN);
         ladder.failed(&STALLED, now);
         assert_eq!(ladder.rung(now), Transport::LongPoll);
         ladder.succeeded();
@@ -274,10 +315,36 @@ mod tests {
     fn advice_moves_nobody_who_has_asked_for_a_transport() {
         let now = Instant::now();
         for wish in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
-            let mut ladder = Ladder::new(wish, AGAIN);
+            let mut ladder = Ladder::new(transports([wish]), AGAIN);
             assert!(!ladder.advised(now));
             assert_eq!(ladder.rung(now), wish);
         }
-        assert!(!Ladder::new(Transport::Auto, AGAIN).advised(now), "it is a stream already");
+        assert!(!Ladder::new(transports([Transport::Auto]), AGAIN).advised(now), "it is a stream already");
+    }
+    #[test]
+    fn each_transport_is_used_once_and_auto_is_three_of_them() {
+        use Transport::{Auto, LongPoll, Poll, Sse, WebSocket};
+        assert_eq!(transports([]), [Sse, LongPoll, Poll]);
+        assert_eq!(transports([WebSocket, Auto]), [WebSocket, Sse, LongPoll, Poll]);
+        assert_eq!(transports([Poll, Auto, Poll]), [Poll, Sse, LongPoll]);
+        assert_eq!(transports([WebSocket]), [WebSocket]);
+    }
+
+    #[test]
+    fn where_no_socket_opens_a_stream_follows_at_once_and_a_socket_later() {
+        let (mut ladder, now) =
+            (Ladder::new(transports([Transport::WebSocket, Transport::Auto]), AGAIN), Instant::now());
+        assert_eq!(ladder.rung(now), Transport::WebSocket);
+        assert!(ladder.failed(&Interruption::NoSocket { what: String::new() }, now));
+        assert_eq!(ladder.rung(now), Transport::Sse);
+        // Nothing is reached: the socket was not to blame.
+        assert!(!ladder.failed(&unreachable(), now));
+        assert_eq!(ladder.rung(now), Transport::WebSocket);
+        ladder.failed(&STALLED, now);
+        ladder.succeeded();
+        ladder.failed(&STALLED, now + AGAIN / 2);
+        assert_eq!(ladder.rung(now + AGAIN / 2), Transport::LongPoll);
+        ladder.succeeded();
+        assert_eq!(ladder.rung(now + AGAIN), Transport::WebSocket);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Publishing is retried under an idempotency key, so that an event is neither lost nor doubled while the hub
 //! is away. A subscription goes on from its cursor whenever its connection ends, without loss or repetition,
-//! and changes to long polls or short polls where something on the way holds streams back.
+//! and changes to long polls or short polls where something on the way holds streams back. It can use a WebSocket
+//! ([`Transport::WebSocket`]), through which events are published as well while it is open.
 //!
 //! ```no_run
 //! use futures_util::StreamExt;
@@ -52,6 +53,7 @@ mod received;
 mod retry_after;
 mod session;
 mod since;
+mod socket;
 mod stream;
 mod subscribe;
 mod subscription;

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -33,6 +35,8 @@ struct BatchItem<'a> {
     event: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     data: Box<RawValue>,
 }
 
@@ -103,18 +107,50 @@ impl Message {
     /// Appends the message as a line of a batch. A JSON message that is one string becomes a text there, which
     /// readers cannot tell from it.
     pub(crate) fn write_line(&self, topic: Option<&str>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let text = String::from_utf8_lossy(&self.data);
         let data = match self.format {
-            Format::Text => serde_json::value::to_raw_value(&text)?,
-            Format::Binary => serde_json::value::to_raw_value(&STANDARD.encode(&self.data))?,
             // Line breaks stand only between the tokens of JSON.
-            Format::Json => RawValue::from_string(text.replace(['\n', '\r'], " "))?,
+            Format::Json => RawValue::from_string(self.as_text().replace(['\n', '\r'], " "))?,
+            _ => self.raw()?,
         };
-        let encoding = (self.format == Format::Binary).then_some("base64");
-        let event = self.event_type.as_deref();
-        serde_json::to_writer(&mut *out, &BatchItem { topic, event, encoding, data })?;
+        serde_json::to_writer(&mut *out, &self.as_item(topic, None, data))?;
         out.push(b'\n');
         Ok(())
+    }
+
+    /// The message as what is published through a WebSocket under a key; `None` where a request with the same key would not
+    /// publish the same: JSON that is one string, or has something around it.
+    pub(crate) fn item(&self, topic: &str, key: &str) -> Option<String> {
+        let is_whole = match self.format {
+            Format::Json => {
+                let text = self.as_text();
+                text.trim() == text && !text.starts_with('"')
+            }
+            _ => true,
+        };
+        let data = self.raw().ok().filter(|_| is_whole)?;
+        serde_json::to_string(&self.as_item(Some(topic), Some(key), data)).ok()
+    }
+
+    fn as_item<'a>(
+        &'a self,
+        topic: Option<&'a str>,
+        key: Option<&'a str>,
+        data: Box<RawValue>,
+    ) -> BatchItem<'a> {
+        let encoding = (self.format == Format::Binary).then_some("base64");
+        BatchItem { topic, event: self.event_type.as_deref(), encoding, key, data }
+    }
+
+    fn as_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.data)
+    }
+
+    fn raw(&self) -> Result<Box<RawValue>, serde_json::Error> {
+        match self.format {
+            Format::Text => serde_json::value::to_raw_value(&self.as_text()),
+            Format::Binary => serde_json::value::to_raw_value(&STANDARD.encode(&self.data)),
+            Format::Json => RawValue::from_string(self.as_text().into_owned()),
+        }
     }
 }
 
@@ -151,6 +187,21 @@ mod tests {
             line(&Message::bytes(vec![255, 0]), None),
             "{\"encoding\":\"base64\",\"data\":\"/wA=\"}\n"
         );
+    }
+
+    #[test]
+    fn what_is_published_through_a_socket_is_what_a_request_publishes() {
+        assert_eq!(
+            Message::json_text("{\n}").event_type("t").item("x/y", "k").unwrap(),
+            "{\"topic\":\"x/y\",\"event\":\"t\",\"key\":\"k\",\"data\":{\n}}"
+        );
+        assert_eq!(
+            Message::bytes(vec![255, 0]).item("x", "k").unwrap(),
+            "{\"topic\":\"x\",\"encoding\":\"base64\",\"key\":\"k\",\"data\":\"/wA=\"}"
+        );
+        for json in ["\"text\"", " {}", "{}\n"] {
+            assert_eq!(Message::json_text(json).item("x", "k"), None, "{json}");
+        }
     }
 
     #[test]

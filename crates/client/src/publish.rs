@@ -8,12 +8,13 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use tidings_protocol::{Object, Topic, limits};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::answer::{self, Failure};
 use crate::backoff::Backoff;
 use crate::client::send;
 use crate::endpoint::Endpoint;
+use crate::socket::Acknowledgement;
 use crate::{Client, Interruption, Message, PublishError, defaults};
 
 /// A publish that is about to be sent: await it, or [`send`](Self::send) it.
@@ -54,6 +55,8 @@ struct Letter {
     key: String,
     /// How many ids its answer has; an end alone may have one.
     events: usize,
+    /// The same as an item of a WebSocket's message, where that means the same.
+    item: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -193,7 +196,13 @@ impl Publish {
             }
             _ => ("application/x-ndjson", self.lines()?),
         };
-        Ok(Letter { url, content_type, body, key, events: self.messages.len() })
+        let item = match (&self.target, self.messages.as_slice()) {
+            (Target::Topic(topic), [message]) if !self.close && Endpoint::is_plain(topic) => {
+                message.item(topic, &key)
+            }
+            _ => None,
+        };
+        Ok(Letter { url, content_type, body, key, events: self.messages.len(), item })
     }
 
     /// Whether the topic stands in each item of a batch, as something on the way might read a path that names it in its own
@@ -218,6 +227,9 @@ impl Publish {
 }
 
 async fn attempt(client: &Client, letter: &Letter) -> Result<Published, Failure> {
+    if let Some(answered) = through_socket(client, letter).await {
+        return answered;
+    }
     let request = client.request(Method::POST, letter.url.clone()).await?;
     let request = request
         .header(CONTENT_TYPE, letter.content_type)
@@ -238,6 +250,19 @@ async fn attempt(client: &Client, letter: &Letter) -> Result<Published, Failure>
         return Err(Interruption::Malformed(what).into());
     }
     Ok(Published { ids, repeated: status == StatusCode::OK })
+}
+
+/// Publishes through a socket that is open. `None` where there is none, or it ends before what became of it is told: under
+/// the same key, nothing is published twice.
+async fn through_socket(client: &Client, letter: &Letter) -> Option<Result<Published, Failure>> {
+    let socket = client.socket()?;
+    let publication = socket.publish(letter.item.as_ref()?)?;
+    match timeout(defaults::SOCKET_ACKNOWLEDGEMENT, publication.acknowledged()).await {
+        Ok(Some(Acknowledgement::Published(published))) => Some(Ok(published)),
+        // A request may have a newer token.
+        Ok(Some(Acknowledgement::Refused(Failure::Unauthorized(_))) | None) | Err(_) => None,
+        Ok(Some(Acknowledgement::Refused(failure))) => Some(Err(failure)),
+    }
 }
 
 impl IntoFuture for Publish {
@@ -275,6 +300,10 @@ fn random_key() -> String {
 // === impl Published ===
 
 impl Published {
+    pub(crate) fn new(ids: Vec<String>, repeated: bool) -> Self {
+        Self { ids, repeated }
+    }
+
     /// The ids of the events, in their order.
     #[must_use]
     pub fn ids(&self) -> &[String] {

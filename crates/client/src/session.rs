@@ -10,6 +10,7 @@ use crate::backoff::Backoff;
 use crate::ladder::Ladder;
 use crate::page::poll;
 use crate::received::Received;
+use crate::socket::Socket;
 use crate::stream::EventStream;
 use crate::subscribe::Plan;
 use crate::{Client, Interruption, Item, Since, SubscribeError, Transport, defaults};
@@ -40,6 +41,7 @@ enum Stage {
     Attempt,
     Rest(Instant),
     Stream(Box<EventStream>),
+    Socket(Socket),
     Over,
 }
 
@@ -57,7 +59,7 @@ impl Session {
             client,
             url,
             since,
-            ladder: Ladder::new(plan.transport, plan.stream_again),
+            ladder: Ladder::new(plan.transports.clone(), plan.stream_again),
             plan,
             cursor: None,
             backoff: Backoff::new(),
@@ -81,9 +83,11 @@ impl Session {
                 }
                 Stage::Attempt => match self.ladder.rung(Instant::now()) {
                     rung @ (Transport::LongPoll | Transport::Poll) => self.poll(rung).await,
+                    Transport::WebSocket => self.open_socket().await,
                     Transport::Sse | Transport::Auto => self.open_stream().await,
                 },
                 Stage::Stream(_) => self.read_stream().await,
+                Stage::Socket(_) => self.read_socket().await,
             }
         }
     }
@@ -113,7 +117,7 @@ impl Session {
         let Stage::Stream(stream) = &mut self.stage else { return };
         let (told, result) = stream.read(self.plan.patience(self.ladder.may_fall())).await;
         let settled = result.is_ok() && stream.is_settled();
-        self.take(told, settled);
+        self.take(told, Transport::Sse, settled);
         if let Err(reason) = result
             && !matches!(self.stage, Stage::Over)
         {
@@ -121,8 +125,33 @@ impl Session {
         }
     }
 
-    /// Takes what a piece of a stream told.
-    fn take(&mut self, told: Vec<Received>, settled: bool) {
+    async fn open_socket(&mut self) {
+        let mut url = self.url();
+        url.query_pairs_mut().append_pair("heartbeat", &self.plan.heartbeat.as_secs().to_string());
+        let patience = self.plan.patience(self.ladder.may_fall());
+        match Socket::open(&self.client, url, patience, self.plan.event_bytes).await {
+            Ok(Some(socket)) => self.stage = Stage::Socket(socket),
+            Ok(None) => self.tell(Received::End(None)),
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    async fn read_socket(&mut self) {
+        let Stage::Socket(socket) = &self.stage else { return };
+        let (told, result) = socket.read(self.plan.patience(self.ladder.may_fall())).await;
+        // What was told shows that the token is taken: a socket may open before that is known.
+        self.token_refused &= told.is_empty();
+        let settled = result.is_ok() && socket.is_settled();
+        self.take(told, Transport::WebSocket, settled);
+        if let Err(failure) = result
+            && !matches!(self.stage, Stage::Over)
+        {
+            self.failed(failure);
+        }
+    }
+
+    /// Takes what a piece of a stream, or messages of a socket, told.
+    fn take(&mut self, told: Vec<Received>, transport: Transport, settled: bool) {
         if settled || told.iter().any(|told| matches!(told, Received::Event(_))) {
             self.succeeded();
         }
@@ -131,11 +160,11 @@ impl Session {
             // A cursor comes to the consumer with the word that the stream is open, and that before any event.
             if let Received::Cursor(cursor) = told {
                 self.cursor = Some(cursor);
-                self.opened(Transport::Sse);
+                self.opened(transport);
                 self.moved();
             } else {
                 if shows_place {
-                    self.opened(Transport::Sse);
+                    self.opened(transport);
                 }
                 self.tell(told);
             }
@@ -307,7 +336,7 @@ mod tests {
                 advance(Duration::from_millis(piece.at - now)).await;
                 now = piece.at;
                 let (told, result) = stream.piece(&piece.text);
-                session.take(told, result.is_ok() && stream.is_settled());
+                session.take(told, Transport::Sse, result.is_ok() && stream.is_settled());
                 let told =
                     session.ready.drain(..).any(|step| matches!(step.item, Some(Ok(Item::Open { .. }))));
                 assert!(!told || piece.open, "{}, at {now}: it said that it is open", case.name);

@@ -3,6 +3,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tidings_protocol::{Selector, limits};
 
+use crate::ladder;
 use crate::session::Session;
 use crate::stream::Patience;
 use crate::{Client, Since, SubscribeError, Subscription, Transport, defaults};
@@ -34,7 +35,8 @@ pub struct Subscribe {
 /// What every attempt of a subscription has in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) transport: Transport,
+    /// At least one, none twice, and none of them `Auto`.
+    pub(crate) transports: Vec<Transport>,
     pub(crate) event_types: Vec<String>,
     pub(crate) heartbeat: Duration,
     pub(crate) first_byte: Duration,
@@ -49,7 +51,7 @@ pub(crate) struct Plan {
 impl Subscribe {
     pub(crate) fn new(client: Client, selectors: Vec<String>) -> Self {
         let plan = Plan {
-            transport: Transport::Auto,
+            transports: ladder::transports([Transport::Auto]),
             event_types: Vec::new(),
             heartbeat: defaults::HEARTBEAT,
             first_byte: defaults::FIRST_BYTE,
@@ -72,9 +74,23 @@ impl Subscribe {
         self.since(Since::Cursor(cursor.into()))
     }
 
-    /// How events are fetched; [`Transport::Auto`] without this.
-    pub fn transport(mut self, transport: Transport) -> Self {
-        self.plan.transport = transport;
+    /// How events are fetched; [`Transport::Auto`] without this. Any other one is kept, whatever becomes of it.
+    pub fn transport(self, transport: Transport) -> Self {
+        self.transports([transport])
+    }
+
+    /// How events are fetched: by the first of these that works. [`Transport::Auto`] among them stands for a stream, a long
+    /// poll and a short poll.
+    ///
+    /// ```
+    /// # fn demo(client: tidings_client::Client) -> Result<(), tidings_client::SubscribeError> {
+    /// use tidings_client::Transport;
+    /// let subscription = client.subscribe(["a"]).transports([Transport::WebSocket, Transport::Auto]).open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
+        self.plan.transports = ladder::transports(transports);
         self
     }
 

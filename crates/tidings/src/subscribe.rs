@@ -34,9 +34,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TYPE")]
     event: Vec<String>,
 
-    /// How events are fetched
-    #[arg(long, value_enum, default_value = "auto")]
-    transport: Way,
+    /// How events are fetched; of several, like `websocket,auto`, by the first one that works
+    #[arg(long, value_enum, default_value = "auto", value_delimiter = ',')]
+    transport: Vec<Way>,
 
     /// Print one JSON object per line
     #[arg(long)]
@@ -50,6 +50,8 @@ pub(crate) struct Arguments {
 enum Way {
     Auto,
     Sse,
+    #[value(name = "websocket")]
+    WebSocket,
     LongPoll,
     Poll,
 }
@@ -63,7 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         .subscribe(arguments.selectors)
         .since(arguments.since)
         .event_types(arguments.event)
-        .transport(arguments.transport.into())
+        .transports(arguments.transport.into_iter().map(Transport::from))
         .open()
         .map_err(|error| WrongArguments::at("SELECTOR", &error))?;
     let printer = Printer {
@@ -244,6 +246,7 @@ impl From<Way> for Transport {
         match way {
             Way::Auto => Self::Auto,
             Way::Sse => Self::Sse,
+            Way::WebSocket => Self::WebSocket,
             Way::LongPoll => Self::LongPoll,
             Way::Poll => Self::Poll,
         }

@@ -20,3 +20,4 @@ mod refusal;
 mod resume_by_another_transport;
 mod retry_after;
 mod token_renewal;
+mod websocket;

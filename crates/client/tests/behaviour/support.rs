@@ -2,6 +2,7 @@
 
 mod hub;
 mod script;
+mod socket;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 
 pub(crate) use hub::TestHub;
 pub(crate) use script::{Request, Script, begin_stream, block, event, hold, page, reply};
+pub(crate) use socket::ServerSocket;
 
 /// Long enough for anything that is not broken, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
