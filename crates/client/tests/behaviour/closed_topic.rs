@@ -11,7 +11,7 @@ async fn the_end_comes_after_the_last_event_and_again_for_those_who_come_back() 
     let client = client(&hub.url());
     client.publish("a", "1").await.unwrap();
     client.publish("a", "").close().await.unwrap();
-    for transport in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
+    for transport in [Transport::Sse, Transport::WebSocket, Transport::LongPoll, Transport::Poll] {
         let subscribe = client.subscribe(["a"]).transport(transport);
         let mut subscription = subscribe.clone().since(Since::Earliest).open().unwrap();
         assert_eq!(next_texts(&mut subscription, 2).await, ["1", ""]);

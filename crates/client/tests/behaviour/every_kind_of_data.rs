@@ -24,7 +24,7 @@ async fn text_json_and_bytes_come_back_as_they_were() {
     for (number, (message, _)) in data.iter().enumerate() {
         client.publish(topic, message.clone().event_type(format!("t{number}"))).await.unwrap();
     }
-    for transport in [Transport::Sse, Transport::LongPoll] {
+    for transport in [Transport::Sse, Transport::WebSocket, Transport::LongPoll] {
         let mut subscription =
             client.subscribe([topic, "another"]).since(Since::Earliest).transport(transport).open().unwrap();
         for (number, (_, bytes)) in data.iter().enumerate() {
@@ -51,7 +51,7 @@ async fn json_is_the_same_by_every_transport() {
     for json in published {
         client.publish("a", Message::json_text(json)).await.unwrap();
     }
-    for transport in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
+    for transport in [Transport::Sse, Transport::WebSocket, Transport::LongPoll, Transport::Poll] {
         for selectors in [&["a"][..], &["a", "b"], &["*"]] {
             let subscribe = client.subscribe(selectors.iter().copied()).since(Since::Earliest);
             let mut subscription = subscribe.transport(transport).open().unwrap();

@@ -9,7 +9,7 @@ async fn a_cursor_of_another_log_is_a_gap_and_not_an_error() {
     let hub = TestHub::start().await;
     let client = client(&hub.url());
     client.publish("a", "1").await.unwrap();
-    for transport in [Transport::Sse, Transport::LongPoll, Transport::Poll] {
+    for transport in [Transport::Sse, Transport::WebSocket, Transport::LongPoll, Transport::Poll] {
         for cursor in ["q7m2x9-1042", "no cursor at all"] {
             let mut subscription =
                 client.subscribe(["a"]).cursor(cursor).transport(transport).open().unwrap();

@@ -39,6 +39,11 @@ async fn by_stream() {
 }
 
 #[tokio::test]
+async fn by_websocket() {
+    a_restart_is_survived(Transport::WebSocket).await;
+}
+
+#[tokio::test]
 async fn by_long_poll() {
     a_restart_is_survived(Transport::LongPoll).await;
 }

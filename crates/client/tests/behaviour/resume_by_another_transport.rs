@@ -13,8 +13,9 @@ async fn the_cursor_carries_over() {
     client.publish_batch("a", ["1", "2", "3", "4", "5", "6"]).await.unwrap();
 
     let mut cursor = None;
-    let transports = [Transport::Sse, Transport::LongPoll, Transport::Poll, Transport::Auto];
-    for (transport, expected) in transports.into_iter().zip(["1", "2", "3", "4"]) {
+    let transports =
+        [Transport::Sse, Transport::WebSocket, Transport::LongPoll, Transport::Poll, Transport::Auto];
+    for (transport, expected) in transports.into_iter().zip(["1", "2", "3", "4", "5"]) {
         let since = cursor.take().map_or(Since::Earliest, Since::Cursor);
         let mut subscription = client.subscribe(["a"]).since(since).transport(transport).open().unwrap();
         assert_eq!(next_texts(&mut subscription, 1).await, [expected]);
@@ -26,7 +27,9 @@ async fn the_cursor_carries_over() {
 async fn each_transport_delivers_what_comes_later() {
     let hub = TestHub::start().await;
     let client = client(&hub.url());
-    for transport in [Transport::Sse, Transport::LongPoll, Transport::Poll, Transport::Auto] {
+    for transport in
+        [Transport::Sse, Transport::WebSocket, Transport::LongPoll, Transport::Poll, Transport::Auto]
+    {
         let topic = format!("later/{transport}");
         let mut subscription = client
             .subscribe([topic.as_str()])

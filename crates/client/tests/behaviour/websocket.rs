@@ -10,8 +10,8 @@ use tidings_websocket::{Message, Opcode};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Request, Script, ServerSocket, begin_stream, block, client, event, hold, next, next_interruption,
-    next_open, next_texts, reply,
+    Request, Script, ServerSocket, TestHub, begin_stream, block, client, event, hold, next,
+    next_interruption, next_open, next_texts, reply,
 };
 
 const OPENING: &str = r#"{"subscribed":"","next":"q7m2x9-1"}"#;
@@ -209,6 +209,31 @@ async fn events_are_published_through_an_open_socket() {
     assert_eq!(next_texts(&mut subscription, 49).await, expected);
     server.request().await;
     assert_eq!(server.requests_so_far().len(), 0, "nothing was published by a request");
+}
+
+/// With a real hub: in order, once each, and not by requests.
+#[tokio::test]
+async fn publications_and_events_share_a_socket_of_a_hub() {
+    let hub = TestHub::start().await;
+    let client = client(&hub.url());
+    let mut subscription = client.subscribe(["a"]).transport(Transport::WebSocket).open().unwrap();
+    next_open(&mut subscription).await;
+    let publish = |number: usize| {
+        let key = format!("key-{}", number / 2);
+        let message = tidings_client::Message::text((number / 2).to_string());
+        client.publish("a", message).idempotency_key(key).send()
+    };
+    // In flight together; each twice.
+    let published = futures_util::future::join_all((0..400).map(publish)).await;
+    let repeated = published.iter().filter(|published| published.as_ref().unwrap().is_repeated()).count();
+    assert_eq!(repeated, 200);
+    let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(next_texts(&mut subscription, 200).await, expected);
+    assert_eq!(hub.metric("tidings_websocket_publications_total").await, 400);
+    // A request under the same key is known as well.
+    drop(subscription);
+    let again = client.publish("a", "7").idempotency_key("key-7").await.unwrap();
+    assert!(again.is_repeated());
 }
 
 #[tokio::test]

@@ -36,6 +36,14 @@ impl TestHub {
         format!("http://{}", self.address)
     }
 
+    /// What the hub has counted under a name.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let answer = reqwest::get(format!("{}/metrics", self.url())).await.unwrap();
+        let text = answer.text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.expect("it is counted").parse().unwrap()
+    }
+
     /// Shuts the hub down as SIGTERM does.
     pub(crate) async fn stop(&mut self) {
         let (shutdown, serving) = self.running.take().unwrap();
