@@ -8,6 +8,7 @@ pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod script;
 pub(crate) mod tools;
+pub(crate) mod websocket;
 
 pub(crate) use certificates::Authority;
 pub(crate) use connection::{Answer, Connection, Version};

@@ -7,9 +7,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tidings_event_stream::{Item, Parser};
+use tidings_websocket::Message;
 
 use super::LoggedEvent;
 use crate::support::connection::Failure;
+use crate::support::websocket::Socket;
 use crate::support::{Connection, Version};
 
 /// Reads with a cursor and nothing else, by another transport each time.
@@ -20,7 +22,7 @@ pub(super) struct Reader {
     /// Where the last answer was read whole, its connection may be used again.
     connection: Option<(Version, Connection)>,
     pub(super) seen: Vec<LoggedEvent>,
-    rounds: [usize; 4],
+    rounds: [usize; 5],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,7 @@ enum Transport {
     LongPoll,
     Stream,
     Lines,
+    WebSocket,
 }
 
 /// Takes the bytes of an answer as they come, and gives the events and cursors that are complete.
@@ -54,7 +57,7 @@ const SELECTOR: &str = "chaos/**";
 
 impl Reader {
     pub(super) fn new(address: SocketAddr, random: Rng) -> Self {
-        Self { address, random, cursor: None, connection: None, seen: Vec::new(), rounds: [0; 4] }
+        Self { address, random, cursor: None, connection: None, seen: Vec::new(), rounds: [0; 5] }
     }
 
     /// The sequence number of the last event that it saw.
@@ -64,8 +67,10 @@ impl Reader {
 
     /// How often each transport was used.
     pub(super) fn rounds(&self) -> String {
-        let [short, long, stream, lines] = self.rounds;
-        format!("{short} short polls, {long} long polls, {stream} streams, {lines} streams of JSON lines")
+        let [short, long, stream, lines, sockets] = self.rounds;
+        format!(
+            "{short} short polls, {long} long polls, {stream} streams, {lines} streams of JSON lines, {sockets} WebSockets"
+        )
     }
 
     /// Asks once, and closes the connection after a random number of bytes, if it comes to that.
@@ -75,16 +80,43 @@ impl Reader {
             Transport::LongPoll,
             Transport::Stream,
             Transport::Lines,
+            Transport::WebSocket,
         ]);
         let bytes = match self.random.u8(0..4) {
             0 => self.random.usize(0..100),
             1 => self.random.usize(0..2_000),
             _ => self.random.usize(0..20_000),
         };
-        self.ask(transport.unwrap(), bytes).await.unwrap_or_else(|_| {
+        let outcome = match transport.unwrap() {
+            Transport::WebSocket => self.ask_socket(bytes).await,
+            transport => self.ask(transport, bytes).await,
+        };
+        outcome.unwrap_or_else(|_| {
             self.connection = None;
             Outcome::Lost
         })
+    }
+
+    /// The same by a WebSocket.
+    async fn ask_socket(&mut self, bytes: usize) -> Result<Outcome, Failure> {
+        self.rounds[Transport::WebSocket as usize] += 1;
+        let request = self.request(Transport::WebSocket)?;
+        let version = if self.random.bool() { Version::Http1 } else { Version::Http2 };
+        let connection = Connection::open(self.address, version).await?;
+        let Some(mut socket) = Socket::open(connection, version, request, self.random.bool()).await? else {
+            return Ok(Outcome::Lost);
+        };
+        while let Some(message) = socket.next(bytes).await? {
+            let Message::Text(text) = message else { return Ok(Outcome::Lost) };
+            let message: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(message["gap"], Value::Null);
+            if let Some(cursor) = message["next"].as_str() {
+                self.cursor = Some(cursor.to_owned());
+            } else if message["problem"] == Value::Null {
+                self.see_object(&message);
+            }
+        }
+        Ok(Outcome::Cut)
     }
 
     /// Asks once with a short poll, and reads the whole answer.
@@ -185,6 +217,7 @@ impl Transport {
             Self::ShortPoll | Self::LongPoll => "application/json",
             Self::Stream => "text/event-stream",
             Self::Lines => "application/x-ndjson",
+            Self::WebSocket => "*/*",
         }
     }
 
@@ -192,7 +225,7 @@ impl Transport {
         match self {
             Self::ShortPoll | Self::LongPoll => Framing::Page(Vec::new()),
             Self::Stream => Framing::Stream(Box::default()),
-            Self::Lines => Framing::Lines(Vec::new()),
+            Self::Lines | Self::WebSocket => Framing::Lines(Vec::new()),
         }
     }
 }

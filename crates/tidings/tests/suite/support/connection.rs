@@ -78,7 +78,7 @@ impl Connection {
         let sender = match version {
             Version::Http1 => {
                 let (sender, connection) = http1::handshake(io).await?;
-                driver.spawn(async { drop(connection.await) });
+                driver.spawn(async { drop(connection.with_upgrades().await) });
                 Sender::Http1(sender)
             }
             Version::Http2 => {
