@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_a_closed_topic_ends_and_ends_whoever_comes_later(mode: Mode, hub: Hub, 
     later = client.subscribe("job", transports=[transport], cursor=events.cursor)
     assert later.rest() == []
     assert (later.state.status, later.cursor) == ("ended", events.cursor)
+
+
+@each_transport
+def test_an_end_says_why(mode: Mode, hub: Hub, transport: str) -> None:
+    request = urllib.request.Request(f"{hub.url}/topics/job?close=true&reason=stopped", b"last", method="POST")
+    urllib.request.urlopen(request).close()
+    events = mode.client(hub.url).subscribe("job", transports=[transport], since="earliest")
+    assert [event.data for event in events.rest()] == ["last"]
+    assert (events.state.status, events.state.reason) == ("ended", "stopped")
 
 
 def test_leaving_a_loop_closes_and_the_next_goes_on(hub: Hub) -> None:

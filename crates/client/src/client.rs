@@ -14,7 +14,7 @@ use crate::certificate::{self, Trust};
 use crate::endpoint::Endpoint;
 use crate::socket;
 use crate::token::{self, Tokens};
-use crate::{BuildError, Interruption, Message, Publish, Subscribe, defaults};
+use crate::{BuildError, Interruption, Message, Publish, StreamPublish, Subscribe, defaults};
 
 /// A client of one hub. Clones share its connections.
 ///
@@ -115,6 +115,23 @@ impl Client {
     ) -> Publish {
         let messages = messages.into_iter().map(|(topic, message)| (topic.into(), message.into()));
         Publish::each(self.clone(), messages)
+    }
+
+    /// Publishes a stream of events to one topic, each as it comes, once it is opened.
+    ///
+    /// ```no_run
+    /// # async fn demo(client: tidings_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut stream = client.stream("chat/42").close().open()?;
+    /// for token in ["Hel", "lo"] {
+    ///     stream.send(token).await?;
+    /// }
+    /// let published = stream.finish().await?;
+    /// println!("{} events, the last one {:?}", published.events, published.last);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stream(&self, topic: impl Into<String>) -> StreamPublish {
+        StreamPublish::new(self.clone(), topic.into())
     }
 
     /// Ends a topic without a further event.

@@ -52,6 +52,10 @@ pub const BACKOFF_CAP: Duration = Duration::from_secs(30);
 pub const RETRY_FLOOR: Duration = Duration::from_millis(100);
 /// The longest delay that a hub's `retry:` or `Retry-After` can ask for.
 pub const RETRY_CEILING: Duration = Duration::from_secs(3_600);
+/// What of a stream of events may wait to be acknowledged, in bytes.
+pub const STREAM_PENDING_BYTES: usize = 1 << 20;
+/// How long the hub waits for a stream that was cut off to come back, before its topic ends.
+pub const STREAM_GRACE: Duration = Duration::from_secs(60);
 /// How long a publish is tried again before it is given up.
 pub const PUBLISH_RETRY: Duration = Duration::from_secs(60);
 

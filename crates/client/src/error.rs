@@ -37,6 +37,9 @@ pub enum PublishError {
     /// The topic is none.
     #[error(transparent)]
     Topic(#[from] InvalidTopic),
+    /// The reason of the end is none.
+    #[error(transparent)]
+    Reason(#[from] tidings_protocol::InvalidEndReason),
     /// The topic is `.` or `..`, which no URL can name, as ending it would need.
     #[error("the topics `.` and `..` cannot be ended: no URL can name them")]
     Unaddressable,

@@ -29,7 +29,10 @@ pub enum Item {
         reason: Interruption,
     },
     /// The topic has ended, and everything in it is delivered. Nothing follows.
-    Closed,
+    Closed {
+        /// Why it has ended, where that was no clean end: `aborted`, where whoever published broke off.
+        reason: Option<String>,
+    },
 }
 
 /// How events are fetched.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use tidings_protocol::{Object, Topic, limits};
+use tidings_protocol::{EndReason, Object, Topic, limits};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::answer::{self, Failure};
@@ -27,6 +27,7 @@ pub struct Publish {
     target: Target,
     messages: Vec<Message>,
     close: bool,
+    reason: Option<String>,
     key: Option<String>,
     retry_for: Duration,
     on_retry: Option<OnRetry>,
@@ -74,6 +75,7 @@ impl Publish {
             target: Target::Topic(topic),
             messages,
             close: false,
+            reason: None,
             key: None,
             retry_for: defaults::PUBLISH_RETRY,
             on_retry: None,
@@ -88,6 +90,14 @@ impl Publish {
     /// Ends the topic with this.
     pub fn close(mut self) -> Self {
         self.close = true;
+        self
+    }
+
+    /// Ends the topic with this, and tells its readers why: 1 to 64 characters of `[a-z0-9-]`, as `stopped`. Whoever
+    /// streams to the topic is told that it has ended.
+    pub fn close_because(mut self, reason: impl Into<String>) -> Self {
+        self.close = true;
+        self.reason = Some(reason.into());
         self
     }
 
@@ -182,6 +192,10 @@ impl Publish {
         };
         if self.close {
             url.query_pairs_mut().append_pair("close", "true");
+        }
+        if let Some(reason) = &self.reason {
+            EndReason::new(reason)?;
+            url.query_pairs_mut().append_pair("reason", reason);
         }
         let (content_type, body) = match (&self.target, self.messages.as_slice()) {
             (Target::Topic(_), []) => ("text/plain; charset=utf-8", Bytes::new()),
@@ -289,7 +303,7 @@ impl fmt::Debug for Publish {
 }
 
 /// 128 random bits. Two publishers that draw the same key would take each other's events for repetitions.
-fn random_key() -> String {
+pub(crate) fn random_key() -> String {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {
         fastrand::fill(&mut bytes);
@@ -387,6 +401,8 @@ mod tests {
             letter(&client().publish("a", "").close()),
             (url, "application/x-ndjson", "{\"data\":\"\"}\n".into())
         );
+        let stopped = client().close("a").close_because("stopped");
+        assert_eq!(letter(&stopped).0, "http://hub/topics/a?close=true&reason=stopped");
     }
 
     #[test]
@@ -394,6 +410,7 @@ mod tests {
         let refused = |publish: Publish| publish.letter().err().unwrap();
         assert!(matches!(refused(client().publish("a/*", "x")), PublishError::Topic(_)));
         assert!(matches!(refused(client().publish("..", "x").close()), PublishError::Unaddressable));
+        assert!(matches!(refused(client().close("a").close_because("Why?")), PublishError::Reason(_)));
         assert!(matches!(
             refused(client().publish("a", "x").idempotency_key("two words")),
             PublishError::IdempotencyKey

@@ -17,8 +17,8 @@ pub(crate) enum Received {
     Cursor(String),
     /// How long to rest before a reconnect.
     Retry(Duration),
-    /// The topic has ended, at this cursor if one was told.
-    End(Option<String>),
+    /// The topic has ended, at this cursor if one was told, and why, where that was no clean end.
+    End { cursor: Option<String>, reason: Option<String> },
 }
 
 // === impl Received ===
@@ -26,7 +26,7 @@ pub(crate) enum Received {
 impl Received {
     /// Whether it says where in the log the reader is.
     pub(crate) fn shows_place(&self) -> bool {
-        !matches!(self, Self::Retry(_) | Self::End(None))
+        !matches!(self, Self::Retry(_) | Self::End { cursor: None, .. })
     }
 
     /// What an item of a stream tells. The stream is one with `envelope=true`.
@@ -37,7 +37,9 @@ impl Received {
             sse::Item::Id(id) => cursor(id).map(Self::Cursor),
             sse::Item::Event(event) => match event.event.as_str() {
                 "tidings.gap" => Some(Self::Gap(parse(&event.data)?)),
-                "tidings.end" => Some(Self::End(cursor(event.id))),
+                "tidings.end" => {
+                    Some(Self::End { reason: end_reason(&event.data), cursor: cursor(event.id) })
+                }
                 // An event of the hub's own that a later version may have; no published one has such a type.
                 reserved if reserved.starts_with("tidings.") => cursor(event.id).map(Self::Cursor),
                 _ => Some(Self::Event(parse::<EventObject>(&event.data)?.into())),
@@ -47,11 +49,20 @@ impl Received {
 
     /// What the answer to a poll tells.
     pub(crate) fn from_page(page: Page) -> impl Iterator<Item = Self> {
-        let Page { events, next, gap, closed, .. } = page;
-        let last = if closed { Self::End(Some(next)) } else { Self::Cursor(next) };
+        let Page { events, next, gap, closed, reason, .. } = page;
+        let last = if closed { Self::End { cursor: Some(next), reason } } else { Self::Cursor(next) };
         let events = events.into_iter().map(|object| Self::Event(object.into()));
         gap.map(Self::Gap).into_iter().chain(events).chain([last])
     }
+}
+
+/// The reason of an end. Whatever else its data may say one day, the topic has ended.
+fn end_reason(data: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct End {
+        reason: Option<String>,
+    }
+    serde_json::from_str::<End>(data).ok()?.reason
 }
 
 fn cursor(id: String) -> Option<String> {
@@ -94,7 +105,7 @@ mod tests {
             Received::Event(event),
             Received::Cursor(quiet),
             Received::Cursor(later),
-            Received::End(Some(end)),
+            Received::End { cursor: Some(end), reason: None },
         ] = told.as_slice()
         else {
             panic!("{told:?}")
@@ -104,6 +115,27 @@ mod tests {
         assert_eq!((event.id(), event.topic(), event.event_type()), ("q7m2x9-5", "a", Some("tidy")));
         assert_eq!(event.text(), "{\"x\":1}");
         assert_eq!([first, quiet, later, end], ["q7m2x9-1", "q7m2x9-9", "q7m2x9-10", "q7m2x9-11"]);
+    }
+
+    #[test]
+    fn an_end_says_why() {
+        for (data, expected) in [
+            (r#"{"reason":"aborted"}"#, Some("aborted")),
+            (r#"{"reason":null,"later":1}"#, None),
+            (r#"{"reason":5}"#, None),
+            ("what a later version may say", None),
+        ] {
+            let told = told(&format!("event: tidings.end\nid: q7m2x9-11\ndata: {data}\n\n"));
+            let [Ok(Some(Received::End { cursor: Some(_), reason }))] = told.as_slice() else {
+                panic!("{told:?}")
+            };
+            assert_eq!(reason.as_deref(), expected);
+        }
+        let page =
+            serde_json::from_str(r#"{"events":[],"next":"q7m2x9-8","closed":true,"reason":"stopped"}"#);
+        let told: Vec<Received> = Received::from_page(page.unwrap()).collect();
+        let [Received::End { reason, .. }] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(reason.as_deref(), Some("stopped"));
     }
 
     #[test]
@@ -124,7 +156,10 @@ mod tests {
         .unwrap();
         let told: Vec<Received> = Received::from_page(page).collect();
         assert!(
-            matches!(told.as_slice(), [Received::Gap(_), Received::Event(_), Received::End(Some(_))]),
+            matches!(
+                told.as_slice(),
+                [Received::Gap(_), Received::Event(_), Received::End { cursor: Some(_), reason: None }]
+            ),
             "{told:?}"
         );
     }

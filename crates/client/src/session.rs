@@ -108,7 +108,7 @@ impl Session {
                 self.token_refused = false;
                 self.stage = Stage::Stream(Box::new(stream));
             }
-            Ok(None) => self.tell(Received::End(None)),
+            Ok(None) => self.tell(Received::End { cursor: None, reason: None }),
             Err(failure) => self.failed(failure),
         }
     }
@@ -131,7 +131,7 @@ impl Session {
         let patience = self.plan.patience(self.ladder.may_fall());
         match Socket::open(&self.client, url, patience, self.plan.event_bytes).await {
             Ok(Some(socket)) => self.stage = Stage::Socket(socket),
-            Ok(None) => self.tell(Received::End(None)),
+            Ok(None) => self.tell(Received::End { cursor: None, reason: None }),
             Err(failure) => self.failed(failure),
         }
     }
@@ -187,7 +187,7 @@ impl Session {
                 self.stage = rest.map_or(Stage::Attempt, |rest| Stage::Rest(Instant::now() + rest));
                 Received::from_page(page).for_each(|told| self.tell(told));
             }
-            Ok(None) => self.tell(Received::End(None)),
+            Ok(None) => self.tell(Received::End { cursor: None, reason: None }),
             Err(failure) => self.failed(failure),
         }
     }
@@ -234,9 +234,9 @@ impl Session {
                 self.moved();
             }
             Received::Retry(base) => self.backoff.set_base(base),
-            Received::End(cursor) => {
+            Received::End { cursor, reason } => {
                 self.cursor = cursor.or(self.cursor.take());
-                self.push(Item::Closed);
+                self.push(Item::Closed { reason });
                 self.stage = Stage::Over;
             }
         }

@@ -5,10 +5,13 @@ use tidings_log::{AppendError, Appended};
 use tidings_protocol::{Epoch, Sequence};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+/// Where it waits.
+pub(crate) type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+
 /// A publisher that waits for its answer, and its share of the queue.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(crate) answer: Answer,
     pub(crate) share: OwnedSemaphorePermit,
 }
 

@@ -2,7 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_log::{AppendError, Appended, Batch, Bounds, BoxFuture, ReadLimits, Retention, TopicInfo};
+use tidings_log::{
+    AppendError, Appended, Batch, Bounds, BoxFuture, LogUnavailable, ReadLimits, Retention, TopicInfo,
+};
 use tidings_protocol::{Event, Sequence};
 
 use crate::Seen;
@@ -36,6 +38,24 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`] where it is not known what became of any of them.
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>>;
+
+    /// Appends batches in this order, each only where those before it were: the first that is refused ends it. There is an
+    /// answer for each batch up to there. Where this is not the engine's own, each is written alone.
+    ///
+    /// # Errors
+    /// [`EngineError`] where it is not known what became of any of them.
+    fn write_chain(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(batches.len());
+            for batch in batches {
+                answers.extend(self.write(vec![batch]).await?);
+                if answers.last().is_none_or(Result::is_err) {
+                    break;
+                }
+            }
+            Ok(answers)
+        })
+    }
 
     /// Whether writes are taken now, found out without leaving an entry. Asked after each attachment, and from time to
     /// time after a batch was answered with [`AppendError::Unavailable`](tidings_log::AppendError::Unavailable).
@@ -93,6 +113,12 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
 /// What became of one batch.
 pub type BatchResult = Result<Appended, AppendError>;
+
+/// What a batch of a chain is answered with, where one before it was refused.
+#[must_use]
+pub fn cut_off() -> BatchResult {
+    Err(LogUnavailable { reason: "a batch before it was refused".into() }.into())
+}
 
 /// New entries as they come.
 pub trait Feed: Send {

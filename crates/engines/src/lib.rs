@@ -26,7 +26,7 @@ mod writing;
 
 pub use address::{Address, InvalidAddress, Secret};
 pub use encoding::{DamagedEntry, decode, encode};
-pub use engine::{Attached, BatchResult, Block, Engine, EngineConfig, EngineError, Fed, Feed};
+pub use engine::{Attached, BatchResult, Block, Engine, EngineConfig, EngineError, Fed, Feed, cut_off};
 pub use limits::{BATCH_BYTES, PATIENCE};
 pub use lineage::{after_loss, read_lineage, write_lineage};
 pub use log::EngineLog;

@@ -38,6 +38,8 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Batches that wait to be written or answered, in bytes of memory; more publishers wait outside.
 pub(crate) const QUEUE_BYTES: usize = 64 << 20;
+/// What of a stream of events is appended at once: less than the messages of any engine hold.
+pub(crate) const STREAM: ReadLimits = ReadLimits { entries: 4_096, bytes: 256 << 10 };
 /// What is written as one group.
 pub(crate) const GROUP_BYTES: usize = 1 << 20;
 /// See [`GROUP_BYTES`].

@@ -11,10 +11,10 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::awaiting::Publisher;
+use crate::awaiting::{Answer, Publisher};
 use crate::backoff::Backoff;
 use crate::engine_state::EngineState;
-use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES, STEPS_AT_ONCE};
+use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES, STEPS_AT_ONCE, STREAM};
 use crate::writing::Append;
 use crate::{Block, Engine, EngineConfig, EngineError, following, locate, writing};
 
@@ -76,17 +76,66 @@ impl EngineLog {
         let share = Arc::clone(&self.room).acquire_many_owned(share).await;
         let share = share.map_err(|_| self.shared.unavailable())?;
         let (answer, answered) = oneshot::channel();
-        let append = Append { batch, publisher: Publisher { answer, share } };
+        self.send(Append::One { batch, publisher: Publisher { answer, share } })?;
+        let appended = answered.await.unwrap_or_else(|_| Err(self.shared.unavailable().into()))?;
+        // What is repeated may have been written in an epoch before.
+        Ok(Appended { epoch: self.shared.bounds().lineage.epoch_of(appended.first), ..appended })
+    }
+
+    fn send(&self, append: Append) -> Result<(), LogUnavailable> {
         let sent = match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(queue) => queue.send(append).is_ok(),
             None => false,
         };
-        if !sent {
-            return Err(LogUnavailable { reason: "it was closed".into() }.into());
+        if sent { Ok(()) } else { Err(LogUnavailable { reason: "it was closed".into() }) }
+    }
+
+    /// Appends batches of which each waits for those before it, and which are written together.
+    async fn append_chain(&self, batches: Vec<Batch>) -> Vec<Result<Appended, AppendError>> {
+        let (mut chain, mut waiting) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
+        let (mut refused, mut bytes) = (None, 0);
+        for batch in batches {
+            let size = batch.bytes();
+            if size > BATCH_BYTES {
+                refused = Some(AppendError::TooLarge { bytes: size, limit: BATCH_BYTES });
+                break;
+            }
+            bytes += size;
+            let (answer, answered) = oneshot::channel();
+            chain.push((batch, answer));
+            waiting.push(answered);
         }
-        let appended = answered.await.unwrap_or_else(|_| Err(self.shared.unavailable().into()))?;
-        // What is repeated may have been written in an epoch before.
-        Ok(Appended { epoch: self.shared.bounds().lineage.epoch_of(appended.first), ..appended })
+        let mut answers = Vec::with_capacity(chain.len() + 1);
+        if let Err(error) = self.queue_chain(chain, bytes).await {
+            return vec![Err(error)];
+        }
+        for answered in waiting {
+            let answer = answered.await.unwrap_or_else(|_| Err(self.shared.unavailable().into()));
+            let epoch_of = |first| self.shared.bounds().lineage.epoch_of(first);
+            let is_refused = answer.is_err();
+            answers.push(answer.map(|appended| Appended { epoch: epoch_of(appended.first), ..appended }));
+            if is_refused {
+                return answers;
+            }
+        }
+        answers.extend(refused.map(Err));
+        answers
+    }
+
+    async fn queue_chain(&self, chain: Vec<(Batch, Answer)>, bytes: usize) -> Result<(), AppendError> {
+        if chain.is_empty() {
+            return Ok(());
+        }
+        self.shared.takes_appends()?;
+        let share = u32::try_from(bytes.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.room).acquire_many_owned(share).await;
+        let mut share = share.map_err(|_| self.shared.unavailable())?;
+        let chain = chain.into_iter().map(|(batch, answer)| {
+            let own = share.split(batch.bytes().min(share.num_permits()));
+            own.map(|share| (batch, Publisher { answer, share }))
+        });
+        let (batches, publishers) = chain.flatten().unzip();
+        Ok(self.send(Append::Chain { batches, publishers })?)
     }
 
     async fn read_now(
@@ -185,6 +234,14 @@ impl Drop for EngineLog {
 }
 
 impl Log for EngineLog {
+    fn append_each(&self, batches: Vec<Batch>) -> BoxFuture<'_, Vec<Result<Appended, AppendError>>> {
+        Box::pin(self.append_chain(batches))
+    }
+
+    fn stream_limits(&self) -> ReadLimits {
+        STREAM
+    }
+
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(self.append_now(batch))
     }

@@ -44,6 +44,8 @@ pub struct HttpConfig {
     pub head_timeout: Duration,
     /// How long a request's body may pause, while it brings [`defaults::BODY_RATE`] bytes a second (`body-timeout`).
     pub body_timeout: Duration,
+    /// How long the body of a streaming publication may pause (`stream-timeout`).
+    pub stream_timeout: Duration,
     /// How long a connection may be idle between two requests (`idle-timeout`).
     pub idle_timeout: Duration,
     /// How long connections may take to end when the hub shuts down (`drain-timeout`).
@@ -161,6 +163,16 @@ pub mod defaults {
     pub const HEAD_FIELDS: usize = 100;
     /// How long a request's body may pause.
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long the body of a streaming publication may pause.
+    pub const STREAM_TIMEOUT: Duration = Duration::from_secs(300);
+    /// The most text that is an item of a stream of chunks.
+    pub const STREAM_CHUNK_TEXT_BYTES: usize = 16 << 10;
+    /// What a line of a stream may have beside the data of its event.
+    pub const STREAM_FIELD_BYTES: usize = 4 << 10;
+    /// What a stream may hold that is not durable without being counted.
+    pub const STREAM_UNCOUNTED_BYTES: usize = 8 << 10;
+    /// The least time between two acknowledgements of a stream.
+    pub const STREAM_ACKNOWLEDGEMENT: Duration = Duration::from_millis(100);
     /// The bytes a second that a body has to bring beside: the slowest upload that is put up with.
     pub const BODY_RATE: usize = 1 << 10;
     /// How long, and for how many bytes, a body that was refused is taken in and thrown away.
@@ -285,6 +297,7 @@ impl Default for HttpConfig {
             handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
             head_timeout: defaults::HEAD_TIMEOUT,
             body_timeout: defaults::BODY_TIMEOUT,
+            stream_timeout: defaults::STREAM_TIMEOUT,
             idle_timeout: defaults::IDLE_TIMEOUT,
             drain_timeout: defaults::DRAIN_TIMEOUT,
             trusted_proxies: TrustedProxies::default(),

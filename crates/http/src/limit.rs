@@ -17,6 +17,7 @@ pub(crate) enum Limit {
     HeadBytes,
     HeadTimeout,
     BodyTimeout,
+    StreamTimeout,
     IdleTimeout,
     WriteTimeout,
 }
@@ -24,7 +25,7 @@ pub(crate) enum Limit {
 // === impl Limit ===
 
 impl Limit {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ConnectionsPerSubject,
@@ -37,6 +38,7 @@ impl Limit {
         Self::HeadBytes,
         Self::HeadTimeout,
         Self::BodyTimeout,
+        Self::StreamTimeout,
         Self::IdleTimeout,
         Self::WriteTimeout,
     ];
@@ -56,6 +58,7 @@ impl Limit {
             Self::HeadBytes => "max-head-bytes",
             Self::HeadTimeout => "head-timeout",
             Self::BodyTimeout => "body-timeout",
+            Self::StreamTimeout => "stream-timeout",
             Self::IdleTimeout => "idle-timeout",
             Self::WriteTimeout => "write-timeout",
         }
@@ -86,7 +89,8 @@ mod tests {
             Limit::HandshakeTimeout => Some(Limit::HeadBytes),
             Limit::HeadBytes => Some(Limit::HeadTimeout),
             Limit::HeadTimeout => Some(Limit::BodyTimeout),
-            Limit::BodyTimeout => Some(Limit::IdleTimeout),
+            Limit::BodyTimeout => Some(Limit::StreamTimeout),
+            Limit::StreamTimeout => Some(Limit::IdleTimeout),
             Limit::IdleTimeout => Some(Limit::WriteTimeout),
             Limit::WriteTimeout => None,
         }

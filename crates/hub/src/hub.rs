@@ -1,17 +1,25 @@
 use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, Idempotency, Log, LogStats, LogUnavailable,
-    Position, ReadError, ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, Chunk, Close, Follower, Idempotency, Log, LogStats, LogUnavailable,
+    Position, ReadError, ReadLimits, Scope, TopicInfo, TopicQuery,
 };
-use tidings_protocol::{Cursor, Epoch, Gap, GapReason, Lineage, Selection, Sequence, Start, Topic};
+use tidings_protocol::{
+    Cursor, EndReason, Epoch, Gap, GapReason, Lineage, Selection, Sequence, Start, Topic,
+};
 
 use crate::hub_state::HubState;
+use crate::producer::end_abandoned;
 use crate::tail::Tail;
 use crate::task_waker::TaskWaker;
-use crate::{Audience, Census, End, Entry, PullLimits, Recent, Subscription, Supervisor, ThreadFailure};
+use crate::{
+    Audience, Census, End, Entry, Producer, ProducerError, ProducerOptions, PullLimits, Recent, StreamStats,
+    Subscription, Supervisor, ThreadFailure,
+};
 
 /// How a hub is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +96,8 @@ pub struct HubStats {
     pub tail_hits: u64,
     /// Reads that had to go to the log.
     pub tail_misses: u64,
+    /// Streams of items that are published.
+    pub streams: StreamStats,
 }
 
 // === impl HubConfig ===
@@ -210,6 +220,54 @@ impl Hub {
         Ok(Published { appended: self.log.append(batch).await? })
     }
 
+    /// Publishes batches one after the other, up to the first that is refused.
+    pub(crate) async fn publish_each(&self, batches: Vec<Batch>) -> Vec<Result<Appended, AppendError>> {
+        if let Some(first) = batches.first()
+            && let Err(error) = self.admit(first).await
+        {
+            return vec![Err(error)];
+        }
+        self.log.append_each(batches).await
+    }
+
+    /// Begins to publish a stream of items to a topic (§2.1).
+    ///
+    /// # Errors
+    /// [`ProducerError`], where the topic has ended or the key is none.
+    pub async fn produce(&self, topic: Topic, options: ProducerOptions) -> Result<Producer, ProducerError> {
+        Producer::open(self.clone(), topic, options).await
+    }
+
+    /// Remembers in a file which [streams](Self::produce) are under way that end their topics. Those that an earlier hub left
+    /// there broke off with it: their topics end now, or where no producer with the same key comes back in time. To be
+    /// called in a Tokio runtime.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn remember_streams(&self, path: &Path) -> io::Result<()> {
+        let left = self.shared.journal.open(path)?;
+        end_abandoned(self, left);
+        Ok(())
+    }
+
+    /// Whether a topic has ended, as far as can be told now.
+    pub(crate) async fn has_ended(&self, topic: &Topic) -> bool {
+        matches!(self.log.topic(topic).await, Ok(Some(info)) if info.closed)
+    }
+
+    /// The last entry of a topic, as far as can be told now.
+    pub(crate) async fn latest_of(&self, topic: &Topic) -> Option<Sequence> {
+        self.log.topic(topic).await.ok().flatten().map(|info| info.latest)
+    }
+
+    /// Ends a topic, once, where there is a key.
+    pub(crate) async fn close_topic(&self, close: Close, key: Option<String>) -> Result<(), AppendError> {
+        let scope = Scope::Topic(close.topic.clone());
+        let idempotency = key.map(|key| Idempotency { scope, key });
+        self.publish(Batch { events: Vec::new(), close: Some(close), idempotency }).await?;
+        Ok(())
+    }
+
     /// Refuses topics that the log does not know, where it has as many as it may. Those who publish at the same time do not
     /// count each other's.
     async fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
@@ -250,6 +308,26 @@ impl Hub {
     /// [`ReadError`] where the log cannot be read.
     pub async fn subscribe(&self, selection: Selection, start: Start) -> Result<Subscription, ReadError> {
         Subscription::open(self.clone(), selection, start).await
+    }
+
+    /// Why a topic has ended, where its last entry is this one and that was no clean end.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read.
+    pub(crate) async fn end_reason(
+        &self,
+        topic: &Topic,
+        last: Sequence,
+    ) -> Result<Option<EndReason>, ReadError> {
+        let selection = Selection::new([topic.clone().into()]);
+        let (after, one) = (last.saturating_sub(1), PullLimits { events: 1, bytes: 1 });
+        let recent = match self.read(self.epoch(), after, &selection, one).await {
+            Ok(recent) => recent,
+            // Retention has overtaken it, so readers are not told of the end either.
+            Err(ReadError::Expired { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(recent.entries.first().and_then(|entry| entry.event().end_reason()))
     }
 
     /// Topics, in the order of their bytes.
@@ -404,6 +482,7 @@ impl Hub {
             tail_bytes: tail_bytes as u64,
             tail_hits: self.shared.hits.load(Ordering::Relaxed),
             tail_misses: self.shared.misses.load(Ordering::Relaxed),
+            streams: self.shared.producers.stats(),
         }
     }
 

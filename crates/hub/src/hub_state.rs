@@ -5,6 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use tidings_log::{Bounds, Follower};
 use tidings_protocol::{Event, Sequence};
 
+use crate::ends::Ends;
+use crate::journal::Journal;
+use crate::producer::ProducerCounts;
+use crate::seats::Seats;
 use crate::supervisor::panic_message;
 use crate::tail::Tail;
 use crate::waiters::Waiters;
@@ -15,6 +19,10 @@ pub(crate) struct HubState {
     tail: RwLock<Tail>,
     audiences: RwLock<Vec<Arc<dyn Audience>>>,
     pub(crate) waiting: Arc<Waiters>,
+    pub(crate) ends: Arc<Ends>,
+    pub(crate) seats: Arc<Seats>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) producers: ProducerCounts,
     /// Reads that were answered from memory, and those that were not.
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
@@ -28,6 +36,10 @@ impl HubState {
             tail: RwLock::new(tail),
             audiences: RwLock::default(),
             waiting: Arc::default(),
+            ends: Arc::default(),
+            seats: Arc::default(),
+            journal: Arc::default(),
+            producers: ProducerCounts::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -96,6 +108,7 @@ impl Follower for HubState {
                 tail.push(entry);
             }
         });
+        self.ends.appended(entries);
         self.wake();
     }
 
@@ -109,6 +122,7 @@ impl Follower for HubState {
 
     fn renewed(&self, bounds: Bounds) {
         self.tail_mut().renew(bounds.lineage, bounds.latest);
+        self.ends.renewed();
         self.wake();
     }
 }

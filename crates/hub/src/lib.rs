@@ -8,10 +8,14 @@
 
 mod audience;
 mod census;
+mod ends;
 mod entry;
 mod hub;
 mod hub_state;
+mod journal;
+mod producer;
 mod reader;
+mod seats;
 mod subscription;
 mod supervisor;
 mod tail;
@@ -22,6 +26,9 @@ pub use audience::Audience;
 pub use census::Census;
 pub use entry::{Entry, Framing};
 pub use hub::{Hub, HubConfig, HubStats, NotReady, Published};
+pub use producer::{
+    PRODUCER_BYTES, Producer, ProducerError, ProducerOptions, Progress, StreamEnd, StreamStats,
+};
 pub use reader::{Dismissal, Reader, ReaderState, Renewal, Turn};
 pub use subscription::{Pull, PullLimits, Subscription};
 pub use supervisor::{Supervisor, ThreadFailure, panic_message};

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use tidings_log::{Position, ReadError};
 use tidings_protocol::{
-    Cursor, Epoch, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
+    Cursor, EndReason, Epoch, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
 };
 use tokio::task::yield_now;
 
@@ -26,6 +26,8 @@ pub struct Subscription {
     gap: Option<Gap>,
     /// The entry that ends the only topic of the selection, where that is known.
     end: Option<Sequence>,
+    /// Why it ends there, where that is no clean end.
+    reason: Option<EndReason>,
     place: Option<WaiterGuard>,
 }
 
@@ -50,6 +52,8 @@ pub struct Pull {
     pub more: bool,
     /// Whether the only topic of the subscription has ended and everything of it is seen.
     pub ended: bool,
+    /// Why it has ended, where that was no clean end.
+    pub reason: Option<EndReason>,
 }
 
 /// How many looks at the log one pull takes before it returns with what it has, and for how long, so that a reader
@@ -127,12 +131,14 @@ impl Subscription {
             end = resumed;
         }
         let End { lineage, latest: place } = end;
-        let mut end = None;
-        if let Some(topic) = selection.single_topic() {
-            let info = hub.log().topic(topic).await?;
-            end = info.filter(|info| info.closed).map(|info| info.latest);
+        let (mut end, mut reason) = (None, None);
+        if let Some(topic) = selection.single_topic()
+            && let Some(info) = hub.log().topic(topic).await?.filter(|info| info.closed)
+        {
+            end = Some(info.latest);
+            reason = hub.end_reason(topic, info.latest).await?;
         }
-        Ok(Self { hub, selection: Arc::new(selection), lineage, after: place, gap, end, place: None })
+        Ok(Self { hub, selection: Arc::new(selection), lineage, after: place, gap, end, reason, place: None })
     }
 
     /// Everything up to and including this is seen.
@@ -163,6 +169,12 @@ impl Subscription {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.end.is_some_and(|end| self.after >= end)
+    }
+
+    /// Why the only topic of the subscription has ended, where it has and that was no clean end.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<&EndReason> {
+        self.reason.as_ref().filter(|_| self.end.is_some())
     }
 
     /// The gap that the next pull will carry.
@@ -216,7 +228,7 @@ impl Subscription {
         let mut pull = Pull::default();
         // The subscription itself changes only after the last await, so that a dropped pull changes nothing.
         let (mut lineage, mut after, mut end) = (self.lineage.clone(), self.after, self.end);
-        let mut gap = self.gap.clone();
+        let (mut gap, mut reason) = (self.gap.clone(), self.reason.clone());
         let (mut bytes, begun) = (0, Instant::now());
         for look in 0..LOOKS {
             let full = pull.entries.len() >= limits.events || bytes >= limits.bytes;
@@ -268,6 +280,7 @@ impl Subscription {
             for entry in recent.entries {
                 if entry.event().closes() && self.selection.single_topic().is_some() {
                     end = Some(entry.event().sequence);
+                    reason = entry.event().end_reason();
                 }
                 if self.selection.matches(entry.event()) {
                     bytes += entry.event().data.len() + entry.event().topic.as_str().len();
@@ -276,8 +289,10 @@ impl Subscription {
             }
         }
         pull.ended = end.is_some_and(|end| after >= end);
+        pull.reason = reason.clone().filter(|_| pull.ended);
         pull.gap = gap;
-        (self.lineage, self.after, self.end, self.gap) = (lineage, after, end, None);
+        (self.lineage, self.after, self.gap) = (lineage, after, None);
+        (self.end, self.reason) = (end, reason);
         Ok(pull)
     }
 

@@ -29,7 +29,8 @@ async fn a_hub_takes_so_many_topics_and_no_more() {
     hub.publish(batch(&["c", "c", "a"])).await.unwrap();
     for name in ["d", "e"] {
         assert!(matches!(hub.publish(batch(&[name])).await, Err(AppendError::Full { .. })));
-        let end = Batch { events: Vec::new(), close: Some(Topic::new(name).unwrap()), idempotency: None };
+        let end =
+            Batch { events: Vec::new(), close: Some(Topic::new(name).unwrap().into()), idempotency: None };
         assert!(matches!(hub.publish(end).await, Err(AppendError::Full { .. })));
     }
     hub.publish(batch(&["a", "b", "c"])).await.unwrap();

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tidings_protocol::{Closing, Epoch, Event, Lineage, NewEvent, Sequence, Timestamp, Topic};
+use tidings_protocol::{Closing, EndReason, Epoch, Event, Lineage, NewEvent, Sequence, Timestamp, Topic};
 
 use crate::AppendError;
 
@@ -10,11 +10,20 @@ pub struct Batch {
     /// The events, in order. May be empty where `close` is set; an empty batch that closes nothing appends
     /// nothing, and its key is not remembered.
     pub events: Vec<NewEvent>,
-    /// The topic that ends with this batch. The last event of that topic in the batch becomes its last one;
-    /// where the batch has none, an entry that is no event says that the topic has ended.
-    pub close: Option<Topic>,
+    /// The topic that ends with this batch. At a clean end, the last event of that topic in the batch becomes its last
+    /// one; where the batch has none, or the end has a reason, an entry that is no event says that the topic has ended.
+    pub close: Option<Close>,
     /// What makes a repetition of this batch known.
     pub idempotency: Option<Idempotency>,
+}
+
+/// The end of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// Which topic ends.
+    pub topic: Topic,
+    /// Why, where that is no clean end.
+    pub reason: Option<EndReason>,
 }
 
 /// What makes the repetition of a batch known (§2): a key within a scope.
@@ -24,6 +33,15 @@ pub struct Idempotency {
     pub scope: Scope,
     /// The key, as the publisher chose it.
     pub key: String,
+}
+
+// === impl Close ===
+
+impl From<Topic> for Close {
+    /// A clean end.
+    fn from(topic: Topic) -> Self {
+        Self { topic, reason: None }
+    }
 }
 
 // === impl Idempotency ===
@@ -92,19 +110,22 @@ impl Batch {
     /// What the log gets, in order: the events, and the end of the topic where none of them is its last one.
     #[must_use]
     pub fn into_entries(self) -> Vec<(NewEvent, Closing)> {
-        let last = self.events.iter().rposition(|event| Some(&event.topic) == self.close.as_ref());
+        let clean = self.close.as_ref().filter(|close| close.reason.is_none()).map(|close| &close.topic);
+        let last = self.events.iter().rposition(|event| Some(&event.topic) == clean);
         let closing = |place| if Some(place) == last { Closing::After } else { Closing::No };
         let places = self.events.into_iter().enumerate();
         let mut entries: Vec<_> = places.map(|(place, event)| (event, closing(place))).collect();
-        if let (Some(topic), None) = (self.close, last) {
-            entries.push((NewEvent::text(topic, ""), Closing::Only));
+        if let (Some(Close { topic, reason }), None) = (self.close, last) {
+            let reason = reason.as_ref().map_or("", EndReason::as_str);
+            entries.push((NewEvent::text(topic, reason), Closing::Only));
         }
         entries
     }
 
     /// The topics that the batch appends to or ends.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.events.iter().map(|event| &event.topic).chain(&self.close)
+        let closed = self.close.iter().map(|close| &close.topic);
+        self.events.iter().map(|event| &event.topic).chain(closed)
     }
 }
 

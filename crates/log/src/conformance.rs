@@ -30,10 +30,12 @@ mod shared;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tidings_protocol::{Cursor, Event, GapReason, NewEvent, Selection, Selector, Sequence, Timestamp, Topic};
+use tidings_protocol::{
+    Cursor, EndReason, Event, GapReason, NewEvent, Selection, Selector, Sequence, Timestamp, Topic,
+};
 
 use crate::{
-    AppendError, Batch, Bounds, BoxFuture, Chunk, Follower, Idempotency, Log, Position, ReadError,
+    AppendError, Batch, Bounds, BoxFuture, Chunk, Close, Follower, Idempotency, Log, Position, ReadError,
     ReadLimits, Scope,
 };
 
@@ -80,8 +82,10 @@ pub async fn run(subject: &dyn Subject) {
     appends::what_is_appended_is_read_back(&*subject.open().await).await;
     appends::a_batch_is_consecutive_and_has_one_time(&*subject.open().await).await;
     appends::a_closed_topic_takes_no_more(&*subject.open().await).await;
+    appends::an_end_has_a_reason(&*subject.open().await).await;
     appends::a_refused_batch_leaves_nothing(&*subject.open().await).await;
     appends::a_key_is_answered_once(&*subject.open().await).await;
+    appends::a_chain_ends_with_what_is_refused(&*subject.open().await).await;
     reads::chunks_respect_limits_and_reach_the_end(subject).await;
     reads::selections_are_unions(&*subject.open().await).await;
     reads::rare_topics_are_found_among_many(&*subject.open().await).await;
@@ -124,7 +128,7 @@ async fn publish(log: &dyn Log, name: &str, data: &str) -> Sequence {
 }
 
 async fn end(log: &dyn Log, name: &str) -> Sequence {
-    let batch = Batch { events: Vec::new(), close: Some(topic(name)), idempotency: None };
+    let batch = Batch { events: Vec::new(), close: Some(topic(name).into()), idempotency: None };
     log.append(batch).await.unwrap().first
 }
 
@@ -277,7 +281,11 @@ async fn a_closed_log_refuses(log: &dyn Log) {
 async fn everything_survives_a_restart(subject: &dyn Subject) {
     let log = subject.open().await;
     let batch = keyed(
-        Batch { events: vec![event("a", "1"), event("b", "2")], close: Some(topic("b")), idempotency: None },
+        Batch {
+            events: vec![event("a", "1"), event("b", "2")],
+            close: Some(topic("b").into()),
+            idempotency: None,
+        },
         None,
         "k",
     );
@@ -285,6 +293,8 @@ async fn everything_survives_a_restart(subject: &dyn Subject) {
     for number in 0..1_000 {
         publish(&*log, &format!("t/{}", number % 10), &"x".repeat(200)).await;
     }
+    let aborted = Close { topic: topic("broken"), reason: Some(EndReason::aborted()) };
+    log.append(Batch { events: Vec::new(), close: Some(aborted), idempotency: None }).await.unwrap();
     let (bounds, before) = (log.bounds(), read_all(&*log, 0, &Selection::all()).await);
     let info = log.topic(&topic("b")).await.unwrap();
     log.close().await.unwrap();

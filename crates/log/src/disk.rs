@@ -32,6 +32,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::files::{Files, SystemFiles};
-use self::queue::{Append, Request};
+use self::queue::{Answering, Append, Chain, Request};
 use self::view::{Clock, DiskState};
 use crate::idempotency::Fingerprint;
 use crate::{
@@ -199,13 +200,47 @@ impl DiskLog {
         let fingerprint = Fingerprint::of(&batch, self.shared.secret);
         let queue = &self.shared.queue;
         queue.reserve(bytes).await;
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = Answering::new(None);
         if let Err(reason) = queue.push(Request::Append(Append { batch, fingerprint, bytes, answer })) {
             queue.release(bytes);
             return Err(reason.into());
         }
         let numbered = answered.await.unwrap_or_else(|_| Err(self.ended().into()))?;
         Ok(numbered.of(&self.shared.lineage))
+    }
+
+    /// Appends batches of which each waits for those before it. They are on their way together.
+    async fn append_chain(&self, batches: Vec<Batch>) -> Vec<Result<Appended, AppendError>> {
+        let chain = Chain::default();
+        let mut waiting = VecDeque::with_capacity(batches.len());
+        let mut answers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let bytes = batch.bytes();
+            let (answer, answered) = Answering::new(Some(chain.clone()));
+            if bytes > limits::BATCH_BYTES {
+                answer.refuse();
+                answer.tell(Err(AppendError::TooLarge { bytes, limit: limits::BATCH_BYTES }));
+                waiting.push_back(answered);
+                break;
+            }
+            let fingerprint = Fingerprint::of(&batch, self.shared.secret);
+            let queue = &self.shared.queue;
+            queue.reserve(bytes).await;
+            waiting.push_back(answered);
+            if queue.push(Request::Append(Append { batch, fingerprint, bytes, answer })).is_err() {
+                queue.release(bytes);
+                break;
+            }
+        }
+        for answered in waiting {
+            let answer = answered.await.unwrap_or_else(|_| Err(self.ended().into()));
+            let is_refused = answer.is_err();
+            answers.push(answer.map(|numbered| numbered.of(&self.shared.lineage)));
+            if is_refused {
+                break;
+            }
+        }
+        answers
     }
 
     fn ended(&self) -> LogUnavailable {
@@ -283,6 +318,10 @@ impl Drop for DiskLog {
 impl Log for DiskLog {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(self.append_now(batch))
+    }
+
+    fn append_each(&self, batches: Vec<Batch>) -> BoxFuture<'_, Vec<Result<Appended, AppendError>>> {
+        Box::pin(self.append_chain(batches))
     }
 
     fn read<'a>(

@@ -3,7 +3,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
-use tidings_protocol::{EventType, Format, Timestamp, Topic};
+use tidings_protocol::{EventType, Format, Timestamp};
 
 use crate::append::{Numbered, Scope};
 use crate::{AppendError, Batch};
@@ -49,7 +49,12 @@ impl Fingerprint {
         }
         idempotency.key.hash(&mut key);
         let mut content = SipHasher24::new_with_key(&secret);
-        batch.close.as_ref().map(Topic::as_str).hash(&mut content);
+        batch.close.as_ref().map(|close| close.topic.as_str()).hash(&mut content);
+        if let Some(reason) = batch.close.as_ref().and_then(|close| close.reason.as_ref()) {
+            // No topic begins with this byte, so no event is taken for a reason; a clean end is as it was before there were any.
+            content.write_u8(0xfe);
+            reason.as_str().hash(&mut content);
+        }
         for event in &batch.events {
             event.topic.as_str().hash(&mut content);
             event.event_type.as_ref().map(EventType::as_str).hash(&mut content);

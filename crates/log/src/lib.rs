@@ -21,7 +21,7 @@ mod search;
 mod stats;
 mod topics;
 
-pub use append::{Appended, Batch, Idempotency, Scope};
+pub use append::{Appended, Batch, Close, Idempotency, Scope};
 #[cfg(any(test, fuzzing))]
 pub use disk::fuzzing;
 pub use disk::{DiskConfig, DiskLog, Durability, OpenError};

@@ -12,6 +12,9 @@ use crate::{
 /// A boxed future, as the methods of [`Log`] return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What of a stream of events is appended at once, where the log says nothing else.
+const STREAM_LIMITS: ReadLimits = ReadLimits { entries: 16_384, bytes: 1 << 20 };
+
 /// All events of a hub in one total order.
 ///
 /// Appends are atomic and resolve once the batch is as durable as the log promises. Reads see an entry only
@@ -22,6 +25,28 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`AppendError`]; nothing of the batch is in the log then, but for `Unavailable`, which leaves it open.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>>;
+
+    /// Appends batches in this order, as if each came when the one before it was appended: the first that is refused
+    /// ends it, and nothing behind it is appended. There is an answer for each batch up to there.
+    fn append_each(&self, batches: Vec<Batch>) -> BoxFuture<'_, Vec<Result<Appended, AppendError>>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(batches.len());
+            for batch in batches {
+                let answer = self.append(batch).await;
+                let is_refused = answer.is_err();
+                answers.push(answer);
+                if is_refused {
+                    break;
+                }
+            }
+            answers
+        })
+    }
+
+    /// How much of a stream of events is appended at once.
+    fn stream_limits(&self) -> ReadLimits {
+        STREAM_LIMITS
+    }
 
     /// Reads entries after a place that [concern](Selection::concerns) a selection, in order.
     ///

@@ -42,10 +42,10 @@ fn batches() -> Vec<Batch> {
         .collect();
     batches.push(Batch {
         events: vec![NewEvent::text(topic("ended"), "first"), NewEvent::text(topic("ended"), "last")],
-        close: Some(topic("ended")),
+        close: Some(topic("ended").into()),
         idempotency: Some(Idempotency { scope: Scope::Batches, key: "batch".into() }),
     });
-    batches.push(Batch { events: Vec::new(), close: Some(topic("orders/1")), idempotency: None });
+    batches.push(Batch { events: Vec::new(), close: Some(topic("orders/1").into()), idempotency: None });
     batches
 }
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use tidings_log::{
-    AppendError, Batch, DiskConfig, DiskLog, Idempotency, Log, MemoryLog, Position, ReadError, ReadLimits,
-    Retention, Scope,
+    AppendError, Batch, Close, DiskConfig, DiskLog, Idempotency, Log, MemoryLog, Position, ReadError,
+    ReadLimits, Retention, Scope,
 };
-use tidings_protocol::{Closing, EventType, Format, NewEvent, Selection, Selector, Sequence, Topic};
+use tidings_protocol::{
+    Closing, EndReason, EventType, Format, NewEvent, Selection, Selector, Sequence, Topic,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Append { events: Vec<(usize, u8, usize)>, close: Option<usize>, key: Option<u8> },
+    Append { events: Vec<(usize, u8, usize)>, close: Option<(usize, bool)>, key: Option<u8> },
     Read { back: u64, selectors: Vec<usize>, typed: bool, entries: usize },
     Last { count: usize, selector: usize },
     Reopen,
@@ -28,7 +30,7 @@ const SELECTORS: [&str; 7] = ["**", "a", "a/*", "a/**", "b", "none", "ü"];
 fn step() -> impl Strategy<Value = Step> {
     let event = (0..TOPICS.len(), any::<u8>(), 0_usize..300);
     prop_oneof![
-        8 => (prop::collection::vec(event, 0..4), prop::option::weighted(0.05, 0..TOPICS.len()), prop::option::weighted(0.3, 0_u8..6))
+        8 => (prop::collection::vec(event, 0..4), prop::option::weighted(0.05, (0..TOPICS.len(), any::<bool>())), prop::option::weighted(0.3, 0_u8..6))
             .prop_map(|(events, close, key)| Step::Append { events, close, key }),
         4 => (0_u64..60, prop::collection::vec(0..SELECTORS.len(), 1..3), any::<bool>(), 1_usize..20)
             .prop_map(|(back, selectors, typed, entries)| Step::Read { back, selectors, typed, entries }),
@@ -64,8 +66,7 @@ impl Model {
         if let Some((known, first, count)) = key.and_then(|key| self.keys.get(&key)) {
             return if known == batch { Ok((*first, *count, true)) } else { Err("conflict") };
         }
-        let topics = batch.events.iter().map(|event| &event.topic).chain(&batch.close);
-        if topics.into_iter().any(|topic| self.is_closed(topic)) {
+        if batch.topics().any(|topic| self.is_closed(topic)) {
             return Err("closed");
         }
         let first = self.entries.len() as u64 + 1;
@@ -73,18 +74,19 @@ impl Model {
             let sequence = self.entries.len() as u64 + 1;
             self.entries.push(Kept { sequence, event: event.clone(), closing: Closing::No });
         }
-        if let Some(topic) = &batch.close {
+        if let Some(Close { topic, reason }) = &batch.close {
             let own = self
                 .entries
                 .iter_mut()
                 .rev()
                 .take(batch.events.len())
-                .find(|kept| kept.event.topic == *topic);
+                .find(|kept| kept.event.topic == *topic && reason.is_none());
             if let Some(kept) = own {
                 kept.closing = Closing::After;
             } else {
                 let sequence = self.entries.len() as u64 + 1;
-                let event = NewEvent::text(topic.clone(), "");
+                let reason = reason.as_ref().map_or("", EndReason::as_str);
+                let event = NewEvent::text(topic.clone(), reason);
                 self.entries.push(Kept { sequence, event, closing: Closing::Only });
             }
         }
@@ -105,7 +107,7 @@ fn matches(kept: &Kept, selectors: &[&str], typed: bool) -> (bool, bool) {
     (topic && (right_type || kept.closing != Closing::No), topic && right_type && visible)
 }
 
-fn batch(events: &[(usize, u8, usize)], close: Option<usize>, key: Option<u8>) -> Batch {
+fn batch(events: &[(usize, u8, usize)], close: Option<(usize, bool)>, key: Option<u8>) -> Batch {
     let topic = |place: usize| Topic::new(TOPICS[place]).unwrap();
     let event = |&(place, kind, size): &(usize, u8, usize)| {
         let event_type = (kind % 3 == 0).then(|| EventType::new("t").unwrap());
@@ -119,7 +121,8 @@ fn batch(events: &[(usize, u8, usize)], close: Option<usize>, key: Option<u8>) -
     };
     Batch {
         events: events.iter().map(event).collect(),
-        close: close.map(topic),
+        close: close
+            .map(|(place, broken)| Close { topic: topic(place), reason: broken.then(EndReason::aborted) }),
         idempotency: key.map(|key| Idempotency { scope: Scope::Batches, key: key.to_string() }),
     }
 }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::{EventType, Sequence, Timestamp, Topic};
+use crate::{EndReason, EventType, Sequence, Timestamp, Topic};
 
 /// What the data of an event is, and so how each framing writes it (§2, §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,8 @@ pub enum Closing {
     No,
     /// This event is the topic's last one.
     After,
-    /// The entry is no event: it only says that the topic has ended.
+    /// The entry is no event: it only says that the topic has ended. Where that was no clean end, its data is the
+    /// [reason](EndReason).
     Only,
 }
 
@@ -99,6 +100,15 @@ impl Event {
     #[must_use]
     pub fn closes(&self) -> bool {
         self.closing != Closing::No
+    }
+
+    /// Why the topic ends with this entry, where it does and that is no clean end.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        if self.closing != Closing::Only {
+            return None;
+        }
+        std::str::from_utf8(&self.data).ok().and_then(|text| EndReason::new(text).ok())
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod cursor;
 mod duration;
+mod end_reason;
 mod event;
 mod event_type;
 #[cfg(any(test, fuzzing))]
@@ -38,6 +39,7 @@ mod topic;
 
 pub use cursor::{Cursor, Epoch, InvalidCursor, Sequence};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
+pub use end_reason::{EndReason, InvalidEndReason};
 pub use event::{Closing, Event, Format, InvalidData, NewEvent};
 pub use event_type::{EventType, InvalidEventType};
 pub use gap::{Gap, GapReason};
@@ -59,6 +61,10 @@ pub mod limits {
     pub const TOPIC_BYTES: usize = 512;
     /// Longest event type, in bytes of UTF-8 (§2).
     pub const EVENT_TYPE_BYTES: usize = 128;
+    /// Longest text that tells readers of a plain stream of its end, in characters (§3.2).
+    pub const END_TEXT_CHARACTERS: usize = 64;
+    /// Longest reason of an end, in characters (§2).
+    pub const END_REASON_BYTES: usize = 64;
     /// Longest idempotency key, in bytes of visible ASCII (§2).
     pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
     /// Most epochs that a log remembers, the present one among them (§1).

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::{Cursor, Epoch, Event, Format, Gap, Sequence};
+use crate::{Cursor, EndReason, Epoch, Event, Format, Gap};
 
 /// Appends the event as the JSON object of §3.1, JSON data byte for byte as it was published.
 pub fn write_object(event: &Event, epoch: Epoch, out: &mut Vec<u8>) {
@@ -26,11 +26,16 @@ pub fn write_gap_line(gap: &Gap, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Appends `{"end": {"id": …}}` as a line of its own (§3.3).
-pub fn write_end_line(epoch: Epoch, sequence: Sequence, out: &mut Vec<u8>) {
+/// Appends `{"end": {"id": …}}` as a line of its own, with the `reason` of an end that was no clean one (§3.3).
+pub fn write_end_line(cursor: Cursor, reason: Option<&EndReason>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"end\":{\"id\":\"");
-    Cursor::new(epoch, sequence).write(out);
-    out.extend_from_slice(b"\"}}\n");
+    cursor.write(out);
+    out.push(b'"');
+    if let Some(reason) = reason {
+        out.extend_from_slice(b",\"reason\":");
+        write_json(reason, out);
+    }
+    out.extend_from_slice(b"}}\n");
 }
 
 fn write_with(event: &Event, epoch: Epoch, out: &mut Vec<u8>, json: impl FnOnce(&[u8], &mut Vec<u8>)) {
@@ -136,9 +141,11 @@ mod tests {
             text(|out| write_gap_line(&gap, out)),
             "{\"gap\":{\"reason\":\"expired\",\"since\":\"x\",\"resumed\":\"q7m2x9-1\"}}\n"
         );
+        let cursor = "q7m2x9-9".parse().unwrap();
+        assert_eq!(text(|out| write_end_line(cursor, None, out)), "{\"end\":{\"id\":\"q7m2x9-9\"}}\n");
         assert_eq!(
-            text(|out| write_end_line("q7m2x9".parse().unwrap(), 9, out)),
-            "{\"end\":{\"id\":\"q7m2x9-9\"}}\n"
+            text(|out| write_end_line(cursor, Some(&EndReason::aborted()), out)),
+            "{\"end\":{\"id\":\"q7m2x9-9\",\"reason\":\"aborted\"}}\n"
         );
     }
 }

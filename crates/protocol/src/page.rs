@@ -24,6 +24,9 @@ pub struct Page {
     /// Whether the topic has ended and this page reaches its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// Why it has ended, where that was no clean end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// A word of the hub to a client that polls a busy topic again and again. Whatever else a later hub may put there
     /// counts as none.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "advice_or_none")]

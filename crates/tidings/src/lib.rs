@@ -63,18 +63,18 @@ pub use tidings_http::{
 };
 #[cfg(not(windows))]
 pub use tidings_hub::{
-    Entry, Framing, Hub, HubConfig, HubStats, NotReady, Published, Pull, PullLimits, Subscription,
-    ThreadFailure,
+    Entry, Framing, Hub, HubConfig, HubStats, NotReady, Producer, ProducerError, ProducerOptions, Progress,
+    Published, Pull, PullLimits, StreamEnd, StreamStats, Subscription, ThreadFailure,
 };
 #[cfg(not(windows))]
 pub use tidings_log::{
-    AppendError, Batch, Bounds, DiskConfig, DiskLog, Durability, Idempotency, Log, LogStats, LogUnavailable,
-    MemoryLog, OpenError, ReadError, Retention, Scope, TopicInfo, TopicQuery,
+    AppendError, Batch, Bounds, Close, DiskConfig, DiskLog, Durability, Idempotency, Log, LogStats,
+    LogUnavailable, MemoryLog, OpenError, ReadError, Retention, Scope, TopicInfo, TopicQuery,
 };
 pub use tidings_protocol::{
-    Closing, Cursor, Epoch, Event, EventType, Format, Gap, GapReason, InvalidCursor, InvalidData,
-    InvalidEventType, InvalidSelector, InvalidStart, InvalidTimestamp, InvalidTopic, Lineage, NewEvent,
-    Selection, Selector, Sequence, Start, Timestamp, Topic, limits,
+    Closing, Cursor, EndReason, Epoch, Event, EventType, Format, Gap, GapReason, InvalidCursor, InvalidData,
+    InvalidEndReason, InvalidEventType, InvalidSelector, InvalidStart, InvalidTimestamp, InvalidTopic,
+    Lineage, NewEvent, Selection, Selector, Sequence, Start, Timestamp, Topic, limits,
 };
 
 #[cfg(feature = "nats")]

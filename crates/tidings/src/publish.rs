@@ -1,6 +1,7 @@
 //! `tidings publish`: publishes events.
 
 mod lines;
+mod stream;
 
 use std::error::Error;
 use std::io::{IsTerminal as _, stdin};
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use clap::Args;
 use tidings_client::{Client, Interruption, Message, Publish, PublishError};
-use tidings_protocol::{EventType, Topic};
+use tidings_protocol::{EndReason, EventType, Topic};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use self::lines::LinePublisher;
+use self::stream::StreamPublisher;
 use crate::connection::{Connection, NotAHub};
 use crate::failure::{Failure, WrongArguments};
 use crate::terminal::{Terminal, Troubles, seconds};
@@ -26,6 +28,9 @@ use crate::value::Span;
 Prints the id of each event, once it is as durable as the hub promises. Where the hub is away, it is tried again, \
 and no event is lost or doubled by that.
 
+With --stream, --chunks or --sse, one request goes on for as long as standard input does, and the id of the last event is \
+printed at its end. Where the hub is away meanwhile, the stream goes on from what is acknowledged.
+
 With --lines, a line that is not UTF-8 has U+FFFD in place of what is none, and one that is not JSON, or too large, is \
 passed over; each is told on standard error, and how many there were at the end. --strict ends there instead.
 
@@ -36,7 +41,7 @@ pub(crate) struct Arguments {
     topic: String,
 
     /// The data; without it, all of standard input
-    #[arg(conflicts_with = "lines")]
+    #[arg(conflicts_with_all = ["lines", "stream", "chunks", "sse"])]
     data: Option<String>,
 
     /// The event type
@@ -47,13 +52,33 @@ pub(crate) struct Arguments {
     #[arg(long)]
     lines: bool,
 
+    /// Publish standard input as one stream: each line as it comes, in a single request that goes on where the hub was away
+    #[arg(long)]
+    stream: bool,
+
+    /// A stream of whatever text comes, as it comes: the tokens of a model
+    #[arg(long, conflicts_with_all = ["lines", "sse", "json", "binary"])]
+    chunks: bool,
+
+    /// A stream of the events of an event stream, as `curl -sN` prints it; with `--json`, data that is JSON is published as such
+    #[arg(long, conflicts_with_all = ["lines", "binary"])]
+    sse: bool,
+
+    /// How long the hub waits for a stream that was cut off, before it ends its topic as `aborted`
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    grace: Span,
+
     /// End at the first line that cannot be published as it is
-    #[arg(long, requires = "lines", conflicts_with = "data")]
+    #[arg(long, conflicts_with_all = ["data", "chunks", "sse"])]
     strict: bool,
 
     /// End the topic after this; with no data at all, only end it
     #[arg(long)]
     close: bool,
+
+    /// Why the topic ends, where that is no clean end: readers are told, and whoever streams to it is stopped
+    #[arg(long, value_name = "REASON", requires = "close")]
+    reason: Option<String>,
 
     /// A key under which the hub publishes this once only, however often it comes; with `--lines`, the
     /// number of the line is added
@@ -97,6 +122,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             result = arguments.publish(&sender) => result.map(|()| ExitCode::SUCCESS),
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
+                arguments.break_off(&sender).await;
                 sender.terminal.warn("interrupted; what has no id here may be published or not");
                 Ok(ExitCode::from(INTERRUPTED))
             }
@@ -116,10 +142,20 @@ impl Arguments {
         if let Some(event_type) = &self.event {
             EventType::new(event_type).map_err(|error| WrongArguments::at("--event", &error))?;
         }
+        if let Some(reason) = &self.reason {
+            EndReason::new(reason).map_err(|error| WrongArguments::at("--reason", &error))?;
+        }
         Ok(())
     }
 
+    fn is_stream(&self) -> bool {
+        self.stream || self.chunks || self.sse
+    }
+
     async fn publish(&self, sender: &Sender<'_>) -> Result<(), Box<dyn Error>> {
+        if self.is_stream() {
+            return StreamPublisher::new(self, sender).publish(tokio::io::stdin()).await;
+        }
         if self.lines {
             return LinePublisher::new(self, sender).publish(tokio::io::stdin()).await;
         }
@@ -134,10 +170,20 @@ impl Arguments {
         } else {
             sender.client.publish(&*self.topic, self.message(data)?)
         };
-        if self.close {
-            publish = publish.close();
-        }
+        publish = match &self.reason {
+            Some(reason) => publish.close_because(reason),
+            None if self.close => publish.close(),
+            None => publish,
+        };
         Ok(sender.send(publish, self.idempotency_key.clone()).await.map_err(Failure::to("publish"))?)
+    }
+
+    /// Readers of a stream that is interrupted need not wait for the hub to give it up.
+    async fn break_off(&self, sender: &Sender<'_>) {
+        if self.is_stream() && self.close {
+            let close = sender.client.close(&*self.topic).close_because(EndReason::ABORTED);
+            drop(close.retry_for(Duration::ZERO).send().await);
+        }
     }
 
     fn message(&self, data: Vec<u8>) -> Result<Message, Box<dyn Error>> {

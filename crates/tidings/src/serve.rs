@@ -121,6 +121,11 @@ async fn serve(
         "opened the log"
     );
     let hub = Hub::new(log, hub_config);
+    if let LogPlace::Disk(folder) = settings.log()
+        && let Err(error) = hub.remember_streams(&folder.join(STREAMS))
+    {
+        tracing::warn!(%error, "failed to read which streams were under way: their topics stay open");
+    }
     let open = auth.is_none();
     let auth = auth.unwrap_or_else(Auth::open_to_this_machine);
     let api = Api::builder(hub.clone(), http_config)
@@ -217,6 +222,9 @@ fn allow_open_files() {
         tracing::warn!(%error, "failed to raise the limit on open files");
     }
 }
+
+/// The file in the folder of a log that says which streams are under way.
+const STREAMS: &str = "streams";
 
 /// Files that are kept for the log and for what else the hub opens: its segments, the sealed ones that are read, an engine.
 const FILES_KEPT: usize = 128;

@@ -20,7 +20,8 @@ use crate::terminal::{Terminal, Troubles, harmless, seconds};
 Prints the data of each event and a line end; with --json, one JSON object per line, gaps and ends among them. A \
 stream that breaks is resumed without loss or repetition, for as long as it takes.
 
-Exit codes: 0 the topic ended, or Ctrl-C, or nobody reads any more; 1 failed; 2 wrong arguments; 3 the hub refused it.")]
+Exit codes: 0 the topic ended, or Ctrl-C, or nobody reads any more; 1 failed; 2 wrong arguments; 3 the hub refused it; \
+4 the topic ended for a reason, such as `aborted`: whoever published did not finish.")]
 pub(crate) struct Arguments {
     /// Topics or patterns, like `orders/42`, `orders/*` or `**`
     #[arg(required = true, value_name = "SELECTOR")]
@@ -56,6 +57,9 @@ enum Way {
     Poll,
 }
 
+/// The exit code where the topic ended with a reason, so that what was printed is perhaps not all that there was to be.
+const BROKEN_OFF: u8 = 4;
+
 /// How much is printed in one write at most, but for single events that are larger.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -72,6 +76,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         terminal: Terminal::find(),
         troubles: Troubles::default(),
         is_answered: Cell::new(false),
+        is_broken_off: Cell::new(false),
         json: arguments.json,
         url: arguments.connection.url().to_owned(),
     };
@@ -87,7 +92,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     runtime.shutdown_background();
     match result {
         Err(error) if is_broken_pipe(&*error) => Ok(ExitCode::SUCCESS),
-        result => result.map(|()| ExitCode::SUCCESS),
+        result => result.map(|()| {
+            if printer.is_broken_off.get() { ExitCode::from(BROKEN_OFF) } else { ExitCode::SUCCESS }
+        }),
     }
 }
 
@@ -130,6 +137,8 @@ struct Printer {
     troubles: Troubles,
     /// Whether a hub has answered: until then, what is not one is a wrong address.
     is_answered: Cell<bool>,
+    /// Whether the topic has ended for a reason.
+    is_broken_off: Cell<bool>,
     json: bool,
     url: String,
 }
@@ -201,11 +210,18 @@ impl Printer {
                 let next = format_args!("connecting again {}", seconds(after));
                 self.troubles.tell(self.terminal, &reason, next);
             }
-            Item::Closed => {
+            Item::Closed { reason: None } => {
                 self.terminal.note("the topic has ended");
                 if self.json {
                     print_line(&serde_json::json!({ "end": { "id": cursor } }), out);
                 }
+            }
+            Item::Closed { reason: Some(reason) } => {
+                self.terminal.warn(format_args!("the topic has ended: {}", harmless(&reason)));
+                if self.json {
+                    print_line(&serde_json::json!({ "end": { "id": cursor, "reason": reason } }), out);
+                }
+                self.is_broken_off.set(true);
             }
             _ => {}
         }

@@ -67,7 +67,7 @@ impl Job {
             Ok(()) => self.event("done", &self.progress),
             Err(error) => self.event("failed", &error.to_string()),
         };
-        let end = Batch { close: Some(self.topic.clone()), ..Batch::of(last) };
+        let end = Batch { close: Some(self.topic.clone().into()), ..Batch::of(last) };
         // Nobody is left to be told where this fails.
         drop(runtime.block_on(self.hub.publish(end)));
     }

@@ -47,7 +47,7 @@ async fn tell(hub: Hub, name: String, text: Arc<str>) {
     let mut words = words(&text).peekable();
     while let Some(word) = words.next() {
         pace.tick().await;
-        let close = words.peek().is_none().then(|| topic.clone());
+        let close = words.peek().is_none().then(|| topic.clone().into());
         let batch = Batch { close, ..Batch::of(NewEvent::text(topic.clone(), word)) };
         // The hub is gone: so is the program.
         if hub.publish(batch).await.is_err() {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import deque
@@ -30,9 +31,10 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The topic has ended, at this cursor if one was told."""
+    """The topic has ended, at this cursor if one was told, and why, where that was no clean end."""
 
     cursor: str | None
+    reason: str | None = None
 
 
 Step = Event | Gap | Moved | End | State
@@ -164,7 +166,9 @@ class Session:
         except ValueError as error:
             raise TidingsError("malformed", error) from error
         self.succeeded()
-        self.tell(End(following) if page.get("closed") is True else Moved(following), transport)
+        reason = page.get("reason")
+        ends = End(following, reason if isinstance(reason, str) else None)
+        self.tell(ends if page.get("closed") is True else Moved(following), transport)
         return page.get("more") is True or bool(events) or missing is not None
 
     def parse(self, data: bytes) -> Any:
@@ -198,7 +202,7 @@ class Session:
             self._opened(transport)
         elif isinstance(step, End):
             self.cursor = step.cursor or self.cursor
-            self.ready.append(End(self.cursor))
+            self.ready.append(End(self.cursor, step.reason))
             self.ended = True
 
     def _opened(self, transport: Transport) -> None:
@@ -264,7 +268,7 @@ class Stream:
             ends = data is not None and name == b"tidings.end"
             place = id.decode(errors="replace") if id else None
             if ends:
-                session.tell(End(place), "sse")
+                session.tell(End(place, _reason(data or b"")), "sse")
             elif place:
                 session.tell(Moved(place), "sse")
             else:
@@ -278,3 +282,12 @@ class Stream:
             self._has_event |= type(step) is Event
             session.tell(step, "sse")
         self._postponed = False
+
+
+def _reason(data: bytes) -> str | None:
+    """The reason of an end. Whatever else its data may say one day, the topic has ended."""
+    try:
+        reason = json.loads(data)["reason"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return reason if isinstance(reason, str) else None

@@ -11,7 +11,7 @@ Status = Literal["connecting", "open", "waiting", "paused", "ended", "closed", "
 - `open`: the hub answers. Where the subscription began at `latest`, all that is published from now on is delivered.
 - `waiting`: an attempt came to nothing, or a connection to its end, by `error`. The next attempt follows in `retry_in` seconds.
 - `paused`: by `pause()`.
-- `ended`: the topic has ended, and everything in it is delivered.
+- `ended`: the topic has ended, and everything in it is delivered; where that was no clean end, `reason` says why.
 - `closed`: by its user.
 - `failed`: by `error`; another attempt would do no better.
 """
@@ -30,6 +30,8 @@ class State:
     #: Why the cursor store did not keep the last cursor. What follows is delivered all the same; whoever begins from the store
     #: gets some events once more.
     store_error: TidingsError | None = None
+    #: Why the topic has ended, where that was no clean end: `aborted`, where whoever published broke off.
+    reason: str | None = None
 
     @property
     def over(self) -> bool:

@@ -94,7 +94,7 @@ class BaseSubscription:
             return None
         if isinstance(step, End):
             self._cursor = step.cursor
-            ended = State("ended")
+            ended = State("ended", reason=step.reason)
             return self._state if self._enter(ended) else None
         if isinstance(step, Gap):
             self._cursor = step.resumed

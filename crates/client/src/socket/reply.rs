@@ -54,6 +54,8 @@ struct Message {
 struct End {
     #[serde(default)]
     id: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +91,9 @@ impl Reply {
         Ok(match message {
             Message { problem: Some(problem), .. } => Self::Refused(answer::refused(told(&problem), None)),
             Message { gap: Some(gap), .. } => Self::Told(Received::Gap(gap)),
-            Message { end: Some(end), .. } => Self::Told(Received::End(end.id)),
+            Message { end: Some(end), .. } => {
+                Self::Told(Received::End { cursor: end.id, reason: end.reason })
+            }
             Message { next: Some(cursor), .. } => Self::Told(Received::Cursor(cursor)),
             Message { id: Some(_), .. } => Self::Told(Received::Event(parse::<EventObject>(text)?.0.into())),
             _ => Self::Nothing,
@@ -142,7 +146,10 @@ mod tests {
         assert!(matches!(told(r#"{"next":"q7m2x9-2"}"#), Received::Cursor(at) if at == "q7m2x9-2"));
         let gap = r#"{"gap":{"reason":"expired","since":"q7m2x9-1","resumed":"q7m2x9-4"}}"#;
         assert!(matches!(told(gap), Received::Gap(gap) if gap.resumed == "q7m2x9-4"));
-        assert!(matches!(told(r#"{"end":{"id":"q7m2x9-9"}}"#), Received::End(Some(at)) if at == "q7m2x9-9"));
+        let Received::End { cursor, reason } = told(r#"{"end":{"id":"q7m2x9-9","reason":"aborted"}}"#) else {
+            panic!()
+        };
+        assert_eq!((cursor.as_deref(), reason.as_deref()), (Some("q7m2x9-9"), Some("aborted")));
         let event =
             r#"{"id":"q7m2x9-5","topic":"a","event":"t","time":"2026-11-22T05:46:19.123Z","data":{"x": 1}}"#;
         let Received::Event(event) = told(event) else { panic!("no event") };

@@ -15,7 +15,7 @@ async fn the_end_comes_after_the_last_event_and_again_for_those_who_come_back() 
         let subscribe = client.subscribe(["a"]).transport(transport);
         let mut subscription = subscribe.clone().since(Since::Earliest).open().unwrap();
         assert_eq!(next_texts(&mut subscription, 2).await, ["1", ""]);
-        assert!(matches!(next(&mut subscription).await, Item::Closed));
+        assert!(matches!(next(&mut subscription).await, Item::Closed { .. }));
         for _ in 0..2 {
             assert!(subscription.next().await.is_none());
         }
@@ -24,7 +24,7 @@ async fn the_end_comes_after_the_last_event_and_again_for_those_who_come_back() 
         loop {
             match next(&mut again).await {
                 Item::Open { .. } => {}
-                Item::Closed => break,
+                Item::Closed { .. } => break,
                 item => panic!("{item:?}"),
             }
         }

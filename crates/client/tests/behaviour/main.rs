@@ -16,6 +16,7 @@ mod interrupted_event;
 mod lost_receipt;
 mod oversized;
 mod own_settings;
+mod publish_stream;
 mod refusal;
 mod resume_by_another_transport;
 mod retry_after;

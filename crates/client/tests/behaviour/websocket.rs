@@ -72,7 +72,7 @@ async fn messages_are_what_a_stream_would_tell() {
     assert_eq!(next_texts(&mut subscription, 1).await, ["2"]);
     assert!(matches!(next(&mut subscription).await, Item::Gap(gap) if gap.resumed == "q7m2x9-4"));
     assert_eq!(next_texts(&mut subscription, 1).await, ["5"]);
-    assert!(matches!(next(&mut subscription).await, Item::Closed));
+    assert!(matches!(next(&mut subscription).await, Item::Closed { reason: None }));
     assert_eq!(subscription.cursor(), Some("q7m2x9-6"));
     assert!(subscription.next().await.is_none());
     let request = server.request().await;

@@ -208,6 +208,10 @@ impl Engine for Nats {
         Box::pin(async move { write::write(&*self.connection()?, batches).await })
     }
 
+    fn write_chain(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(async move { write::write_chain(&*self.connection()?, batches).await })
+    }
+
     fn writes(&self) -> usize {
         limits::WRITES
     }

@@ -96,6 +96,31 @@ pub(crate) async fn write(
     Ok(results.into_iter().map(|result| result.unwrap_or_else(missing)).collect())
 }
 
+/// Writes batches of which each is only appended where those before it were. NATS looks at each message alone: so they are
+/// sent one by one while it knows them already, and together from the first that is new. What another publisher with the
+/// same keys may then have sent meanwhile is all that is not told from its repetition in time.
+pub(crate) async fn write_chain(
+    connection: &Connection,
+    batches: Vec<Batch>,
+) -> Result<Vec<BatchResult>, EngineError> {
+    let mut answers = Vec::with_capacity(batches.len());
+    let mut batches = batches.into_iter();
+    while let Some(batch) = batches.next() {
+        answers.extend(write(connection, vec![batch]).await?);
+        match answers.last() {
+            Some(Ok(appended)) if appended.duplicate => {}
+            Some(Ok(_)) => {
+                answers.extend(write(connection, batches.by_ref().collect()).await?);
+                let upto = answers.iter().position(Result::is_err).map_or(answers.len(), |place| place + 1);
+                answers.truncate(upto);
+                break;
+            }
+            _ => break,
+        }
+    }
+    Ok(answers)
+}
+
 async fn acknowledged(sent: Result<PublishAckFuture, PublishError>) -> Result<Ack, PublishError> {
     match async { sent?.await }.await {
         Ok(ack) => Ok(Ack { number: ack.sequence, duplicate: ack.duplicate }),

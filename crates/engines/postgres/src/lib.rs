@@ -164,11 +164,13 @@ async fn move_all(connection: Arc<Connection>) -> EngineError {
         // The server's own limit ends neither where the network has swallowed the answer.
         match in_time("look into the outbox", looks.look(session, &connection.horizon)).await {
             Err(error) => return error,
-            Ok(waiting) if waiting.is_any() => match timeout(PATIENCE, connection.write(Vec::new())).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return error,
-                Err(_) => return silent("moving what applications have published"),
-            },
+            Ok(waiting) if waiting.is_any() => {
+                match timeout(PATIENCE, connection.write(Vec::new(), false)).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return error,
+                    Err(_) => return silent("moving what applications have published"),
+                }
+            }
             Ok(_) => drop(timeout(POLL, hints.outbox.notified()).await),
         }
     }
@@ -202,11 +204,12 @@ impl Connection {
         self.reader.session.is_closed() || self.writer.try_lock().is_ok_and(|writer| is_lost(&writer))
     }
 
-    async fn write(&self, batches: Vec<Batch>) -> Result<Vec<BatchResult>, EngineError> {
+    async fn write(&self, batches: Vec<Batch>, is_chain: bool) -> Result<Vec<BatchResult>, EngineError> {
         let mut slot = self.writer.lock().await;
         // Where this is dropped, or fails, the connection is not used again: who knows what it is in the middle of.
         let writer = slot.take().ok_or_else(lost)?;
-        let results = writer.write(&self.options.schema, self.terms, &self.horizon, batches).await?;
+        let results =
+            writer.write(&self.options.schema, self.terms, &self.horizon, batches, is_chain).await?;
         *slot = Some(writer);
         Ok(results)
     }
@@ -228,7 +231,11 @@ impl Engine for Postgres {
     }
 
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
-        Box::pin(async move { self.connection()?.write(batches).await })
+        Box::pin(async move { self.connection()?.write(batches, false).await })
+    }
+
+    fn write_chain(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(async move { self.connection()?.write(batches, true).await })
     }
 
     fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {

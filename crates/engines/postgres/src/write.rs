@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidings_engine::{BatchResult, EngineError};
+use tidings_engine::{BatchResult, EngineError, cut_off};
 use tidings_log::{AppendError, Appended, Batch, Fingerprint};
 use tidings_protocol::{Closing, Epoch, EventType, Format, NewEvent, Sequence, Timestamp, Topic};
 use tokio::try_join;
@@ -174,9 +174,10 @@ impl Writer {
         terms: Terms,
         horizon: &Horizon,
         batches: Vec<Batch>,
+        is_chain: bool,
     ) -> Result<Vec<BatchResult>, EngineError> {
         let count = batches.len();
-        match self.write_now(schema, terms, horizon, batches).await {
+        match self.write_now(schema, terms, horizon, batches, is_chain).await {
             Ok(results) => Ok(results),
             Err(Failure::Postgres(error)) if is_full(&error) => {
                 // Postgres has undone everything.
@@ -196,6 +197,7 @@ impl Writer {
         terms: Terms,
         horizon: &Horizon,
         batches: Vec<Batch>,
+        is_chain: bool,
     ) -> Result<Vec<BatchResult>, Failure> {
         let prints: Vec<_> = batches.iter().map(|batch| Fingerprint::of(batch, terms.secret)).collect();
         let topics: HashSet<_> = batches.iter().flat_map(Batch::topics).map(Topic::as_str).collect();
@@ -230,8 +232,11 @@ impl Writer {
         }
         let moved = taken.iter().filter(|taken| !taken.ended);
         draft.entries.extend(moved.map(|taken| (taken.event.clone(), Closing::No)));
-        let results: Vec<_> =
-            batches.into_iter().zip(prints).map(|(batch, print)| draft.add(batch, print)).collect();
+        let mut results: Vec<BatchResult> = Vec::with_capacity(batches.len());
+        for (batch, print) in batches.into_iter().zip(prints) {
+            let is_cut_off = is_chain && results.last().is_some_and(Result::is_err);
+            results.push(if is_cut_off { cut_off() } else { draft.add(batch, print) });
+        }
         self.finish(&draft, &refused).await?;
         if !draft.entries.is_empty() {
             self.seen.fetch_max(draft.first + draft.entries.len() as u64 - 1, Ordering::AcqRel);

@@ -424,6 +424,15 @@ impl fmt::Debug for Redis {
     }
 }
 
+impl Redis {
+    async fn write_now(&self, batches: Vec<Batch>, is_chain: bool) -> Result<Vec<BatchResult>, EngineError> {
+        let connection = self.connection()?;
+        let (script, window) = (&self.scripts.append, millis(self.config.idempotency_window).max(1));
+        let replicas = self.options.replicas;
+        write::write(&connection, script, &self.keys, window, replicas, batches, is_chain).await
+    }
+}
+
 impl Engine for Redis {
     fn name(&self) -> &'static str {
         "Redis"
@@ -434,11 +443,11 @@ impl Engine for Redis {
     }
 
     fn write(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
-        Box::pin(async move {
-            let connection = self.connection()?;
-            let (script, window) = (&self.scripts.append, millis(self.config.idempotency_window).max(1));
-            write::write(&connection, script, &self.keys, window, self.options.replicas, batches).await
-        })
+        Box::pin(self.write_now(batches, false))
+    }
+
+    fn write_chain(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Vec<BatchResult>, EngineError>> {
+        Box::pin(self.write_now(batches, true))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), EngineError>> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script, Value, cmd};
-use tidings_engine::{BatchResult, EngineError, encode};
+use tidings_engine::{BatchResult, EngineError, cut_off, encode};
 use tidings_log::{AppendError, Appended, Batch, Fingerprint, LogUnavailable};
 use tidings_protocol::{Closing, Timestamp, Topic};
 
@@ -17,12 +17,13 @@ pub(crate) async fn write(
     window: u64,
     replicas: usize,
     batches: Vec<Batch>,
+    is_chain: bool,
 ) -> Result<Vec<BatchResult>, EngineError> {
     let count = batches.len();
     let mut call = script.key(&keys.log);
     call.key(&keys.meta).key(&keys.topics);
     call.arg(connection.epoch.as_str()).arg(connection.seen()).arg(window).arg(count);
-    call.arg(u8::from(replicas > 0));
+    call.arg(u8::from(replicas > 0)).arg(u8::from(is_chain));
     let mut named = Vec::with_capacity(count);
     let mut place = 3;
     for batch in batches {
@@ -130,6 +131,7 @@ fn result(connection: &Connection, answer: &Value, key: Option<String>) -> Resul
             let topic = std::str::from_utf8(topic).ok().and_then(|text| Topic::new(text).ok());
             Ok(Err(AppendError::TopicClosed { topic: topic.ok_or_else(strange)? }))
         }
+        [Value::Int(4)] => Ok(cut_off()),
         _ => Err(strange()),
     }
 }

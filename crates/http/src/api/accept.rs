@@ -3,6 +3,7 @@ use http::header::ACCEPT;
 use tidings_protocol::ProblemKind;
 
 use crate::api::problem::Refusal;
+use crate::api::query::{Query, shown};
 
 /// The form of an answer to a reader (§3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,19 @@ impl Form {
             Self::Page => "application/json",
             Self::Stream => "text/event-stream",
             Self::Lines => "application/x-ndjson",
+        }
+    }
+
+    /// The form that `?as=` names, for clients that cannot set `Accept`; else the one that is accepted most gladly.
+    pub(crate) fn of(headers: &HeaderMap, query: Option<&str>) -> Result<Self, Refusal> {
+        match Query::new(query).get("as")? {
+            None => Self::negotiate(headers),
+            Some("json") => Ok(Self::Page),
+            Some("sse") => Ok(Self::Stream),
+            Some("ndjson") => Ok(Self::Lines),
+            Some(other) => {
+                Err(Refusal::query(format!("`as` is `sse`, `ndjson` or `json`, not `{}`", shown(other))))
+            }
         }
     }
 

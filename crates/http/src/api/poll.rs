@@ -52,7 +52,9 @@ pub(crate) async fn answer(
         hold(api, parts, reader).await?
     } else {
         let more = first.more && !first.ended && subscription.has_more().await?;
-        let pull = Pull { more, ended: first.ended || (!more && subscription.has_ended()), ..first };
+        let ended = first.ended || (!more && subscription.has_ended());
+        let reason = subscription.end_reason().filter(|_| ended).cloned();
+        let pull = Pull { more, ended, reason, ..first };
         HeldPage { pull, next: subscription.cursor(), epoch: subscription.epoch() }
     };
     let HeldPage { pull, next, epoch } = found;
@@ -217,6 +219,9 @@ impl Page<'_> {
         }
         if self.closed {
             body.extend_from_slice(b",\"closed\":true");
+            if let Some(reason) = &self.pull.reason {
+                body.extend_from_slice(format!(",\"reason\":\"{reason}\"").as_bytes());
+            }
         }
         if let Some(advice) = self.advice {
             advice.write(&mut body);

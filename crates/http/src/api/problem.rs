@@ -4,7 +4,7 @@ use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AF
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use tidings_log::{AppendError, ReadError};
-use tidings_protocol::{InvalidData, InvalidSelector, InvalidTopic, ProblemKind};
+use tidings_protocol::{EndReason, InvalidData, InvalidSelector, InvalidTopic, Problem, ProblemKind};
 
 use crate::defaults;
 
@@ -17,6 +17,27 @@ pub(crate) struct Refusal {
     challenge: Option<HeaderValue>,
     accept_encoding: Option<&'static str>,
     retry_after: Option<u64>,
+    stream: Option<Box<StreamPlace>>,
+}
+
+/// How far a stream of items was that is refused (§2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct StreamPlace {
+    pub(crate) events: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<String>,
+    /// Why its topic has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<EndReason>,
+}
+
+/// A problem, with what is known of the stream that it ended.
+#[derive(Serialize)]
+struct StreamProblem<'a> {
+    #[serde(flatten)]
+    problem: &'a Problem,
+    #[serde(flatten)]
+    place: Option<&'a StreamPlace>,
 }
 
 pub(crate) type Answer = Result<Response, Refusal>;
@@ -32,7 +53,40 @@ impl Refusal {
             challenge: None,
             accept_encoding: None,
             retry_after: None,
+            stream: None,
         }
+    }
+
+    /// Says what it is about.
+    pub(crate) fn about(mut self, what: impl std::fmt::Display) -> Self {
+        self.detail = format!("{what}: {}", self.detail);
+        self
+    }
+
+    /// Says how far a stream was.
+    pub(crate) fn at(mut self, place: StreamPlace) -> Self {
+        let last = place.last.as_ref().map(|last| format!(", the last one `{last}`")).unwrap_or_default();
+        self.detail = format!("{} ({} events were appended{last})", self.detail, place.events);
+        self.stream = Some(Box::new(place));
+        self
+    }
+
+    /// The problem as the last line of acknowledgements.
+    pub(crate) fn stream_line(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            problem: StreamProblem<'a>,
+            #[serde(flatten)]
+            place: Option<&'a StreamPlace>,
+        }
+        let (problem, place) = (self.kind.problem(&*self.detail), self.stream.as_deref());
+        json_line(&Line { problem: StreamProblem { problem: &problem, place }, place })
+    }
+
+    /// The problem as JSON.
+    pub(crate) fn json(&self) -> Vec<u8> {
+        let problem = self.kind.problem(&*self.detail);
+        json_line(&StreamProblem { problem: &problem, place: self.stream.as_deref() })
     }
 
     pub(crate) fn query(detail: impl Into<String>) -> Self {
@@ -105,10 +159,8 @@ pub(crate) fn json_line(value: &impl Serialize) -> Vec<u8> {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (passes, seconds) = (self.passes(), self.seconds());
-        let problem = self.kind.problem(self.detail);
-        let body = json_line(&problem);
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut response = Response::new(Body::from(self.json()));
+        *response.status_mut() = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::BAD_REQUEST);
         // For whoever counts.
         response.extensions_mut().insert(self.kind);
         let headers = response.headers_mut();

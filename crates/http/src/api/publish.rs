@@ -1,3 +1,6 @@
+mod items;
+mod stream;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +18,8 @@ use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_hub::Published;
-use tidings_log::{Batch, Idempotency, Scope};
-use tidings_protocol::{EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
+use tidings_log::{Batch, Close, Idempotency, Scope};
+use tidings_protocol::{EndReason, EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
@@ -59,6 +62,8 @@ pub(crate) struct Publication<'a> {
     #[serde(borrow)]
     key: Option<Cow<'a, str>>,
     close: Option<bool>,
+    #[serde(borrow)]
+    reason: Option<Cow<'a, str>>,
 }
 
 /// A publication of at most one event to one topic.
@@ -69,6 +74,8 @@ pub(crate) struct SinglePublication {
     pub(crate) event: Option<NewEvent>,
     /// Whether the topic ends with it.
     pub(crate) close: bool,
+    /// Why it does, where that is no clean end.
+    pub(crate) reason: Option<EndReason>,
     /// See [`Idempotency`].
     pub(crate) key: Option<String>,
 }
@@ -122,6 +129,14 @@ pub(crate) async fn to_topic(api: &Api, request: Request) -> Answer {
     } else {
         publishes.clone()?;
     }
+    if let Some(asked) = stream::Asked::of(&parts, &query)? {
+        publishes?;
+        if asked.closes() {
+            access.close(&topic)?;
+        }
+        api.rates.check(api, &parts, &access)?;
+        return asked.publish(api, &parts, &query, body, &access, topic).await;
+    }
     api.rates.check(api, &parts, &access)?;
 
     let content = Content::of(&parts.headers);
@@ -133,6 +148,7 @@ pub(crate) async fn to_topic(api: &Api, request: Request) -> Answer {
         .map_err(|refusal| publishes.err().unwrap_or(refusal))?;
     let event_type = query.get("event")?.map(event_type).transpose()?;
     let close = close?;
+    let reason = end_reason(&query, close)?;
     let key = idempotency_key(&parts.headers)?;
 
     let own = (api.clone(), topic.clone());
@@ -143,20 +159,23 @@ pub(crate) async fn to_topic(api: &Api, request: Request) -> Answer {
             Content::Event(format) => {
                 events.add_whole(NewEvent::new(topic, event_type, format, bytes.clone())?)
             }
-            Content::Lines => {
-                lines(bytes, |item| events.add(item.event(topic.clone(), event_type.clone(), &api)?))
-            }
+            Content::Lines => lines(bytes, |item| {
+                let max = api.config.max_event_bytes;
+                events.add(item.event(topic.clone(), event_type.clone(), max)?)
+            }),
         }
     })
     .await?;
     let batch = Batch {
-        close: close.then(|| topic.clone()),
+        close: close.then(|| Close { topic: topic.clone(), reason }),
         idempotency: key.map(|key| Idempotency { scope: Scope::Topic(topic.clone()), key }),
         events,
     };
-    let many = content == Content::Lines && !batch.events.is_empty();
+    // The end may be an entry of its own, which is no event; where there is nothing else, it has the id.
+    let count = batch.events.len();
+    let many = content == Content::Lines && count > 0;
     let published = publish(api, batch).await?;
-    Ok(receipt(&published, Some(&topic), many))
+    Ok(receipt(&published, Some(&topic), many.then_some(count)))
 }
 
 /// `POST /events`.
@@ -180,14 +199,15 @@ pub(crate) async fn to_topics(api: &Api, request: Request) -> Answer {
                 item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
             let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
             access.publish(&topic)?;
-            events.add(item.event(topic, None, &own)?)
+            events.add(item.event(topic, None, own.config.max_event_bytes)?)
         };
         if content == Content::Lines { lines(bytes, take) } else { array(bytes, take) }
     })
     .await?;
     let idempotency = key.map(|key| Idempotency { scope, key });
+    let count = events.len();
     let published = publish(api, Batch { events, close: None, idempotency }).await?;
-    Ok(receipt(&published, None, true))
+    Ok(receipt(&published, None, Some(count)))
 }
 
 /// Makes a body into events, with what is to be kept until they are appended. What is large is parsed where it keeps
@@ -233,9 +253,13 @@ pub(crate) async fn publish(api: &Api, batch: Batch) -> Result<Published, Refusa
     Ok(published)
 }
 
-fn receipt(published: &Published, topic: Option<&Topic>, many: bool) -> Response {
+/// The answer to a publication: of one event, or of a batch of so many.
+fn receipt(published: &Published, topic: Option<&Topic>, many: Option<usize>) -> Response {
     let mut ids = published.ids().map(|id| id.to_string());
-    let (id, ids) = if many { (None, Some(ids.collect())) } else { (ids.next(), None) };
+    let (id, ids) = match many {
+        Some(count) => (None, Some(ids.take(count).collect())),
+        None => (ids.next(), None),
+    };
     let receipt =
         Receipt { id, ids, topic: topic.map(Topic::as_str), time: published.appended.time.to_string() };
     let mut response = Response::new(Body::from(json_line(&receipt)));
@@ -285,26 +309,34 @@ fn is_json(media_type: &str) -> bool {
 impl Publication<'_> {
     /// Reads it. Whether its sender may publish it is another question.
     pub(crate) fn read(self, api: &Api) -> Result<SinglePublication, Refusal> {
-        let Self { topic, data, event, encoding, key, close } = self;
+        let Self { topic, data, event, encoding, key, close, reason } = self;
         let text = topic.ok_or_else(|| Refusal::data("a publication has a `topic`"))?;
         let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
         let close = close.unwrap_or_default();
         let event = match data {
-            Some(data) => {
-                Some(Item { data, topic: None, event, encoding }.event(topic.clone(), None, api)?)
-            }
+            Some(data) => Some(Item { data, topic: None, event, encoding }.event(
+                topic.clone(),
+                None,
+                api.config.max_event_bytes,
+            )?),
             None if close => None,
             None => return Err(Refusal::data("a publication has `data`, or `\"close\": true`")),
         };
         let key = key.map(|key| checked_key(&key)).transpose()?;
-        Ok(SinglePublication { topic, event, close, key })
+        let reason = checked_reason(reason.as_deref(), close)?;
+        Ok(SinglePublication { topic, event, close, reason, key })
     }
 }
 
 // === impl Item ===
 
 impl Item<'_> {
-    fn event(&self, topic: Topic, default_type: Option<EventType>, api: &Api) -> Result<NewEvent, Refusal> {
+    fn event(
+        &self,
+        topic: Topic,
+        default_type: Option<EventType>,
+        max_event_bytes: usize,
+    ) -> Result<NewEvent, Refusal> {
         let event_type = self.event.as_deref().map(event_type).transpose()?.or(default_type);
         let json = self.data.get();
         let (format, data) = match self.encoding.as_deref() {
@@ -329,8 +361,8 @@ impl Item<'_> {
             }
             None => (Format::Json, Bytes::copy_from_slice(json.as_bytes())),
         };
-        if data.len() > api.config.max_event_bytes {
-            return Err(body::too_large(api.config.max_event_bytes));
+        if data.len() > max_event_bytes {
+            return Err(body::too_large(max_event_bytes));
         }
         Ok(NewEvent::new(topic, event_type, format, data)?)
     }
@@ -408,6 +440,19 @@ impl Events {
         self.list.push(event);
         Ok(())
     }
+}
+
+/// Why a topic ends with a publication, where that is no clean end.
+fn end_reason(query: &Query<'_>, close: bool) -> Result<Option<EndReason>, Refusal> {
+    checked_reason(query.get("reason")?, close)
+}
+
+fn checked_reason(text: Option<&str>, close: bool) -> Result<Option<EndReason>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    if !close {
+        return Err(Refusal::query("`reason` is why a topic ends: it goes with `close=true`"));
+    }
+    EndReason::new(text).map(Some).map_err(|error| Refusal::query(format!("`reason`: {error}")))
 }
 
 fn event_type(text: &str) -> Result<EventType, Refusal> {

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -24,6 +25,10 @@ pub(crate) struct ReadOptions {
     pub(crate) limit: usize,
     pub(crate) types: Vec<String>,
     pub(crate) envelope: bool,
+    /// Whether a stream is for a client that knows nothing of Tidings.
+    pub(crate) plain: bool,
+    /// The data of the event that tells such a client of a clean end.
+    pub(crate) end: Option<Arc<str>>,
     pub(crate) heartbeat: Option<Duration>,
 }
 
@@ -135,6 +140,8 @@ impl ReadOptions {
             limit: query.number("limit", limits::DEFAULT_PAGE_EVENTS, limits::PAGE_EVENTS)?,
             types,
             envelope: query.flag("envelope")?,
+            plain: query.flag("plain")?,
+            end: query.get("end")?.map(end_text).transpose()?,
             heartbeat: heartbeat.map(|wish| wish.clamp(defaults::MIN_HEARTBEAT, defaults::MAX_HEARTBEAT)),
         })
     }
@@ -142,6 +149,18 @@ impl ReadOptions {
     pub(crate) fn selection(&self, selectors: Vec<Selector>) -> Selection {
         Selection::new(selectors).of_types(self.types.iter().cloned())
     }
+}
+
+/// The data of an event that tells of a clean end: one line.
+fn end_text(text: &str) -> Result<Arc<str>, Refusal> {
+    let length = text.chars().count();
+    if !(1..=limits::END_TEXT_CHARACTERS).contains(&length) || text.chars().any(char::is_control) {
+        let most = limits::END_TEXT_CHARACTERS;
+        return Err(Refusal::query(format!(
+            "`end` is 1 to {most} characters, none of them a control character"
+        )));
+    }
+    Ok(text.into())
 }
 
 /// A last event id, which wins over `since`, is never an error. Clients without one may send it empty.

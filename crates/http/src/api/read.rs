@@ -29,7 +29,7 @@ pub(crate) fn selectors(api: &Api, parts: &Parts) -> Result<Vec<Selector>, Refus
 
 /// `GET /topics/{selector}` and `GET /events` (§3): whichever form the reader accepts.
 pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Answer {
-    let form = Form::negotiate(&parts.headers)?;
+    let form = Form::of(&parts.headers, parts.uri.query())?;
     match answer_in(form, api, parts, selectors).await {
         Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal)),
         answer => answer,
@@ -41,7 +41,7 @@ pub(crate) fn refuse<B>(request: &Request<B>, refusal: Refusal) -> Response {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD)
         && (path == "/events" || path.starts_with("/topics/"));
-    match Form::negotiate(request.headers()) {
+    match Form::of(request.headers(), request.uri().query()) {
         Ok(form) if reads && form.is_stream() && refusal.passes() => stream::put_off(form, &refusal),
         _ => refusal.into_response(),
     }

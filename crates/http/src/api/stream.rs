@@ -40,7 +40,10 @@ pub(crate) fn answer(
     }
     let single = subscription.selection().single_topic().is_some();
     let transport = if form == Form::Lines { Transport::Lines } else { Transport::Stream };
-    let frames = Frames::new(form, !single, options.envelope);
+    let mut frames = Frames::new(form, !single, options.envelope);
+    if options.plain || options.end.is_some() {
+        frames = frames.plain(options.end.clone());
+    }
     let mut opening = Vec::new();
     let gap = subscription.gap();
     frames.opening(api.config.retry, gap.is_none().then(|| subscription.cursor()), &mut opening);
@@ -50,7 +53,7 @@ pub(crate) fn answer(
     }
     // What will have no events ends at once, and is answered here.
     if subscription.is_over() {
-        frames.end(subscription.cursor(), &mut opening);
+        frames.end(subscription.cursor(), subscription.end_reason(), &mut opening);
     } else if api.draining.is_cancelled() {
         frames.farewell(defaults::DRAIN_RETRY, &mut opening);
     } else if parts.method == Method::GET {

@@ -245,7 +245,7 @@ impl Session {
             frames.gap(gap, &mut opening);
         }
         if subscription.is_over() {
-            frames.end(subscription.cursor(), &mut opening);
+            frames.end(subscription.cursor(), subscription.end_reason(), &mut opening);
             return Ok(NewSubscription { name, reference, opening, reader: None });
         }
         let shape = Shape::Stream { frames, transport: Transport::WebSocket, heartbeat: self.heartbeat };

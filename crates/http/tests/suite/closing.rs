@@ -194,3 +194,67 @@ async fn an_end_that_was_discarded_is_forgotten() {
     assert_eq!(hub.publish("a", "again").await, hub.cursor(52));
     assert_eq!(hub.read("/topics/a").await, ["again"]);
 }
+
+/// Why a topic ended is told by each transport, live and afterwards, and behind the last event.
+#[tokio::test]
+async fn an_end_has_a_reason_on_every_transport() {
+    let hub = Running::start().await;
+    let mut stream = hub.stream("/topics/a").await;
+    let mut lines = hub.open(Request::lines("/topics/a")).await;
+    let held = tokio::spawn(hub.get("/topics/a?wait=60&event=other"));
+    hub.waiting("a", 3).await;
+    let answer = hub.ask(Request::post("/topics/a?close=true&reason=stopped", "last")).await;
+    assert_eq!((answer.status(), answer.id()), (201, hub.cursor(1)));
+    let (last, end) = (hub.cursor(1), hub.cursor(2));
+    let sse = format!("event: tidings.end\nid: {end}\ndata: {{\"reason\":\"stopped\"}}\n\n");
+    let line = format!("{{\"end\":{{\"id\":\"{end}\",\"reason\":\"stopped\"}}}}\n");
+    stream.expect(&format!("id: {last}\ndata: last\n\n")).await;
+    assert_eq!(stream.end_and_go_on().await.0, sse);
+    assert_eq!(lines.line().await["data"], "last");
+    assert_eq!(lines.end().await, line);
+    let page = within(held).await.unwrap().json();
+    assert_eq!(
+        (&page["closed"], &page["reason"], &page["next"]),
+        (&true.into(), &"stopped".into(), &end.clone().into())
+    );
+    // And whoever comes later is told as well.
+    for target in ["/topics/a", "/topics/a?since=latest", "/topics/a?wait=5&event=other"] {
+        let page = hub.get(target).await.json();
+        assert_eq!((&page["closed"], &page["reason"]), (&true.into(), &"stopped".into()), "{target}");
+    }
+    assert!(hub.open(Request::stream("/topics/a?since=latest")).await.end().await.ends_with(&sse));
+    assert!(hub.open(Request::stream("/topics/a?since=earliest")).await.end().await.ends_with(&sse));
+    assert_eq!(hub.open(Request::lines("/topics/a?since=latest")).await.end().await, line);
+    // A page that does not reach the end says nothing of it.
+    let page = hub.get("/topics/a?limit=1&event=message").await.json();
+    assert_eq!(page.get("reason").is_some(), page.get("closed").is_some());
+    let clean = hub.close_topic("b").await;
+    assert_eq!(hub.get("/topics/b").await.json()["next"], clean);
+    assert!(hub.get("/topics/b").await.json().get("reason").is_none());
+}
+
+#[tokio::test]
+async fn a_reason_is_a_short_word_and_goes_with_an_end() {
+    let hub = Running::start().await;
+    for target in [
+        "/topics/a?reason=stopped",
+        "/topics/a?close=false&reason=stopped",
+        "/topics/a?close=true&reason=",
+        "/topics/a?close=true&reason=Stopped",
+        "/topics/a?close=true&reason=a_b",
+        &format!("/topics/a?close=true&reason={}", "a".repeat(65)),
+    ] {
+        let detail = hub.ask(Request::post(target, "x")).await.problem(400, "invalid-query");
+        assert!(detail.contains("reason"), "{detail}");
+    }
+    assert!(hub.poll("/topics/a").await.events.is_empty());
+    let batch =
+        Request::post("/topics/a?close=true&reason=over", "{\"data\":1}\n{\"data\":2}\n").ndjson().key("k");
+    let ids = hub.ask(batch.clone()).await.ids();
+    assert_eq!(ids, [hub.cursor(1), hub.cursor(2)], "the end is no event");
+    let again = hub.ask(batch.clone()).await;
+    assert_eq!((again.status(), &again.json()["ids"]), (200, &serde_json::json!(ids)));
+    let other =
+        Request::post("/topics/a?close=true&reason=other", "{\"data\":1}\n{\"data\":2}\n").ndjson().key("k");
+    hub.ask(other).await.problem(422, "idempotency-conflict");
+}

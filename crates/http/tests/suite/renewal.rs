@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidings_hub::Hub;
 use tidings_log::{Batch, Log, MemoryLog};
-use tidings_protocol::NewEvent;
+use tidings_protocol::{NewEvent, Topic};
 
 use crate::support::{Block, H2, RenewableLog, Request, Running, Setup, Wire, texts};
 
@@ -255,7 +255,7 @@ async fn a_topic_that_ended_before_the_loss_has_still_ended() {
     let hub = start(&log, Setup::new()).await;
     let end = hub.close_topic("a").await;
     let with_end = rest(&["1"]).await;
-    let close = Batch { events: Vec::new(), close: Some("a".parse().unwrap()), idempotency: None };
+    let close = Batch { events: Vec::new(), close: Some(Topic::new("a").unwrap().into()), idempotency: None };
     with_end.append(close).await.unwrap();
     log.renew(with_end, Some(2));
     assert_eq!(hub.ask(Request::stream("/topics/a").last_event_id(&end)).await.status(), 204);

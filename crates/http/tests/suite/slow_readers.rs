@@ -188,7 +188,7 @@ async fn publish_lines(hub: &Hub) -> usize {
             hub.publish(Batch::of(event)).await.unwrap();
         }
     }
-    let close = Some(Topic::new("a").unwrap());
+    let close = Some(Topic::new("a").unwrap().into());
     hub.publish(Batch { events: Vec::new(), close, idempotency: None }).await.unwrap();
     10
 }

@@ -4,15 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tidings_protocol::{Event, Timestamp, Topic};
-use tokio::sync::oneshot;
 
 use super::limits;
+use super::queue::Answering;
 use super::record::{self, Role, Stamp};
 use crate::AppendError;
 use crate::append::Numbered;
 use crate::idempotency::{Answer, Fingerprint};
-
-type Sender = oneshot::Sender<Result<Numbered, AppendError>>;
 
 /// Batches that are numbered and encoded, and not yet on the disk.
 #[derive(Debug, Default)]
@@ -42,7 +40,7 @@ pub(crate) struct Extent {
 
 #[derive(Debug)]
 struct PendingAnswer {
-    to: Sender,
+    to: Answering,
     answer: Result<Numbered, AppendError>,
     /// Whether the answer is only right where the group is written.
     depends: bool,
@@ -56,13 +54,20 @@ impl Group {
     }
 
     /// Adds an answer that is right whatever becomes of the group.
-    pub(crate) fn answer(&mut self, to: Sender, answer: Result<Numbered, AppendError>) {
-        self.waiting.push(PendingAnswer { to, answer, depends: false });
+    pub(crate) fn answer(&mut self, to: Answering, answer: Result<Numbered, AppendError>) {
+        self.wait(to, answer, false);
     }
 
     /// Adds an answer that was given for the sake of something that is perhaps in the group.
-    pub(crate) fn answer_after(&mut self, to: Sender, answer: Result<Numbered, AppendError>) {
-        self.waiting.push(PendingAnswer { to, answer, depends: true });
+    pub(crate) fn answer_after(&mut self, to: Answering, answer: Result<Numbered, AppendError>) {
+        self.wait(to, answer, true);
+    }
+
+    fn wait(&mut self, to: Answering, answer: Result<Numbered, AppendError>, depends: bool) {
+        if answer.is_err() {
+            to.refuse();
+        }
+        self.waiting.push(PendingAnswer { to, answer, depends });
     }
 
     /// Adds the entries of a batch.
@@ -73,7 +78,7 @@ impl Group {
         time: Timestamp,
         stamp: Stamp,
         fence: bool,
-        to: Sender,
+        to: Answering,
     ) {
         let first = entries.first().map_or(0, |entry| entry.sequence);
         let count = entries.len();
@@ -110,6 +115,7 @@ impl Group {
     /// Nothing of the group was appended.
     pub(crate) fn fail(&mut self, error: &AppendError) {
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.depends) {
+            waiting.to.refuse();
             waiting.answer = Err(error.clone());
         }
     }
@@ -117,8 +123,7 @@ impl Group {
     /// Tells everybody.
     pub(crate) fn resolve(&mut self) {
         for PendingAnswer { to, answer, .. } in self.waiting.drain(..) {
-            // Who does not wait any more has left.
-            drop(to.send(answer));
+            to.tell(answer);
         }
     }
 

@@ -1,7 +1,8 @@
 //! What waits for the writer. Bounded in bytes: whoever comes when it is full waits for room, in the order in
 //! which they came.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -27,8 +28,19 @@ pub(crate) struct Append {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// Its share of the queue.
     pub(crate) bytes: usize,
-    pub(crate) answer: oneshot::Sender<Result<Numbered, AppendError>>,
+    pub(crate) answer: Answering,
 }
+
+/// Who is told what became of a batch.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    to: oneshot::Sender<Result<Numbered, AppendError>>,
+    chain: Option<Chain>,
+}
+
+/// Batches of which each is appended only where those before it were.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chain(Arc<AtomicBool>);
 
 /// What waits for the writer.
 #[derive(Debug)]
@@ -45,6 +57,32 @@ struct Inner {
     /// There is no writer any more.
     ended: bool,
     refused: Option<LogUnavailable>,
+}
+
+// === impl Answering ===
+
+impl Answering {
+    pub(crate) fn new(chain: Option<Chain>) -> (Self, oneshot::Receiver<Result<Numbered, AppendError>>) {
+        let (to, answered) = oneshot::channel();
+        (Self { to, chain }, answered)
+    }
+
+    /// Whether a batch before this one was refused, so that this one is not to be appended.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.chain.as_ref().is_some_and(|chain| chain.0.load(Ordering::Relaxed))
+    }
+
+    /// The batch is refused, and so are those behind it.
+    pub(crate) fn refuse(&self) {
+        if let Some(chain) = &self.chain {
+            chain.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn tell(self, answer: Result<Numbered, AppendError>) {
+        // Who does not wait any more has left.
+        drop(self.to.send(answer));
+    }
 }
 
 // === impl Queue ===

@@ -219,6 +219,10 @@ impl Writer {
         if let Some(reason) = self.poisoned() {
             return self.group.answer(answer, Err(reason.into()));
         }
+        if answer.is_cut_off() {
+            let reason = "a batch before it was refused".into();
+            return self.group.answer(answer, Err(LogUnavailable { reason }.into()));
+        }
         let now = (self.shared.clock)().max(self.time).max(self.group.time);
         if let Some(fingerprint) = fingerprint {
             match self.known(fingerprint.key, now) {

@@ -14,7 +14,7 @@ use crate::lines::{Line, Lines};
 pub(super) struct LinePublisher<'a> {
     arguments: &'a Arguments,
     sender: &'a Sender<'a>,
-    published: u64,
+    pub(super) published: u64,
     skipped: u64,
     replaced: u64,
 }
@@ -57,14 +57,17 @@ impl<'a> LinePublisher<'a> {
         self.tell_of_lines();
         if self.arguments.close {
             let key = self.arguments.idempotency_key.as_ref().map(|key| format!("{key}-end"));
-            let close = self.sender.client.close(&*self.arguments.topic);
+            let mut close = self.sender.client.close(&*self.arguments.topic);
+            if let Some(reason) = &self.arguments.reason {
+                close = close.close_because(reason);
+            }
             self.sender.send(close, key).await.map_err(Failure::to("end the topic"))?;
         }
         Ok(())
     }
 
     /// What to publish for a line; nothing where it is passed over.
-    fn message(&mut self, number: u64, line: Line) -> Result<Option<Message>, Box<dyn Error>> {
+    pub(super) fn message(&mut self, number: u64, line: Line) -> Result<Option<Message>, Box<dyn Error>> {
         let arguments = self.arguments;
         let line = match line {
             Line::Whole(line) => line,
@@ -150,7 +153,7 @@ impl<'a> LinePublisher<'a> {
         }
     }
 
-    fn tell_of_lines(&self) {
+    pub(super) fn tell_of_lines(&self) {
         let Self { published, skipped, replaced, .. } = self;
         if skipped + replaced > 0 {
             self.sender.terminal.warn(format_args!(

@@ -64,6 +64,11 @@ pub(crate) struct LimitSettings {
     #[serde(alias = "body_timeout")]
     pub(super) body_timeout: Option<Span>,
 
+    /// How long the body of a streaming publication may pause [default: 5m]
+    #[arg(long, env = "TIDINGS_STREAM_TIMEOUT", value_name = "DURATION")]
+    #[serde(alias = "stream_timeout")]
+    pub(super) stream_timeout: Option<Span>,
+
     /// How long a connection may be idle between two requests [default: 75s]
     #[arg(long, env = "TIDINGS_IDLE_TIMEOUT", value_name = "DURATION")]
     #[serde(alias = "idle_timeout")]
@@ -96,6 +101,7 @@ impl LimitSettings {
             handshake_timeout: self.handshake_timeout.or(other.handshake_timeout),
             head_timeout: self.head_timeout.or(other.head_timeout),
             body_timeout: self.body_timeout.or(other.body_timeout),
+            stream_timeout: self.stream_timeout.or(other.stream_timeout),
             idle_timeout: self.idle_timeout.or(other.idle_timeout),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
         }

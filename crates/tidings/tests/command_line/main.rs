@@ -11,5 +11,6 @@ mod interrupt;
 mod lines_as_they_come;
 mod repeated_input;
 mod secrets;
+mod streams;
 mod topic_end;
 mod trouble;

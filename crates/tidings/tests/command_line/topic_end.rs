@@ -27,3 +27,18 @@ fn without_data_there_is_only_the_end() {
     let (code, lines, _) = hub.run(&["subscribe", "a", "--since", "earliest"]).end();
     assert_eq!((code, lines), (Some(0), vec![]));
 }
+
+#[test]
+fn an_end_for_a_reason_has_an_exit_code_of_its_own() {
+    let hub = Hub::start();
+    let subscriber = hub.run(&["subscribe", "a", "--since", "earliest", "--json"]);
+    assert_eq!(hub.run(&["publish", "a", "last", "--close", "--reason", "stopped"]).end().0, Some(0));
+    let (code, lines, told) = subscriber.end();
+    assert_eq!(code, Some(4));
+    let lines: Vec<serde_json::Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["data"], &lines[1]["end"]["reason"]), (&"last".into(), &"stopped".into()));
+    assert!(told.iter().any(|line| line.contains("stopped")), "{told:?}");
+    let (code, ..) = hub.run(&["publish", "b", "--close", "--reason", "Why?"]).end();
+    assert_eq!(code, Some(2));
+}

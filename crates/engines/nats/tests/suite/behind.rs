@@ -45,7 +45,7 @@ async fn a_hub_that_starts_while_a_node_catches_up_misses_no_topic() {
         }
         let events = ["b", "c"].map(|name| event(&format!("batch/{round}/{name}"), "x")).to_vec();
         append(&*log, Batch { events, close: None, idempotency: None }).await;
-        let close = Some(topic(&format!("topic/{round}/b")));
+        let close = Some(topic(&format!("topic/{round}/b")).into());
         append(&*log, Batch { events: Vec::new(), close, idempotency: None }).await;
         cluster.nodes()[behind].start_again();
         let started = open_with(&address, wide).await;

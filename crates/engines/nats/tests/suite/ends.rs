@@ -17,7 +17,8 @@ async fn nothing_comes_after_the_end_of_a_topic_however_close_it_was() {
     let mut told = Vec::new();
     for number in 0..200 {
         let name = format!("race/{number}");
-        let end = Batch { events: vec![event(&name, "end")], close: Some(topic(&name)), idempotency: None };
+        let end =
+            Batch { events: vec![event(&name, "end")], close: Some(topic(&name).into()), idempotency: None };
         let publications = async {
             let mut results = Vec::new();
             for data in ["1", "2", "3"] {
@@ -77,7 +78,7 @@ async fn a_key_of_what_came_too_late_is_answered_alike() {
     let mut late = 0;
     for number in 0..100 {
         let name = format!("race/{number}");
-        let end = Batch { events: Vec::new(), close: Some(topic(&name)), idempotency: None };
+        let end = Batch { events: Vec::new(), close: Some(topic(&name).into()), idempotency: None };
         let idempotency = Idempotency { scope: Scope::Batches, key: name.clone() };
         let batch = Batch { idempotency: Some(idempotency), ..Batch::of(event(&name, "x")) };
         let (ended, published) = tokio::join!(one.append(end), other.append(batch.clone()));
@@ -99,7 +100,7 @@ async fn a_topic_has_one_end_whoever_ends_it() {
     for number in 0..100 {
         let name = format!("end/{number}");
         publish(&*logs[number % 2], &name, "").await;
-        let end = Batch { events: Vec::new(), close: Some(topic(&name)), idempotency: None };
+        let end = Batch { events: Vec::new(), close: Some(topic(&name).into()), idempotency: None };
         let (a, b) = tokio::join!(logs[0].append(end.clone()), logs[1].append(end));
         assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
         let found = read(&*logs[0], 0, &Selection::new([topic(&name).into()])).await;
@@ -112,7 +113,9 @@ async fn a_topic_has_one_end_whoever_ends_it() {
 async fn publications_to_an_ended_topic_leave_nothing_in_the_stream() {
     let Some(server) = NatsServer::start() else { return };
     let log = open(&url(&server)).await;
-    log.append(Batch { events: Vec::new(), close: Some(topic("a")), idempotency: None }).await.unwrap();
+    log.append(Batch { events: Vec::new(), close: Some(topic("a").into()), idempotency: None })
+        .await
+        .unwrap();
     let latest = log.bounds().latest;
     for number in 0..50 {
         let idempotency = Idempotency { scope: Scope::Topic(topic("a")), key: number.to_string() };

@@ -51,7 +51,9 @@ async fn a_hub_that_starts_misses_no_topic_where_a_message_is_lost_on_the_way() 
         publish(&*log, name, "x").await;
     }
     for name in ["b", "c", "d"] {
-        log.append(Batch { events: Vec::new(), close: Some(topic(name)), idempotency: None }).await.unwrap();
+        log.append(Batch { events: Vec::new(), close: Some(topic(name).into()), idempotency: None })
+            .await
+            .unwrap();
     }
     // The event of a topic that goes on, and the end of one.
     for lost in [1, 6] {

@@ -25,7 +25,9 @@ async fn a_hub_that_starts_knows_every_topic() {
         publish(&*log, &format!("many/{number}"), "").await;
     }
     for name in ["a.b", "many/7", "ended/at/once"] {
-        log.append(Batch { events: Vec::new(), close: Some(topic(name)), idempotency: None }).await.unwrap();
+        log.append(Batch { events: Vec::new(), close: Some(topic(name).into()), idempotency: None })
+            .await
+            .unwrap();
     }
     publish(&*log, names[0], "again").await;
     let started = open(&url(&server)).await;

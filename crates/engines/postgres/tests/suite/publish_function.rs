@@ -112,7 +112,7 @@ async fn a_topic_that_has_ended_takes_nothing_and_nothing_is_lost_silently() {
     // It was published before the topic ended, and is committed after that.
     application.batch_execute("BEGIN; SELECT tidings.tidings_publish('a', 'late')").await.unwrap();
     application.batch_execute("SELECT tidings.tidings_publish('b', 'with it')").await.unwrap();
-    hub.publish(Batch { close: Some(topic("a")), ..batch("a", "end") }).await.unwrap();
+    hub.publish(Batch { close: Some(topic("a").into()), ..batch("a", "end") }).await.unwrap();
     application.batch_execute("COMMIT").await.unwrap();
     let events = reader.until("with it").await;
     assert_eq!(events.iter().map(text).collect::<Vec<_>>(), ["end", "with it"]);

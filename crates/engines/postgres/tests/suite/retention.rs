@@ -70,7 +70,7 @@ async fn what_is_too_much_is_dropped_in_partitions_and_nobody_misses_it_unheard(
 async fn what_is_too_old_is_dropped_and_ended_topics_with_it() {
     let Some(server) = PostgresServer::start() else { return };
     let log = open(&url(&server)).await;
-    let end = tidings_log::Batch { close: Some(crate::support::topic("a")), ..batch("a", "old") };
+    let end = tidings_log::Batch { close: Some(crate::support::topic("a").into()), ..batch("a", "old") };
     let last = log.append(end).await.unwrap().last();
     // Another hub keeps less than this one, and only now.
     let other = open_with(&url(&server), short()).await;

@@ -2,9 +2,10 @@
 --
 -- KEYS: log, meta, topics, and the key of each batch that has one.
 -- ARGV: epoch, the sequence that the hub has seen, the idempotency window in milliseconds, how many batches, whether
--- replicas are waited for (0 or 1); then of each batch the place of its key in KEYS or 0, its content, how many
+-- replicas are waited for (0 or 1), whether each batch is only appended where those before it were (0 or 1); then of each batch the place of its key in KEYS or 0, its content, how many
 -- entries; and of each entry its topic, whether the topic ends with it (0 or 1), and its bytes.
--- Answer: of each batch {0 appended | 1 repeated, first, count, time}, {2} other content, or {3, the ended topic}.
+-- Answer: of each batch {0 appended | 1 repeated, first, count, time}, {2} other content, {3, the ended topic}, or {4} one
+-- before it was refused.
 if redis.replicate_commands then redis.replicate_commands() end
 local log, meta, topics = KEYS[1], KEYS[2], KEYS[3]
 local state = redis.call('HMGET', meta, 'epoch', 'latest', 'time', 'earliest', 'largest')
@@ -26,14 +27,16 @@ local function is_closed(topic)
   return closed[topic]
 end
 
-local answers, place, repeated = {}, 6, false
+local answers, place, repeated, refused = {}, 7, false, false
 for batch = 1, tonumber(ARGV[4]) do
   local key, content, count = KEYS[tonumber(ARGV[place])], ARGV[place + 1], tonumber(ARGV[place + 2])
   local first = place + 3
   place = first + 3 * count
-  local known = key and redis.call('GET', key)
+  local known = key and not refused and redis.call('GET', key)
   local answer
-  if known then
+  if refused then
+    answer = {4}
+  elseif known then
     local own, from, many, at = string.match(known, '^(%x+) (%d+) (%d+) (%d+)$')
     answer = own == content and {1, tonumber(from), tonumber(many), tonumber(at)} or {2}
     repeated = true
@@ -61,6 +64,7 @@ for batch = 1, tonumber(ARGV[4]) do
       redis.call('SET', key, value, 'PX', ARGV[3])
     end
   end
+  refused = ARGV[6] == '1' and answer[1] > 1
   answers[batch] = answer
 end
 

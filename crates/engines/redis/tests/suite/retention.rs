@@ -15,7 +15,9 @@ async fn old_events_are_discarded_by_their_age_and_their_topics_with_them() {
     let log = open(&url(&server)).await;
     let listener = Listener::of(&*log);
     publish(&*log, "a", "1").await;
-    log.append(Batch { events: Vec::new(), close: Some(topic("a")), idempotency: None }).await.unwrap();
+    log.append(Batch { events: Vec::new(), close: Some(topic("a").into()), idempotency: None })
+        .await
+        .unwrap();
     let refused = log.append(Batch::of(event("a", "2"))).await;
     assert_eq!(refused, Err(AppendError::TopicClosed { topic: topic("a") }));
     // Another hub keeps less than this one, and only now.

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use tidings_hub::{Hub, NotReady};
+use tidings_hub::{Hub, NotReady, StreamStats};
 
 use super::process::Process;
 use super::timings::Timings;
@@ -60,7 +60,13 @@ impl Figures {
         out.gauge("tidings_log_topics", "Topics that the log keeps in memory", stats.topics)?;
         out.bytes("tidings_tail", "Memory for the newest entries that is taken", stats.tail_bytes)?;
         out.counter("tidings_tail_hits", "Reads that were answered from memory", stats.tail_hits)?;
-        out.counter("tidings_tail_misses", "Reads that went to the log", stats.tail_misses)
+        out.counter("tidings_tail_misses", "Reads that went to the log", stats.tail_misses)?;
+        let StreamStats { under_way, items, ends } = stats.streams;
+        out.gauge("tidings_publishing_streams", "Streaming publications that are under way", under_way)?;
+        let help = "Items of streaming publications that were appended, or were there already";
+        out.counter("tidings_stream_items", help, items)?;
+        let ends = ends.into_iter().map(|(end, count)| (end.as_str(), count));
+        out.counters("tidings_stream_ends", "Streaming publications that have ended, by how", "reason", ends)
     }
 }
 
@@ -102,6 +108,22 @@ impl Writer<'_> {
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.write(name, help, None, &ConstCounter::new(value))
+    }
+
+    /// A counter for each value of a label.
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        for (value, count) in values {
+            ConstCounter::new(count).encode(family.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
     }
 
     fn write(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_log::{Batch, Idempotency, Scope};
+use tidings_log::{Batch, Close, Idempotency, Scope};
 use tidings_protocol::{NewEvent, ProblemKind, Timestamp};
 
 use super::message::{self, Command, Refused};
@@ -173,7 +173,7 @@ impl MessageServer {
         publication: SinglePublication,
         reference: &Reference,
     ) -> Result<(), Refusal> {
-        let SinglePublication { topic, event, close, key } = publication;
+        let SinglePublication { topic, event, close, reason, key } = publication;
         let access = &self.session.access;
         if event.is_some() {
             access.publish(&topic)?;
@@ -193,7 +193,7 @@ impl MessageServer {
             event => {
                 self.append().await;
                 let batch = Batch {
-                    close: close.then(|| topic.clone().into()),
+                    close: close.then(|| Close { topic: topic.clone(), reason }),
                     idempotency: key.map(|key| Idempotency { scope: Scope::Topic(topic), key }),
                     events: event.into_iter().collect(),
                 };

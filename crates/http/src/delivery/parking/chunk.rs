@@ -36,7 +36,7 @@ pub(super) enum Cut {
 
 impl Chunk {
     /// Frames the events of `recent` that belong to the selection.
-    pub(super) fn new(recent: &Recent, selection: &Selection, frames: Frames) -> Self {
+    pub(super) fn new(recent: &Recent, selection: &Selection, frames: &Frames) -> Self {
         let mut chunk = Self { bytes: Bytes::new(), marks: Vec::new(), next: recent.next, ended: false };
         let mut bytes = Vec::new();
         for entry in &recent.entries {
@@ -46,7 +46,7 @@ impl Chunk {
             }
             if entry.event().closes() && selection.single_topic().is_some() {
                 chunk.ended = true;
-                frames.end(entry.cursor(), &mut bytes);
+                frames.end(entry.cursor(), entry.event().end_reason().as_ref(), &mut bytes);
                 break;
             }
         }
@@ -131,7 +131,7 @@ mod tests {
         let closings = [Closing::No, Closing::After, Closing::Only];
         for (selection, closing) in [&one, &all].into_iter().flat_map(|own| closings.map(|how| (own, how))) {
             let recent = recent(3, closing);
-            let chunk = Chunk::new(&recent, selection, frames);
+            let chunk = Chunk::new(&recent, selection, &frames);
             assert_eq!(chunk.ended, closing != Closing::No && selection.single_topic().is_some());
             for sent in 0..chunk.bytes.len() {
                 let mut whole = chunk.bytes[..sent].to_vec();
@@ -154,7 +154,7 @@ mod tests {
                 let entries = recent.entries.iter().filter(|entry| entry.event().sequence > after);
                 let rest =
                     Recent { lineage: recent.lineage.clone(), entries: entries.cloned().collect(), next: 20 };
-                let rest = Chunk::new(&rest, selection, frames);
+                let rest = Chunk::new(&rest, selection, &frames);
                 whole.extend_from_slice(&rest.bytes);
                 assert_eq!(whole, chunk.bytes, "cut after {sent}");
             }

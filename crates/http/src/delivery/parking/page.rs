@@ -44,6 +44,7 @@ impl PagePart {
             }
             if entry.event().closes() && selection.single_topic().is_some() {
                 part.pull.ended = true;
+                part.pull.reason = entry.event().end_reason();
             }
         }
         part

@@ -49,7 +49,7 @@ fn a_quiet_log_forgets_by_age() {
     let bench = Bench::new(64 << 10);
     let log = bench.open().unwrap();
     fill(&log, 10);
-    let close = Batch { events: Vec::new(), close: Some(topic("ended")), idempotency: None };
+    let close = Batch { events: Vec::new(), close: Some(topic("ended").into()), idempotency: None };
     append(&log, close).unwrap();
     tidy(&log);
     assert_eq!(log.bounds().earliest, 1);

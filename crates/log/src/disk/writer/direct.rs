@@ -10,9 +10,7 @@
 
 use std::sync::TryLockError;
 
-use tokio::sync::oneshot;
-
-use super::super::queue::Append;
+use super::super::queue::{Answering, Append};
 use super::super::{limits, record};
 use super::{Handle, Writer};
 use crate::append::Numbered;
@@ -45,7 +43,7 @@ impl Writer {
     }
 
     fn append(&mut self, batch: Batch) -> Result<Numbered, AppendError> {
-        let (answer, mut answered) = oneshot::channel();
+        let (answer, mut answered) = Answering::new(None);
         self.stage(Append { batch, fingerprint: None, bytes: 0, answer });
         // The failure is in the answer already.
         drop(self.commit());

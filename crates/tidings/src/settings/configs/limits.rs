@@ -58,6 +58,7 @@ impl LimitSettings {
             handshake_timeout: time("handshake-timeout", self.handshake_timeout, base.handshake_timeout)?,
             head_timeout: time("head-timeout", self.head_timeout, base.head_timeout)?,
             body_timeout: time("body-timeout", self.body_timeout, base.body_timeout)?,
+            stream_timeout: time("stream-timeout", self.stream_timeout, base.stream_timeout)?,
             idle_timeout: time("idle-timeout", self.idle_timeout, base.idle_timeout)?,
             drain_timeout: time("drain-timeout", self.drain_timeout, base.drain_timeout)?,
             ..base

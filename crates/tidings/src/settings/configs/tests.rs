@@ -69,6 +69,7 @@ fn the_help_names_the_defaults_that_are_in_force() {
         Span(http.handshake_timeout).to_string(),
         Span(http.head_timeout).to_string(),
         Span(http.body_timeout).to_string(),
+        Span(http.stream_timeout).to_string(),
         Span(http.idle_timeout).to_string(),
         Span(http.drain_timeout).to_string(),
         DEFAULT_LOG_LEVEL.to_owned(),
@@ -139,6 +140,7 @@ fn a_value_that_would_do_harm_is_refused() {
         "[limits]\nhandshake-timeout = 0",
         "[limits]\nhead-timeout = 0",
         "[limits]\nbody-timeout = 0",
+        "[limits]\nstream-timeout = 0",
         "[limits]\nidle-timeout = 0",
         "[limits]\ndrain-timeout = 0",
     ] {

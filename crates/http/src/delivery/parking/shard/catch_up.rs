@@ -82,7 +82,7 @@ impl Shard {
         let (group, after) = (entry.group, entry.seen.cursor());
         let interest = &self.groups.get(group).interest;
         match interest.shape {
-            Shape::Stream { frames, .. } => {
+            Shape::Stream { ref frames, .. } => {
                 let chunk = match self.chunks.get(&(group, after)) {
                     Some(chunk) => Arc::clone(chunk),
                     None => {
@@ -297,7 +297,7 @@ impl Shard {
             Ok(recent) => {
                 let interest = &self.groups.get(group).interest;
                 match interest.shape {
-                    Shape::Stream { frames, .. } => {
+                    Shape::Stream { ref frames, .. } => {
                         let chunk = Chunk::new(&recent, &interest.selection, frames);
                         self.give(key.index, &chunk);
                     }
@@ -375,7 +375,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
         match interest.shape {
-            Shape::Stream { frames, .. } => {
+            Shape::Stream { ref frames, .. } => {
                 entry.seen.gap(resumed.latest);
                 // What was begun is finished first, so that the gap falls between two events.
                 let mut bytes = Vec::new();

@@ -62,7 +62,7 @@ impl Shard {
             let part =
                 Recent { lineage: recent.lineage.clone(), entries: entries.collect(), next: recent.next };
             match interest.shape {
-                Shape::Stream { frames, .. } => {
+                Shape::Stream { ref frames, .. } => {
                     let chunk = Chunk::new(&part, &interest.selection, frames);
                     if !chunk.bytes.is_empty() {
                         let served = self.deliver_chunk(number, start, &chunk, &interest.shape);
@@ -210,7 +210,7 @@ impl Shard {
     /// Gives a silent stream a sign of life.
     pub(super) fn heartbeat(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
+        let Shape::Stream { frames, .. } = &self.groups.get(entry.group).interest.shape else { return };
         let has_moved = entry.seen.heartbeat(self.position).is_some();
         let mut bytes = Vec::new();
         frames.heartbeat(self.lineage.id(entry.seen.told()), has_moved, &mut bytes);
@@ -221,7 +221,7 @@ impl Shard {
     /// Gives a stream that waits for the log a sign of life. Its cursor stays where it is.
     pub(super) fn sign_of_life(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
+        let Shape::Stream { frames, .. } = &self.groups.get(entry.group).interest.shape else { return };
         let mut bytes = Vec::new();
         frames.heartbeat(self.lineage.id(entry.seen.told()), false, &mut bytes);
         entry.since = self.now;
@@ -247,7 +247,7 @@ impl Shard {
             Dismissal::Close => return self.close(index),
             Dismissal::Tell => {}
         }
-        let frames = match self.groups.get(entry.group).interest.shape {
+        let frames = match &self.groups.get(entry.group).interest.shape {
             Shape::Poll { .. } => return self.time_out(index),
             Shape::Stream { frames, .. } => frames,
         };
@@ -275,8 +275,9 @@ impl Shard {
     pub(super) fn took_some(&mut self, index: u32, chunk: &Chunk, sent: usize) {
         let portion = self.portion(index);
         let entry = &mut self.entries[index as usize];
-        let Shape::Stream { frames, .. } = self.groups.get(entry.group).interest.shape else { return };
-        let rest = |event| Remainder::new(frames.encoding(), self.lineage.present(), event, portion);
+        let Shape::Stream { frames, .. } = &self.groups.get(entry.group).interest.shape else { return };
+        let encoding = frames.encoding();
+        let rest = |event| Remainder::new(encoding, self.lineage.present(), event, portion);
         match chunk.cut(sent, entry.seen.cursor()) {
             Cut::Frame(event, sent) => {
                 entry.seen.take_until(event.sequence());

@@ -258,7 +258,7 @@ impl Shard {
     /// The name of the subscription that an entry is. It is free as soon as the end of the one before it is under way.
     fn name_of(&self, key: Key) -> Option<SubscriptionName> {
         let entry = self.find(key).filter(|entry| entry.seen.state() != State::Ending)?;
-        match self.groups.get(entry.group).interest.shape {
+        match &self.groups.get(entry.group).interest.shape {
             Shape::Stream { frames, .. } => frames.name(),
             Shape::Poll { .. } => None,
         }
