@@ -1,6 +1,6 @@
 import { field, h, perFrame, select, write } from "./dom.ts";
 import { amount, bytes, count, duration, NONE, quantile } from "./format.ts";
-import { topicUrl, wordsOf } from "./hub.ts";
+import { at, topicUrl, wordsOf } from "./hub.ts";
 import { type Lane, lanes } from "./lanes.ts";
 import { type Result, Run, type Settings } from "./run.ts";
 import type { View } from "./view.ts";
@@ -8,6 +8,7 @@ import type { View } from "./view.ts";
 const TOPIC = "console/transports";
 const COLUMNS = [
   ["sse", "Server-Sent Events", "one answer that never ends"],
+  ["websocket", "WebSocket", "one connection, both ways"],
   ["long-poll", "Long poll", "held until there is an event"],
   ["poll", "Short poll", "an answer at every interval"],
 ] as const;
@@ -33,7 +34,7 @@ export function comparison(): View {
     "section",
     { class: "comparison", "aria-labelledby": "comparison-title" },
     h("div", { class: "bar" }, h("h2", { id: "comparison-title" }, "The transports side by side")),
-    h("p", { class: "lead" }, "This page subscribes to one topic three times at once, publishes a few small events there, and measures by its own clock when each subscription has them."),
+    h("p", { class: "lead" }, "This page subscribes to one topic four times at once, publishes a few small events there, and measures by its own clock when each subscription has them."),
     h(
       "form",
       { class: "controls", submit: start },
@@ -51,8 +52,15 @@ export function comparison(): View {
       h("thead", {}, h("tr", {}, h("td", {}), ...COLUMNS.map(([tone, name, explained]) => h("th", { scope: "col", class: tone }, h("span", { class: "name" }, name), h("span", { class: "note" }, explained))))),
       h("tbody", {}, ...ROWS.map(([name], i) => h("tr", { class: i === 0 ? "first" : "" }, h("th", { scope: "row" }, name), ...cells[i]!.map((cell) => h("td", {}, ...cell))))),
     ),
-    h("p", { class: "note fine" }, "Delays are from the moment of publishing. Bytes are those of the answers with their heads; each request takes some more."),
+    h("p", { class: "note fine" }, "Delays are from the moment of publishing. Bytes are those of the answers with their heads, and of a WebSocket's messages before they are compressed; each request takes some more."),
     figure.element,
+    h(
+      "p",
+      { class: "note measured" },
+      "This is one client, at one rate. What each transport takes for many clients and at many rates, through this very proxy or network, and from which rate on which one is wasteful, is measured by ",
+      h("code", {}, `tidings compare --url ${at(".").href}`),
+      ". How to choose is said in docs/transports.md.",
+    ),
   );
 
   const draw = perFrame(() => {
@@ -76,7 +84,7 @@ export function comparison(): View {
     if (!url) return write(says, "Not begun: a URL cannot name a topic with an empty segment, or one of dots.");
     const own = (run = new Run(url, { ...settings }, COLUMNS.map(([transport]) => transport)));
     write(button, "Stop");
-    write(says, "Subscribing three times.");
+    write(says, "Subscribing four times.");
     draw();
     try {
       await own.go((words) => write(says, words));
@@ -102,7 +110,7 @@ export function comparison(): View {
 }
 
 function conclude({ results, answered }: Run): string {
-  const [stream, , poll] = results.map(({ delays }) => quantile(delays, 0.5));
+  const [stream, , , poll] = results.map(({ delays }) => quantile(delays, 0.5));
   const missing = results.some(({ delays, published }) => delays.length < published);
   if (missing) return "Stopped before every subscription had every event.";
   const publishing = `The hub took ${duration(quantile(answered, 0.5))} to acknowledge one.`;

@@ -1,11 +1,12 @@
 import { connect, type Gap, type State, type Subscription, type TidingsEvent, type Transport } from "tidings";
+import { websocket } from "tidings/websocket";
 import { field, h, perFrame, segments, select, write } from "./dom.ts";
 import { bytes, clock, count } from "./format.ts";
 import { frames } from "./frames.ts";
 import { ask, at, demand, forgetDeclined, readUrl } from "./hub.ts";
 import { type Data, Json, parse, textOf } from "./published.ts";
 import { askForToken } from "./token.ts";
-import { tapped, withToken } from "./wire.ts";
+import { tapped, tappedSocket, withToken } from "./wire.ts";
 
 export interface Follow {
   element: HTMLElement;
@@ -62,7 +63,7 @@ export function follow(): Follow {
       clear,
       field("Filter", filter),
       field("Begin", select([["latest", "now"], ["-20", "20 events ago"], ["15m", "15 minutes ago"], ["earliest", "at the earliest"]], since, (chosen) => ((since = chosen), begin()))),
-      field("Transport", select<Transport | "auto">([["auto", "what works"], ["sse", "Server-Sent Events"], ["long-poll", "long poll"], ["poll", "short poll"]], transport, (chosen) => ((transport = chosen), begin()))),
+      field("Transport", select<Transport | "auto">([["auto", "what works"], ["sse", "Server-Sent Events"], ["websocket", "WebSocket"], ["long-poll", "long poll"], ["poll", "short poll"]], transport, (chosen) => ((transport = chosen), begin()))),
       segments("Shown as", [["events", "Events"], ["frames", "Frames"]], "events", (shown) => {
         log.hidden = shown !== "events";
         wire.element.hidden = shown !== "frames";
@@ -81,7 +82,7 @@ export function follow(): Follow {
     const own = (subscription = connect(readUrl(selector), {
       ...withToken,
       since,
-      transports: transport === "auto" ? ["sse", "long-poll", "poll"] : [transport],
+      transports: transport === "auto" ? ["sse", "long-poll", "poll"] : [transport === "websocket" ? websocket({ WebSocket: tappedSocket(wire.tap) }) : transport],
       interval: 2_000,
       fetch: tapped(wire.tap),
       parse,
@@ -198,7 +199,7 @@ export function follow(): Follow {
   };
 }
 
-const names: Record<Transport, string> = { sse: "Server-Sent Events", "long-poll": "long poll", poll: "short poll" };
+const names: Record<Transport, string> = { websocket: "WebSocket", sse: "Server-Sent Events", "long-poll": "long poll", poll: "short poll" };
 
 function stateWords(state: State): string {
   switch (state.status) {

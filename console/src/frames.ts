@@ -49,15 +49,23 @@ export function frames(): Frames {
     total: () => sum,
     tap: {
       request(url) {
-        put("asked", `GET ${url.pathname}${url.search}`);
+        const isSocket = url.protocol.startsWith("ws");
+        put("asked", `GET ${url.pathname}${url.search}${isSocket ? "\nUpgrade: websocket" : ""}`);
         const decoder = new TextDecoder();
         return {
           head(response) {
             put("head", `${response.status} ${response.headers.get("content-type") ?? ""}`);
           },
+          opened() {
+            put("head", "101 Switching Protocols");
+          },
+          sent(text) {
+            // It is nobody's business but the hub's.
+            put("asked", text.startsWith('{"token"') ? '{"token": …}' : text);
+          },
           bytes(bytes) {
             sum += bytes.length;
-            put("body", decoder.decode(bytes, { stream: true }));
+            put("body", decoder.decode(bytes, { stream: !isSocket }));
           },
         };
       },

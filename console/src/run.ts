@@ -1,5 +1,6 @@
 import { connect, publish, type Transport } from "tidings";
-import { tapped, withToken } from "./wire.ts";
+import { websocket } from "tidings/websocket";
+import { type Tap, tapped, tappedSocket, withToken } from "./wire.ts";
 
 export interface Settings {
   events: number;
@@ -88,26 +89,27 @@ export class Run {
   }
 
   #subscribe(transport: Transport, result: Result): Promise<void> {
+    const tap: Tap = {
+      request: () => {
+        const span: Result["spans"][number] = { from: this.clock(), to: undefined };
+        result.spans.push(span);
+        result.requests++;
+        return {
+          head: (_, size) => (result.bytes += size),
+          bytes: (bytes, framing = 0) => (result.bytes += bytes.length + framing),
+          end: () => {
+            // It may have been replaced when the clock began.
+            for (const open of result.spans) if (open.to === undefined) open.to = this.clock();
+          },
+        };
+      },
+    };
     const subscription = connect<{ test: { run: string; number: number } }>(this.#url, {
       ...withToken,
-      transports: [transport],
+      transports: [transport === "websocket" ? websocket({ WebSocket: tappedSocket(tap) }) : transport],
       interval: this.#settings.interval,
       since: "latest",
-      fetch: tapped({
-        request: () => {
-          const span: Result["spans"][number] = { from: this.clock(), to: undefined };
-          result.spans.push(span);
-          result.requests++;
-          return {
-            head: (_, size) => (result.bytes += size),
-            bytes: (bytes) => (result.bytes += bytes.length),
-            end: () => {
-              // It may have been replaced when the clock began.
-              for (const open of result.spans) if (open.to === undefined) open.to = this.clock();
-            },
-          };
-        },
-      }),
+      fetch: tapped(tap),
     });
     this.#subscriptions.push(subscription);
     subscription.on("test", ({ data }) => {

@@ -9,7 +9,12 @@ export interface Tap {
 export interface Listener {
   /** `bytes` is the size of the head as HTTP/1.1 writes it. */
   head?(response: Response, bytes: number): void;
-  bytes?(bytes: Uint8Array): void;
+  /** A WebSocket has opened. */
+  opened?(): void;
+  /** A WebSocket was sent this. */
+  sent?(text: string): void;
+  /** `framing` is what a WebSocket takes beside. */
+  bytes?(bytes: Uint8Array, framing?: number): void;
   /** The answer has come whole, or is not read any further. */
   end?(): void;
 }
@@ -61,6 +66,33 @@ export function tapped(tap: Tap): typeof fetch {
     }
   };
 }
+
+const encoder = new TextEncoder();
+
+/** The browser's `WebSocket`, with somebody who listens. Of compression a page sees nothing. */
+export const tappedSocket = (tap: Tap): typeof WebSocket =>
+  class extends WebSocket {
+    #listener: Listener;
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(url, protocols);
+      const listener = (this.#listener = tap.request(new URL(url)));
+      this.addEventListener("open", () => listener.opened?.());
+      this.addEventListener("message", ({ data }) => {
+        const bytes = encoder.encode(data);
+        listener.bytes?.(bytes, bytes.length < 126 ? 2 : bytes.length < 65_536 ? 4 : 10);
+      });
+      this.addEventListener("close", () => listener.end?.());
+    }
+    override send(data: string): void {
+      this.#listener.sent?.(data);
+      super.send(data);
+    }
+    // What is closed is read no more, also where the other side takes its time.
+    override close(...why: [code?: number, reason?: string]): void {
+      this.#listener.end?.();
+      super.close(...why);
+    }
+  };
 
 function headSize(response: Response): number {
   let size = "HTTP/1.1 200 \r\n\r\n".length + response.statusText.length;

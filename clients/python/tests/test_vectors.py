@@ -41,7 +41,7 @@ def error_of(kind: str, status: int | None = None, retry_after: float | None = N
 
 
 def test_all_files_are_known() -> None:
-    known = {"answers", "backoff", "ladder", "retry-after", "streams"}
+    known = {"advice", "answers", "backoff", "ladder", "retry-after", "streams", "websocket"}
     assert {path.stem for path in VECTORS.glob("*.json")} == known
 
 
@@ -145,7 +145,10 @@ def test_when_a_stream_is_open_and_good(case: dict[str, Any]) -> None:
     flow.close()
 
 
-@cases("ladder")
+LADDERS = [case for name in ("ladder", "websocket", "advice") for case in read(name)["cases"]]
+
+
+@pytest.mark.parametrize("case", LADDERS, ids=lambda case: case["name"])
 def test_which_transport_to_use(case: dict[str, Any]) -> None:
     now = 0.0
     ladder = Ladder(case["transports"], CLIMB_AFTER, lambda: now)
@@ -153,6 +156,8 @@ def test_which_transport_to_use(case: dict[str, Any]) -> None:
     for at, step in enumerate(case["steps"]):
         if "pass" in step:
             now += step["pass"] / 1000
+        elif step.get("advice"):
+            ladder.advised()
         elif step["outcome"] == "good":
             ladder.succeeded()
         else:

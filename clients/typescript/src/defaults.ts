@@ -53,6 +53,13 @@ export const PUBLISH_RETRY = 60_000;
 
 /** The largest event that is taken, in characters as it arrives. */
 export const EVENT_SIZE = 32 << 20;
+/** The longest message that is sent through a WebSocket, in characters. What is longer is published over HTTP, where nothing waits
+ * behind it. */
+export const MESSAGE_SIZE = 1 << 16;
+/** A token is renewed in a WebSocket once so much of what is left of its time is over, */
+export const RENEWAL = 0.8;
+/** and not more often than this. */
+export const RENEWAL_FLOOR = 100;
 /** The largest answer to a publish, and the largest problem, that is read. */
 export const ANSWER_SIZE = 1 << 20;
 /** How many events, and characters of them, wait for a consumer before the client stops reading. */

@@ -4,7 +4,7 @@
  * - `broken`: the connection broke before the answer was complete.
  * - `ended`: the hub ended the stream, as it does when it shuts down.
  * - `late`: no answer came in time.
- * - `stalled`: a stream did not begin in time; something on the way may hold it back.
+ * - `stalled`: a stream did not begin in time, or a WebSocket did not open; something on the way may hold it back.
  * - `silent`: an open stream was silent for so long that it counts as dead.
  * - `unavailable`: the hub, or a proxy before it, says that it cannot answer now.
  * - `refused`: the hub itself refuses the request or the token.

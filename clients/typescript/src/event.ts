@@ -38,4 +38,6 @@ export interface Step {
   reason?: string | undefined;
   /** Of the last step of a page: whether more may be ready now. */
   more?: boolean;
+  /** Of the same: whether the hub advises to take a stream. */
+  advice?: boolean;
 }

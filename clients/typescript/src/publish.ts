@@ -4,6 +4,7 @@ import { TidingsError } from "./error.ts";
 import { locate } from "./place.ts";
 import { json, type RequestOptions, send } from "./request.ts";
 import { Span } from "./span.ts";
+import type { SocketTransport } from "./transports/websocket.ts";
 
 /** How to publish. */
 export interface PublishOptions extends RequestOptions {
@@ -23,6 +24,10 @@ export interface PublishOptions extends RequestOptions {
   /** For how many milliseconds it is tried again where the hub cannot be reached or cannot take it now; 60,000 by
    * default. 0 is one attempt. */
   retryFor?: number;
+  /** Publishes through a connection to this hub that is open: the transport that it was made with. Where none is, or no
+   * acknowledgement comes, it is published over HTTP, under the same key. What the connection's token allows counts, so this one
+   * should be the same. */
+  socket?: SocketTransport | undefined;
 }
 
 /** What was published. */
@@ -40,7 +45,7 @@ export interface Published {
  *
  * Where the hub is away it is tried again, always under one idempotency key, so that it is published exactly once. */
 export async function publish(url: string | URL, data: unknown, options: PublishOptions = {}): Promise<Published> {
-  const { event, close, reason, idempotencyKey = randomKey(), retryFor = PUBLISH_RETRY } = options;
+  const { event, close, reason, idempotencyKey: key = randomKey(), retryFor = PUBLISH_RETRY, socket } = options;
   const { url: at, topic } = locate(url, options);
   let letter = write(data, options);
   const parameters = at.searchParams;
@@ -49,11 +54,11 @@ export async function publish(url: string | URL, data: unknown, options: Publish
   if (reason) parameters.set("reason", reason);
   if (topic) {
     if (parameters.has("close")) throw TypeError(`\`${topic}\` cannot be closed: proxies may take its URL for another topic's`);
-    letter = enclose(letter, topic, parameters.get("event"));
+    letter = { type: "application/json", body: `[${enclose(letter, { topic, event: parameters.get("event") })}]` };
   }
   const headers = new Headers(options.headers);
   headers.set("content-type", letter.type);
-  headers.set("idempotency-key", idempotencyKey);
+  headers.set("idempotency-key", key);
   const began = performance.now();
   const backoff = new Backoff();
   for (;;) {
@@ -61,6 +66,17 @@ export async function publish(url: string | URL, data: unknown, options: Publish
     span.patience = PUBLISH_TIMEOUT;
     span.due = Date.now() + PUBLISH_TIMEOUT;
     try {
+      // Once, and what is the same in both forms: so a second attempt, over HTTP, finds the first.
+      const sent =
+        !backoff.attempt && !topic && !parameters.has("close") && !isAltered(letter)
+          ? socket?.publish(at, (topic) => enclose(letter, { topic, event: parameters.get("event"), key }))
+          : undefined;
+      if (sent) {
+        span.start("broken");
+        const published = (await Promise.race([sent, span.over()])) as Published;
+        span.signal.throwIfAborted();
+        return published;
+      }
       const response = await send(at, { ...options, method: "POST", headers, body: letter.body }, span, "application/json");
       if (!response.body) throw new TidingsError("unexpected", "an answer without a body");
       const { id, ids, ...receipt } = await json(response, span);
@@ -99,14 +115,16 @@ function write(data: unknown, { close, json }: PublishOptions): Letter {
   return { type: "application/json", body: data as string };
 }
 
-/** The same as an item of a batch, which names its topic. */
-function enclose({ type, body }: Letter, topic: string, event: string | null): Letter {
-  const item = JSON.stringify({ topic, event }).slice(0, -1);
+/** The same as an object with further members, such as the topic: an item of a batch is one. */
+function enclose({ type, body }: Letter, more: object): string {
   let data = body;
   if (typeof data !== "string") data = `"${base64(data)}","encoding":"base64"`;
   else if (type === "text/plain") data = JSON.stringify(data);
-  return { type: "application/json", body: `[${item},"data":${data}}]` };
+  return `${JSON.stringify(more).slice(0, -1)},"data":${data}}`;
 }
+
+/** Whether it is JSON of which such an object would make something else: a string is text there, and blanks around are lost. */
+const isAltered = ({ type, body }: Letter): boolean => type === "application/json" && /^["\s]|\s$/.test(body as string);
 
 export function base64(data: BufferSource): string {
   const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);

@@ -16,9 +16,9 @@ export interface RequestOptions {
   fetch?: typeof fetch;
 }
 
-const bearer = (token: string): string => {
+const valid = (token: string): string => {
   if (/[^\x21-\x7e]/.test(token)) throw TypeError("a token holds only visible ASCII characters");
-  return "Bearer " + token;
+  return token;
 };
 
 /** Throws where no request with these could ever be sent, so that it is not tried for ever. */
@@ -27,9 +27,17 @@ export function check(url: URL, { token, headers, credentials, fetch: given = fe
   if (!/^https?:/.test(url.protocol)) throw TypeError(`a hub has an http: or https: URL, not ${url.protocol}`);
   if (url.username || url.password) throw TypeError("a URL of a hub has no user name or password: give a token instead");
   if (url.hash) throw TypeError("a URL of a hub has no fragment: a # in a topic is written %23");
-  if (typeof token === "string") bearer(token);
+  if (typeof token === "string") valid(token);
   // It refuses names and values that no header can have.
   new Request(url, { ...(headers && { headers }), ...(credentials && { credentials }) });
+}
+
+/** The token that is shown now, where there is one. */
+export async function supply(token: RequestOptions["token"], span: Span): Promise<string | undefined> {
+  span.start("token");
+  // The supplier of tokens is another one's, and knows nothing of the signal.
+  if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
+  return token && valid(token);
 }
 
 /** Sends a request, and lets its answer through where it is of this type, or 204. */
@@ -39,13 +47,11 @@ export async function send(
   span: Span,
   type: string,
 ): Promise<Response> {
-  span.start("token");
-  // The supplier of tokens is another one's, and knows nothing of the signal.
-  if (typeof token === "function") token = (await Promise.race([token(), span.over()])) as string | undefined;
+  const shown = await supply(token, span);
   const headers = new Headers(options.headers);
   headers.set("accept", type);
   headers.delete("last-event-id");
-  if (token) headers.set("authorization", bearer(token));
+  if (shown) headers.set("authorization", "Bearer " + shown);
   span.start("unreachable");
   const response = await (options.fetch ?? fetch)(url, {
     ...options,

@@ -2,7 +2,7 @@ import { Backoff } from "./backoff.ts";
 import { CURSOR_SIZE, EMPTY_POLL_PAUSE, POLL_GRACE, SILENT_HEARTBEATS } from "./defaults.ts";
 import { TidingsError } from "./error.ts";
 import type { Step } from "./event.ts";
-import { climb, isGood, type Transport } from "./ladder.ts";
+import { climb, isGood, isStream, type Transport } from "./ladder.ts";
 import { send } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import { Span } from "./span.ts";
@@ -49,7 +49,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
   async function attempt(transport: Transport): Promise<number> {
     const { signal } = (span = new Span());
     if (!open) sink.state({ status: "connecting", transport });
-    const streams = transport === "sse";
+    const streams = isStream(transport);
     const silence = settings.heartbeat * SILENT_HEARTBEATS;
     // The first poll finds out where it is, and whether polls are answered at all. Were it held, and broke, nobody
     // would know from which cursor to go on.
@@ -71,13 +71,17 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
     if (cursor) parameters.set("lastEventId", cursor.slice(0, CURSOR_SIZE));
     // What the URL says stands where the options say nothing.
     else parameters.set("since", settings.since ?? parameters.get("since") ?? "latest");
-    const response = await send(url, settings, span, accept);
-    const batches =
-      response.status === 204
-        ? [[{ cursor, end: true }]]
-        : streams
-          ? stream(response, span, settings, silence, backoff.from)
-          : [poll(response, span, settings)];
+    let batches;
+    if (transport === "websocket") batches = settings.socket!.read(url, span, settings, silence);
+    else {
+      const response = await send(url, settings, span, accept);
+      batches =
+        response.status === 204
+          ? [[{ cursor, end: true }]]
+          : streams
+            ? stream(response, span, settings, silence, backoff.from)
+            : [poll(response, span, settings)];
+    }
     let began: number | undefined;
     let good = !streams;
     let found;
@@ -91,6 +95,7 @@ export function session(at: URL, settings: Settings, sink: Sink): Source {
         // A hub that says that there is more and does not move is not asked without a rest.
         found ||= (step.more || step.size) && step.cursor !== cursor;
         cursor = step.cursor;
+        if (step.advice) ladder.advised();
         if (step.end) close();
         // Who hears that it is open has a cursor: nothing that is published from now on can be missed.
         if (step.size) opened(transport);

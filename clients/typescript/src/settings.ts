@@ -1,6 +1,7 @@
 import * as defaults from "./defaults.ts";
 import type { Transport } from "./ladder.ts";
 import type { RequestOptions } from "./request.ts";
+import type { SocketTransport } from "./transports/websocket.ts";
 
 /** Where a cursor is kept from one life of a page or program to the next. */
 export interface CursorStore {
@@ -12,8 +13,9 @@ export interface CursorStore {
 
 /** How to subscribe. All times are in milliseconds. */
 export interface ConnectOptions extends RequestOptions {
-  /** The transports to use, in this order; the cursor carries over. `["sse", "long-poll", "poll"]` by default. */
-  transports?: readonly Transport[];
+  /** The transports to use, in this order; the cursor carries over. `["sse", "long-poll", "poll"]` by default. What `websocket()`
+   * of `tidings/websocket` makes is one as well. */
+  transports?: readonly (Exclude<Transport, "websocket"> | SocketTransport)[];
   /** Where to begin without a cursor: `latest` (the default), `earliest`, `-N`, a time or an age. */
   since?: string;
   /** Goes on after this cursor. One that the store keeps comes before it. */
@@ -54,8 +56,8 @@ const DEFAULTS = {
   parse: JSON.parse as (text: string) => any,
 };
 
-/** The options, each with its value. */
-export type Settings = ConnectOptions & typeof DEFAULTS;
+/** The options, each with its value, and the transports by their names. */
+export type Settings = Omit<ConnectOptions, "transports"> & typeof DEFAULTS & { socket?: SocketTransport };
 
 /** Throws where an option could only make the client spin, or wait for ever. */
 export function settle(options: ConnectOptions): Settings {
@@ -69,9 +71,11 @@ export function settle(options: ConnectOptions): Settings {
   }
   // As the hub does.
   settings.heartbeat = Math.min(Math.max(settings.heartbeat, defaults.HEARTBEAT_FLOOR), defaults.HEARTBEAT_CEILING);
-  const transports = (settings.transports = [...settings.transports]);
-  if (!transports[0] || transports.some((transport) => !DEFAULTS.transports.includes(transport))) {
-    throw TypeError(`transports are one or more of ${DEFAULTS.transports}`);
+  const transports = (settings.transports = [...settings.transports].map((transport) =>
+    transport?.read ? ((settings.socket = transport), "websocket") : transport,
+  ));
+  if (!transports[0] || transports.some((name) => ![...DEFAULTS.transports, settings.socket && "websocket"].includes(name))) {
+    throw TypeError(`transports are one or more of ${DEFAULTS.transports}, and what tidings/websocket makes`);
   }
   return settings;
 }

@@ -28,7 +28,7 @@ function folder(t) {
 }
 
 test("it has blocks, and all of them are known to this test", () => {
-  assert.deepEqual(blocks.map(({ language }) => language), ["ts", "ts", "ts"]);
+  assert.deepEqual(blocks.map(({ language }) => language), ["ts", "ts", "ts", "ts"]);
 });
 
 test("its blocks compile", (t) => {

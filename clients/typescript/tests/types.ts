@@ -3,6 +3,7 @@
 import { connect, publish, type CursorStore, type State, TidingsError } from "tidings";
 import { connect as share } from "tidings/share";
 import { EventSource } from "tidings/eventsource";
+import { websocket } from "tidings/websocket";
 
 interface Prices {
   tick: { price: number };
@@ -31,8 +32,14 @@ export async function typed(): Promise<void> {
   const off: () => void = connect("/topics/a").on("anything", (event) => event.data.whatever);
   off();
   share<Prices>(new URL("https://hub.example/topics/a"), { share: true }).close();
-  // @ts-expect-error no such transport
+  // @ts-expect-error it is an import of its own
   connect("/topics/a", { transports: ["websocket"] });
+  const socket = websocket();
+  connect("/topics/a", { transports: [socket, "sse", "long-poll", "poll"] }).on("state", (state) => {
+    if (state.status === "open") state.transport satisfies "websocket" | "sse" | "long-poll" | "poll";
+  });
+  share("/topics/a", { share: true, transports: [socket, "sse"] });
+  await publish("/topics/a", 1, { socket });
   connect("/topics/a", { parse: (text) => JSON.parse(text), headers: new Headers(), heartbeat: 1_000 });
   await publish("/topics/a", '{"price":1.10}', { json: true });
   const { id, repeated } = await publish("https://hub.example/topics/a", { price: 1 }, { event: "tick", idempotencyKey: "k" });

@@ -116,13 +116,14 @@ for (const { name, pieces, outcome } of read("streams").cases) {
   });
 }
 
-for (const { name, transports, steps } of read("ladder").cases) {
-  test(`ladder: ${name}`, () => {
+for (const { file, name, transports, steps } of ["ladder", "websocket", "advice"].flatMap((file) => read(file).cases.map((one) => ({ file, ...one })))) {
+  test(`${file}: ${name}`, () => {
     let now = 0;
     const ladder = climb(transports, CLIMB_AFTER, () => now);
     assert.equal(ladder.rung(), transports[0]);
-    for (const [at, { outcome, status, atOnce, pass, next }] of steps.entries()) {
+    for (const [at, { outcome, status, atOnce, pass, advice, next }] of steps.entries()) {
       if (pass) now += pass;
+      else if (advice) ladder.advised();
       else if (outcome === "good") ladder.succeeded();
       else assert.equal(ladder.failed(error(outcome, status && { status })), atOnce, `step ${at}`);
       assert.equal(ladder.rung(), next, `step ${at}`);

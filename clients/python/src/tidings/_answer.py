@@ -25,18 +25,23 @@ def check(answer: Answer, wanted: str) -> Flow[None]:
                 raise
         except ValueError:
             pass
-    passes = status >= 500 or status in (408, 425, 429)
-    # Anything else may be that of a proxy while the hub is away, or of a captive portal.
-    hubs = problem and status >= 400 and (problem.type or "").startswith("urn:tidings:")
+    hubs = problem is not None and status >= 400 and (problem.type or "").startswith("urn:tidings:")
     said = (problem and problem.detail) or answer.content_type or "no type"
+    raise refusal(status, hubs, said, problem, retry_after(answer.retry_after, time.time()))
+
+
+def refusal(status: int, hubs: bool, said: str, problem: Problem | None = None, retry_after: float | None = None) -> TidingsError:
+    """What a status means, and the words beside it. Only the hub itself can say that something is final: anything else may be
+    that of a proxy while the hub is away, or of a captive portal."""
+    passes = status >= 500 or status in (408, 425, 429)
     refused = not passes and hubs
     kind = RefusedError if refused else TidingsError
-    raise kind(
+    return kind(
         "unavailable" if passes else "refused" if refused else "unexpected",
         f"{status}, {said}",
         status=status,
         problem=problem,
-        retry_after=retry_after(answer.retry_after, time.time()),
+        retry_after=retry_after,
     )
 
 

@@ -11,7 +11,7 @@ import anyio
 
 from . import _defaults as defaults
 from . import _http
-from ._commands import Answer, Command, Hangup, Interrupted, Open, Read, Rest
+from ._commands import Answer, Command, Hangup, Interrupted, Open, Read, Rest, Write
 from ._errors import ErrorKind, TidingsError
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class AsyncWire:
             raise Interrupted
         if isinstance(command, Read):
             return await self._within(command.patience, command.late, self._read)
+        if isinstance(command, Write):
+            return await self._within(command.patience, "broken", lambda: self._write(command.data))
         if isinstance(command, Open):
             authorization = await self._authorization()
             return await self._within(command.patience, command.late, lambda: self._send(command, authorization))
@@ -97,11 +99,25 @@ class AsyncWire:
         client._answered = True
         return _http.head_of(self._response)
 
+    async def _write(self, data: bytes) -> None:
+        if self._response is None:
+            raise TidingsError("broken", "the connection was closed")
+        try:
+            await self._response.extensions["network_stream"].write(data)
+        except Exception as error:
+            if not _http.is_of_network(error):
+                raise
+            raise TidingsError("broken", error) from error
+
     async def _read(self) -> bytes | None:
         response = self._response
         if response is None:
             raise TidingsError("broken", "the connection was closed")
         try:
+            if response.status_code == 101:
+                # What it is read with bounds the time, but for an HTTP client that is not watched.
+                stream = response.extensions["network_stream"]
+                return await stream.read(defaults.PIECE_SIZE) or None
             if self._pieces is None:
                 self._pieces = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
             return await self._pieces.__anext__()

@@ -30,11 +30,21 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the next piece of the answer's body. The result is its bytes, or `None` at the end."""
+    """Read the next piece of the answer's body, or of what follows where the protocol has changed. The result is its bytes, or
+    `None` at the end."""
 
     #: How many seconds it may take, from when it is asked for, and what it is if it takes longer.
     patience: float
     late: ErrorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Send bytes through a connection that has changed to another protocol."""
+
+    data: bytes
+    #: How many seconds it may take.
+    patience: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +66,13 @@ class Answer:
     status: int
     content_type: str
     retry_after: str
+    #: `Sec-WebSocket-Accept`.
+    accept: str = ""
 
 
 class Interrupted(Exception):
     """A command was given up from outside: by a pause, or a task that was cancelled."""
 
 
-Command = Open | Read | Hangup | Rest
+Command = Open | Read | Write | Hangup | Rest
 Flow = Generator[Command, Any, Result]

@@ -56,6 +56,10 @@ SLOWEST_UPLOAD: Final = 32 << 10
 """How many bytes a second an upload may be as slow as: a large publish is given more time by this measure."""
 PUBLISH_RETRY: Final = 60.0
 """For how long a publish is tried again before it is given up."""
+WRITE_TIMEOUT: Final = 10.0
+"""How long a message of a WebSocket may take to be sent."""
+PIECE_SIZE: Final = 64 << 10
+"""How much of a WebSocket is read at once."""
 HANGUP_TIMEOUT: Final = 5.0
 """How long the end of a connection may take before it is dropped."""
 BUFFERED_PIECES: Final = 1_000

@@ -52,7 +52,12 @@ def options(endpoint: Endpoint, verify: ssl.SSLContext | bool, ca_file: str | os
 
 def head_of(response: httpx.Response) -> Answer:
     headers = response.headers
-    return Answer(response.status_code, headers.get("content-type", ""), headers.get("retry-after", ""))
+    return Answer(
+        response.status_code,
+        headers.get("content-type", ""),
+        headers.get("retry-after", ""),
+        headers.get("sec-websocket-accept", ""),
+    )
 
 
 def is_of_network(error: Exception) -> bool:

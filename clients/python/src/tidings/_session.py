@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _defaults as defaults
-from ._answer import check, whole
+from ._answer import check, refusal, whole
 from ._backoff import Backoff
-from ._commands import Flow, Hangup, Interrupted, Open, Read, Rest
+from ._commands import Answer, Flow, Hangup, Interrupted, Open, Read, Rest, Write
 from ._endpoint import with_parameters
-from ._errors import ErrorKind, TidingsError
+from ._errors import ErrorKind, Problem, TidingsError
 from ._events import Event, Gap, event, gap
-from ._ladder import Ladder, Transport
+from ._ladder import Ladder, Transport, is_stream
 from ._parser import Parser
 from ._retry_after import seconds
 from ._settings import Settings
 from ._state import State
+from ._websocket import CLOSE, PING, PONG, TEXT, Frames, Opening, closed, control
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Session:
         settings = self.settings
         if not self.open:
             self.ready.append(State("connecting", transport))
-        streams = transport == "sse"
+        streams = is_stream(transport)
         # The first poll finds out where it is, and whether polls are answered at all. Were it held, and broke, nobody would
         # know from which cursor to go on.
         held = settings.wait if transport == "long-poll" and self.cursor and self.ladder.proven else 0.0
@@ -119,7 +120,15 @@ class Session:
         else:
             parameters.append(("since", settings.since))
         due = began + patience
-        answer = yield Open("GET", with_parameters(settings.url, parameters), {"Accept": accept}, None, patience, late)
+        url = with_parameters(settings.url, parameters)
+        if transport == "websocket":
+            opening = Opening()
+            answer = yield Open("GET", url, {"Accept": accept, **opening.headers}, None, patience, late)
+            yield from self._upgrade(answer, opening)
+            if not self.ended:
+                yield from self._socket(due, silence)
+            return 0
+        answer = yield Open("GET", url, {"Accept": accept}, None, patience, late)
         yield from check(answer, accept)
         if answer.status == 204:
             self.tell(End(self.cursor), transport)
@@ -148,6 +157,62 @@ class Session:
             piece = yield Read(silence, "silent")
         raise stream.end()
 
+    def _upgrade(self, answer: Answer, opening: Opening) -> Flow[None]:
+        """Lets the answer to a handshake through. Where a WebSocket is not to be had, another transport may be."""
+        if answer.status == 101:
+            return opening.check(answer.accept)
+        try:
+            yield from check(answer, "")
+        except TidingsError as error:
+            if error.kind != "unexpected":
+                raise
+            raise TidingsError("stalled", f"the WebSocket did not open: {error.words}", status=answer.status) from error
+        self.tell(End(self.cursor), "websocket")
+
+    def _socket(self, due: float, silence: float) -> Flow[None]:
+        """Reads a WebSocket until it ends, and so raises, but for the end of the topic."""
+        frames = Frames(self.settings.max_event_size)
+        goodness = Goodness(self)
+        piece = yield Read(due - self._clock(), "stalled")
+        while piece is not None:
+            for opcode, payload in frames.feed(piece):
+                if opcode == PING:
+                    yield Write(control(PONG, payload), defaults.WRITE_TIMEOUT)
+                elif opcode == CLOSE:
+                    raise closed(payload)
+                elif opcode == TEXT:
+                    goodness.heard(self._message(payload))
+                if self.ended:
+                    yield Write(control(CLOSE), defaults.WRITE_TIMEOUT)
+                    return
+            piece = yield Read(silence, "silent")
+        raise TidingsError("broken", "the WebSocket ended without a word")
+
+    def _message(self, text: bytes) -> bool:
+        """Takes a message of a WebSocket, and says whether it is an event."""
+        told = self.parse(text)
+        if not isinstance(told, dict):
+            raise TidingsError("malformed", "this is no message of a hub")
+        try:
+            if (problem := Problem.of(told.get("problem"))) is not None:
+                raise refusal(problem.status or 0, True, problem.detail or "", problem)
+            if "gap" in told:
+                self.tell(gap(told["gap"]), "websocket")
+            elif "topic" in told:
+                self.tell(event(told), "websocket")
+                return True
+            elif "end" in told:
+                reason = told["end"].get("reason")
+                self.tell(End(told["end"].get("id"), reason if isinstance(reason, str) else None), "websocket")
+            elif "next" in told:
+                if not (told["next"] and isinstance(told["next"], str)):
+                    raise TidingsError("malformed", "this is no cursor")
+                self.tell(Moved(told["next"]), "websocket")
+            # Anything else is of a later version.
+        except (ValueError, AttributeError) as error:
+            raise TidingsError("malformed", error) from error
+        return False
+
     def _poll(self, transport: Transport) -> Flow[bool]:
         """Reads the page that a poll is answered with, and says whether more may be ready now."""
         # A page ends at about a mebibyte, or after one larger event.
@@ -166,6 +231,9 @@ class Session:
         except ValueError as error:
             raise TidingsError("malformed", error) from error
         self.succeeded()
+        advice = page.get("advice")
+        if isinstance(advice, dict) and advice.get("transport") == "stream":
+            self.ladder.advised()
         reason = page.get("reason")
         ends = End(following, reason if isinstance(reason, str) else None)
         self.tell(ends if page.get("closed") is True else Moved(following), transport)
@@ -211,16 +279,35 @@ class Session:
             self.ready.append(State("open", transport))
 
 
+class Goodness:
+    """Whether a stream counts as good: so that the count of failures begins anew."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._began: float | None = None
+        self._is_good = False
+
+    def heard(self, has_event: bool) -> None:
+        session = self._session
+        now = session._clock()
+        if self._began is None:
+            self._began = now
+        session.backoff.refused = False
+        # That it began shows little: a proxy may cut it off right then.
+        if not self._is_good and (has_event or now - self._began >= defaults.SETTLED):
+            self._is_good = True
+            session.succeeded()
+
+
 class Stream:
     """What one stream has told so far."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._parser = Parser(self._retry, self._block)
-        self._began: float | None = None
+        self._goodness = Goodness(session)
         self._unread = 0
         self._has_event = False
-        self._is_good = False
         #: Whether the hub named a time to come back, and nothing else so far.
         self._postponed: bool | None = None
         #: The last comment, which says why.
@@ -228,19 +315,12 @@ class Stream:
 
     def feed(self, piece: bytes) -> None:
         session = self._session
-        now = session._clock()
-        if self._began is None:
-            self._began = now
         self._unread += len(piece)
         self._has_event = False
         try:
             self._parser.feed(piece)
         finally:
-            session.backoff.refused = False
-            # That it began shows little: a proxy may cut it off right then.
-            if not self._is_good and (self._has_event or now - self._began >= defaults.SETTLED):
-                self._is_good = True
-                session.succeeded()
+            self._goodness.heard(self._has_event)
         # This bounds what the parser keeps, and tells of a line without an end that it passes over.
         if self._unread > session.settings.max_event_size:
             raise TidingsError("malformed", f"an event is larger than {session.settings.max_event_size} bytes")

@@ -14,7 +14,9 @@ Since = str | int | datetime | timedelta
 """Where to begin without a cursor: `"latest"`, `"earliest"`, `-10` (the last ten matching events), `"15m"` or a `timedelta` (no
 older than this), a time in RFC 3339 or a `datetime` with a zone (at or after it)."""
 
-TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
+TRANSPORTS: tuple[Transport, ...] = ("sse", "long-poll", "poll")
+"""Those that are used where nothing else is said."""
+_KNOWN: tuple[Transport, ...] = get_args(Transport)
 
 _OWN_HEADERS = {"accept", "accept-encoding", "content-type", "idempotency-key", "last-event-id"}
 
@@ -55,8 +57,8 @@ def settle(
     selectors = _texts("topics", topics)
     if not selectors or not all(selectors):
         raise ValueError("a subscription has at least one topic, and none of them is empty")
-    if isinstance(transports, str) or not transports or any(name not in TRANSPORTS for name in transports):
-        raise ValueError(f"transports are one or more of {', '.join(TRANSPORTS)}")
+    if isinstance(transports, str) or not transports or any(name not in _KNOWN for name in transports):
+        raise ValueError(f"transports are one or more of {', '.join(_KNOWN)}")
     if parse is not None and not callable(parse):
         raise TypeError("parse is a function")
     numbers = {

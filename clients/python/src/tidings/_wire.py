@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from . import _defaults as defaults
 from . import _http
-from ._commands import Answer, Command, Hangup, Interrupted, Open, Read, Rest
+from ._commands import Answer, Command, Hangup, Interrupted, Open, Read, Rest, Write
 from ._errors import ErrorKind, TidingsError
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Wire:
             return None
         if isinstance(command, Read):
             return self._within(command.patience, command.late, self._read)
+        if isinstance(command, Write):
+            return self._within(command.patience, "broken", lambda: self._write(command.data))
         if isinstance(command, Open):
             self._check()
             authorization = self._client._authorization()
@@ -97,11 +99,25 @@ class Wire:
         request.extensions["timeout"]["read"] = defaults.HEARTBEAT_CEILING * defaults.SILENT_HEARTBEATS
         return _http.head_of(self._response)
 
+    def _write(self, data: bytes) -> None:
+        if self._response is None:
+            raise TidingsError("broken", "the connection was closed")
+        try:
+            self._response.extensions["network_stream"].write(data, defaults.WRITE_TIMEOUT)
+        except Exception as error:
+            if not _http.is_of_network(error):
+                raise
+            raise TidingsError("broken", error) from error
+
     def _read(self) -> bytes | None:
         response = self._response
         if response is None:
             raise TidingsError("broken", "the connection was closed")
         try:
+            if response.status_code == 101:
+                # What it is read with bounds the time, but for an HTTP client that is not watched.
+                stream = response.extensions["network_stream"]
+                return stream.read(defaults.PIECE_SIZE, defaults.HEARTBEAT_CEILING * defaults.SILENT_HEARTBEATS) or None
             if self._pieces is None:
                 self._pieces = cast("Generator[bytes, None, None]", response.iter_raw())
             piece = next(self._pieces, None)

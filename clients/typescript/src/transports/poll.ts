@@ -9,12 +9,12 @@ export async function poll(response: Response, span: Span, { maxEventSize, parse
   span.patience = POLL_GRACE;
   span.due = Date.now() + PAGE_TIMEOUT;
   const text = await whole(response, span, maxEventSize * 2);
-  const { events, next, gap, closed, reason, more } = parse(text);
+  const { events, next, gap, closed, reason, more, advice } = parse(text);
   // Near enough. To write each event again would take long, and fail for one that is nested deep.
   const size = text.length / (events.length || 1);
   return [
     ...(gap ? [{ cursor: gap.resumed, gap, size: 1 }] : []),
     ...events.map((event: any) => ({ cursor: event.id, event, size })),
-    { cursor: next, end: closed, reason, more },
+    { cursor: next, end: closed, reason, more, advice: advice?.transport === "stream" },
   ];
 }

@@ -32,8 +32,9 @@ const entry = `
   import * as tidings from "./dist/index.js";
   import { connect as share } from "./dist/share/index.js";
   import { keyOf } from "./dist/share/key.js";
+  import { websocket } from "./dist/transports/websocket.js";
   import { EventSource as Strict } from "./dist/eventsource.js";
-  Object.assign(globalThis, { ...tidings, share, keyOf, Strict, seen: [], states: [] });
+  Object.assign(globalThis, { ...tidings, share, keyOf, websocket, Strict, seen: [], states: [] });
   globalThis.follow = (events) => {
     events.on("*", (event) => seen.push(event.data));
     events.on("state", (state) => states.push({ ...state, error: state.error && { kind: state.error.kind } }));
