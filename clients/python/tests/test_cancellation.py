@@ -84,7 +84,7 @@ def test_leaving_an_asynchronous_loop_leaves_nothing(hub: Hub, backend: str) -> 
 
 @pytest.mark.usefixtures("no_more_sockets")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("transport", ["sse", "long-poll"])
+@pytest.mark.parametrize("transport", ["websocket", "sse", "long-poll"])
 def test_a_task_that_is_cancelled_leaves_nothing_and_may_go_on(hub: Hub, backend: str, transport: tidings.Transport) -> None:
     async def main() -> None:
         told: list[str] = []
@@ -256,7 +256,7 @@ def test_publishing_may_be_cancelled(hub: Hub) -> None:
         anyio.run(main, backend=backend)
 
 
-@pytest.mark.parametrize("transports", [["sse"], ["long-poll"]])
+@pytest.mark.parametrize("transports", [["websocket"], ["sse"], ["long-poll"]])
 def test_a_slow_reader_is_held_by_the_hub_and_not_by_memory(mode: Mode, hub: Hub, transports: list[tidings.Transport]) -> None:
     total = 2_000
     client = mode.client(hub.url)
@@ -270,7 +270,7 @@ def test_a_slow_reader_is_held_by_the_hub_and_not_by_memory(mode: Mode, hub: Hub
         ready = events.inner._session.ready
         most = max(most, sum(len(step.data) for step in ready if isinstance(step, tidings.Event)))
     # A piece of a stream, or a page, of eight megabytes.
-    assert most <= (100_000 if transports == ["sse"] else 1_100_000)
+    assert most <= (1_100_000 if transports == ["long-poll"] else 100_000)
 
 
 def test_a_reader_that_is_slower_than_the_hub_has_patience_loses_nothing(mode: Mode) -> None:

@@ -199,7 +199,7 @@ def test_numbers_are_read_by_a_parser_of_ones_own_and_published_as_they_are(mode
 
     text = '{"n":12345678901234567890,"m":1.10}'
     mode.client(hub.url).publish("a", tidings.RawJson(text), type="tick")
-    for transport in ("sse", "long-poll", "poll"):
+    for transport in ("websocket", "sse", "long-poll", "poll"):
         given: list[str] = []
 
         def parse(text: str, given: list[str] = given) -> Any:

@@ -91,3 +91,16 @@ def test_a_certificate_that_is_not_trusted_is_a_mistake_in_the_settings_and_told
         assert "certificate" in str(error)
         with pytest.raises(tidings.TidingsError, match="untrusted"):
             mode.client(hub.url).publish("a", 1)
+
+
+@pytest.mark.parametrize(
+    ("location", "transport"),
+    [('proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";', "websocket"), ("", "sse")],
+    ids=["forwards Upgrade", "does not"],
+)
+def test_through_a_proxy(mode: Mode, hub: Hub, location: str, transport: str) -> None:
+    tidings.publish_sync(hub.url, "a", 1)
+    with nginx(hub, location) as url:
+        events = mode.subscribe(url, "a", transports=["websocket", "sse", "long-poll", "poll"], since="earliest")
+        assert events.datas(1) == [1]
+        assert events.state.transport == transport

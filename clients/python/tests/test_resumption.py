@@ -14,7 +14,7 @@ from .support.mode import Mode
 def test_a_cursor_works_on_every_transport(mode: Mode, hub: Hub) -> None:
     cursor = None
     client = mode.client(hub.url)
-    for number, transport in enumerate(["sse", "long-poll", "poll", "sse", "poll", "long-poll"]):
+    for number, transport in enumerate(["sse", "websocket", "long-poll", "poll", "sse", "poll", "websocket", "long-poll"]):
         client.publish("a", number)
         events = client.subscribe("a", transports=[transport], since="earliest", cursor=cursor)
         assert events.datas(1) == [number]
@@ -22,7 +22,9 @@ def test_a_cursor_works_on_every_transport(mode: Mode, hub: Hub) -> None:
         events.close()
 
 
-@pytest.mark.parametrize("transports", [["sse"], ["long-poll"], ["poll"], ["sse", "long-poll", "poll"]], ids="-".join)
+@pytest.mark.parametrize(
+    "transports", [["websocket"], ["sse"], ["long-poll"], ["poll"], ["websocket", "sse", "long-poll", "poll"]], ids="-".join
+)
 def test_nothing_is_lost_or_repeated_while_the_hub_is_killed_again_and_again(
     mode: Mode, hub: Hub, transports: list[tidings.Transport]
 ) -> None:
@@ -46,8 +48,9 @@ def test_nothing_is_lost_or_repeated_while_the_hub_is_killed_again_and_again(
     assert seen == list(range(total))
 
 
-def test_a_hub_that_shuts_down_is_come_back_to(mode: Mode, hub: Hub) -> None:
-    events = mode.subscribe(hub.url, "a")
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_a_hub_that_shuts_down_is_come_back_to(mode: Mode, hub: Hub, transport: tidings.Transport) -> None:
+    events = mode.subscribe(hub.url, "a", transports=[transport])
     events.open()
     hub.kill(signal.SIGTERM)
     error = events.waiting().error
@@ -72,7 +75,7 @@ def test_a_hub_that_is_away_is_said_to_be_unreachable_and_is_waited_for(mode: Mo
     assert events.state.status == "open"
 
 
-@pytest.mark.parametrize("transport", ["sse", "long-poll", "poll"])
+@pytest.mark.parametrize("transport", ["websocket", "sse", "long-poll", "poll"])
 def test_a_gap_is_told_before_what_follows_it(mode: Mode, hub: Hub, transport: tidings.Transport) -> None:
     tidings.publish_sync(hub.url, "a", "1")
     events = mode.subscribe(hub.url, "a", transports=[transport], cursor="another1-7")

@@ -11,7 +11,7 @@ import tidings
 from .support.hub import Hub
 from .support.mode import Events, Mode
 
-TRANSPORTS = ["sse", "long-poll", "poll"]
+TRANSPORTS = ["websocket", "sse", "long-poll", "poll"]
 each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
@@ -132,7 +132,7 @@ def test_the_parameters_of_a_subscription(mode: Mode, hub: Hub) -> None:
 
 def test_a_pause_stops_the_delivery_and_the_connection(mode: Mode, hub: Hub) -> None:
     client = mode.client(hub.url)
-    for transport in ("sse", "long-poll"):
+    for transport in ("websocket", "sse", "long-poll"):
         events = client.subscribe(transport, transports=[transport])
         events.open()
         client.publish(transport, "1")

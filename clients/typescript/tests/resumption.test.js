@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, publish } from "tidings";
 import { Hub } from "./support/hub.js";
+import { transports } from "./support/sockets.js";
 import { collect, datas, states } from "./support/wait.js";
 
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
@@ -9,21 +10,21 @@ const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 test("a cursor works on every transport", async (t) => {
   const hub = await Hub.start(t);
   let cursor;
-  const transports = ["sse", "long-poll", "poll", "sse", "poll", "long-poll"];
-  for (const [n, transport] of transports.entries()) {
+  const names = ["sse", "long-poll", "poll", "websocket", "sse", "websocket", "poll", "long-poll", "websocket"];
+  for (const [n, name] of names.entries()) {
     await hub.publish("a", `${n}`);
-    const events = connect(hub.topic("a"), { transports: [transport], since: "earliest", cursor });
+    const events = connect(hub.topic("a"), { transports: [transports[name]], since: "earliest", cursor });
     assert.deepEqual(datas(await collect(events).count(1)), [`${n}`]);
     events.close();
     ({ cursor } = events);
   }
 });
 
-for (const transports of [["sse"], ["long-poll"], ["poll"], ["sse", "long-poll", "poll"]]) {
-  test(`nothing is lost or repeated while the hub is killed again and again: ${transports}`, async (t) => {
+for (const names of [["websocket"], ["sse"], ["long-poll"], ["poll"], ["sse", "long-poll", "poll"], ["websocket", "sse", "long-poll", "poll"]]) {
+  test(`nothing is lost or repeated while the hub is killed again and again: ${names}`, async (t) => {
     const hub = await Hub.start(t);
     const total = 300;
-    const events = connect(hub.topic("a"), { transports, since: "earliest", interval: 20 });
+    const events = connect(hub.topic("a"), { transports: names.map((name) => transports[name]), since: "earliest", interval: 20 });
     t.after(events.close);
     const seen = collect(events);
     const publishing = (async () => {
@@ -40,9 +41,9 @@ for (const transports of [["sse"], ["long-poll"], ["poll"], ["sse", "long-poll",
   });
 }
 
-test("a hub that shuts down is come back to", async (t) => {
+for (const name of ["websocket", "sse"]) test(`a hub that shuts down is come back to: ${name}`, async (t) => {
   const hub = await Hub.start(t);
-  const events = connect(hub.topic("a"));
+  const events = connect(hub.topic("a"), { transports: [transports[name]] });
   t.after(events.close);
   const { until } = states(events);
   const seen = collect(events);
@@ -72,7 +73,7 @@ test("a hub that is away is said to be unreachable, and is waited for", async (t
 test("a gap is told before what follows it", async (t) => {
   const hub = await Hub.start(t);
   await hub.publish("a", "1");
-  for (const transport of ["sse", "long-poll", "poll"]) {
+  for (const transport of Object.values(transports)) {
     const events = connect(hub.topic("a"), { transports: [transport], cursor: "another1-7" });
     const told = [];
     events.on("gap", (gap) => told.push(gap));
@@ -88,9 +89,11 @@ test("a gap is told before what follows it", async (t) => {
 test("a cursor that is none is a gap as well, and no dead end", async (t) => {
   const hub = await Hub.start(t);
   for (const cursor of ["\u{1f4a5} &x=1", "x".repeat(100_000), "\ud800", "a\0b\r\nc: d"]) {
-    const events = connect(hub.topic("a"), { cursor });
-    t.after(events.close);
-    const [gap] = await collect(events, "gap").count(1);
-    assert.equal(gap.reason, "unknown");
+    for (const name of ["websocket", "sse"]) {
+      const events = connect(hub.topic("a"), { cursor, transports: [transports[name]] });
+      t.after(events.close);
+      const [gap] = await collect(events, "gap").count(1);
+      assert.equal(gap.reason, "unknown");
+    }
   }
 });

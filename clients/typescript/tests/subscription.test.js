@@ -4,10 +4,11 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { connect, publish } from "tidings";
 import { Hub } from "./support/hub.js";
+import { transports } from "./support/sockets.js";
 import { collect, datas, states } from "./support/wait.js";
 
-for (const transport of ["sse", "long-poll", "poll"]) {
-  test(`every kind of data arrives as it was published: ${transport}`, async (t) => {
+for (const [name, transport] of Object.entries(transports)) {
+  test(`every kind of data arrives as it was published: ${name}`, async (t) => {
     const hub = await Hub.start(t);
     const events = connect(hub.topic("a/*"), { transports: [transport], interval: 50 });
     t.after(events.close);
@@ -27,7 +28,7 @@ for (const transport of ["sse", "long-poll", "poll"]) {
     assert.equal(events.cursor, empty.id);
   });
 
-  test(`an event that is nested deep is one like others: ${transport}`, async (t) => {
+  test(`an event that is nested deep is one like others: ${name}`, async (t) => {
     const hub = await Hub.start(t);
     const deep = `${"[".repeat(5_000)}1${"]".repeat(5_000)}`;
     await publish(hub.topic("a"), deep, { json: true });
@@ -188,16 +189,16 @@ test("a slow loop makes the client stop reading, and nothing is lost", async (t)
 
 test("a pause stops the delivery and the connection, and a resumption goes on where it was", async (t) => {
   const hub = await Hub.start(t);
-  for (const transport of ["sse", "long-poll"]) {
-    const events = connect(hub.topic(transport), { transports: [transport] });
+  for (const name of ["websocket", "sse", "long-poll"]) {
+    const events = connect(hub.topic(name), { transports: [transports[name]] });
     const { until } = states(events);
     const seen = collect(events);
     await until("open");
-    await hub.publish(transport, "1");
+    await hub.publish(name, "1");
     await seen.count(1);
     events.pause();
     await until("paused");
-    await hub.publish(transport, "2");
+    await hub.publish(name, "2");
     assert.deepEqual(datas(seen.seen), ["1"]);
     events.resume();
     assert.deepEqual(datas(await seen.count(2)), ["1", "2"]);

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { publish } from "tidings";
 import { browser, page, seen, told } from "../support/browser.js";
 import { Hub } from "../support/hub.js";
+import { Keys } from "../support/keys.js";
 import { nginx } from "../support/nginx.js";
 
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
@@ -12,6 +13,22 @@ const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 /** What opens a subscription in a page; the data ends up in `seen`. */
 const followers = {
   "the client": (url) => void follow(connect(url)),
+  "the client by WebSocket": (url) => void follow(connect(url, { transports: [websocket()] })),
+  "WebSocket": (url) => {
+    let query = "since=earliest";
+    const at = new URL(url, location.href).href.replace("http", "ws");
+    const open = () => {
+      const socket = new WebSocket(`${at}?${query}`, "tidings.v1");
+      socket.onopen = () => states.push({ status: "open", extensions: socket.extensions });
+      socket.onmessage = (message) => {
+        const { id, next, topic, data } = JSON.parse(message.data);
+        if (id || next) query = `lastEventId=${id ?? next}`;
+        if (topic) seen.push(data);
+      };
+      socket.onclose = () => setTimeout(open, 100);
+    };
+    open();
+  },
   "EventSource": (url) => {
     const source = new EventSource(`${url}?since=earliest`);
     source.onopen = () => states.push({ status: "open" });
@@ -141,4 +158,62 @@ test("a page of another origin uses a hub that names it, with a token", async (t
   // A browser does not say that it is for CORS; the state says all the same that nothing comes from there.
   await tab.evaluate((url) => void follow(connect(`${url}/topics/a`)), other.url);
   await tab.waitForFunction(() => states.some(({ error }) => error?.kind === "unreachable"));
+});
+
+test("a page publishes through its socket, and over HTTP where there is none", async (t) => {
+  const hub = await Hub.start(t);
+  const tab = await page(await (await browser(t)).newContext(), hub.url);
+  await tab.evaluate(() => {
+    globalThis.socket = websocket();
+    globalThis.sent = [];
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (text) {
+      sent.push(JSON.parse(text));
+      send.call(this, text);
+    };
+    follow(connect("/topics/a", { transports: [socket] }));
+  });
+  await told(tab, { status: "open" });
+  const published = await tab.evaluate(() => Promise.all([1, 2, 3].map((n) => publish("/topics/a", n, { socket }))));
+  assert.deepEqual(await seen(tab, 3), [1, 2, 3]);
+  assert.deepEqual(published.map(({ topic, repeated }) => [topic, repeated]), Array(3).fill(["a", false]));
+  assert.equal(await tab.evaluate(() => sent.filter(({ publish }) => publish).length), 3);
+  await tab.evaluate(() => events.pause());
+  await tab.evaluate(() => publish("/topics/a", 4, { socket }));
+  await tab.evaluate(() => events.resume());
+  assert.deepEqual(await seen(tab, 4), [1, 2, 3, 4]);
+  assert.equal(await tab.evaluate(() => sent.filter(({ publish }) => publish).length), 3);
+});
+
+for (const [what, location, transport] of [
+  ["forwards Upgrade", 'proxy_set_header Host $http_host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";', "websocket"],
+  ["does not forward Upgrade", "proxy_set_header Host $http_host;", "sse"],
+  // The hub cannot tell that the page is its own.
+  ["hides which host was asked", 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";', "sse"],
+]) {
+  test(`behind a proxy that ${what}, a page reads by ${transport}`, async (t) => {
+    const hub = await Hub.start(t);
+    const origin = await nginx(t, hub, location);
+    const tab = await page(await (await browser(t)).newContext(), origin);
+    await publish(hub.topic("a"), 0);
+    await tab.evaluate(() => void follow(connect("/topics/a", { since: "earliest", transports: [websocket(), "sse", "long-poll", "poll"] })));
+    await told(tab, { status: "open", transport });
+    for (const n of numbers(20)) await publish(hub.topic("a"), n + 1);
+    assert.deepEqual(await seen(tab, 21), numbers(21));
+  });
+}
+
+test("a page of another origin opens a WebSocket only where the hub names it, with a token in its first message", async (t) => {
+  const home = await Hub.start(t);
+  const keys = new Keys();
+  const hub = await Hub.start(t, "--cors-origins", home.url, ...keys.flags(t));
+  const other = await Hub.start(t);
+  const tab = await page(await (await browser(t)).newContext(), home.url);
+  const token = keys.token({ subscribe: ["a"], publish: ["a"] });
+  await tab.evaluate(([url, token]) => void follow(connect(url, { token: async () => token, transports: [websocket()] })), [hub.topic("a"), token]);
+  await told(tab, { status: "open", transport: "websocket" });
+  await publish(hub.topic("a"), 1, { token });
+  assert.deepEqual(await seen(tab, 1), [1]);
+  await tab.evaluate((url) => void follow(connect(url, { transports: [websocket()] })), other.topic("a"));
+  await tab.waitForFunction(() => states.some(({ error }) => error?.kind === "stalled"));
 });

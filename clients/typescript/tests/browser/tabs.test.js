@@ -390,3 +390,29 @@ test("a tab that is told that it is open has what is published from then on", as
   });
   assert.deepEqual(firsts, numbers(20));
 });
+
+test("tabs share a WebSocket, and the next one that leads opens another", async (t) => {
+  const hub = await Hub.start(t);
+  const context = await (await browser(t)).newContext();
+  let all = [];
+  for (const _ of numbers(3)) {
+    const tab = await page(context, hub.url);
+    await tab.evaluate(() => {
+      globalThis.socket = websocket();
+      follow(share("/topics/a", { share: true, heartbeat: 1_000, transports: [socket, "sse"] }));
+    });
+    await told(tab, { status: "open", transport: "websocket" });
+    all.push(tab);
+  }
+  const publishing = load(hub, 0, 150);
+  await seen(all[0], 40);
+  const leader = await leaderOf(all);
+  // Whoever does not lead has no socket, and publishes over HTTP.
+  const [follower] = all.filter((tab) => tab !== leader);
+  for (const tab of [leader, follower]) await tab.evaluate(() => publish("/topics/b", 1, { socket }));
+  await leader.close();
+  all = all.filter((tab) => tab !== leader);
+  await publishing;
+  for (const tab of all) assert.deepEqual(await seen(tab, 150), numbers(150));
+  assert.equal(await streams(hub), 1);
+});

@@ -5,8 +5,11 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { connect, publish } from "tidings";
 import { connect as share } from "tidings/share";
+import { websocket } from "tidings/websocket";
 
 const { url, shared, ...options } = JSON.parse(process.argv[2]);
+const socket = websocket();
+options.transports &&= options.transports.map((name) => (name === "websocket" ? socket : name));
 const say = (what) => console.log(JSON.stringify(what));
 
 const events = shared ? share(url, { ...options, share: true }) : connect(url, options);
@@ -25,5 +28,5 @@ commands.on("line", async (line) => {
     commands.close();
     process.stdin.destroy();
   }
-  if (data) say({ published: await publish(url, data, { retryFor: 60_000 }) });
+  if (data) say({ published: await publish(url, data, { retryFor: 60_000, socket }) });
 });

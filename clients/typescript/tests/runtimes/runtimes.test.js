@@ -75,7 +75,7 @@ class Reader {
 }
 
 for (const runtime of Object.keys(runtimes)) {
-  for (const transport of ["sse", "long-poll", "poll"]) {
+  for (const transport of ["websocket", "sse", "long-poll", "poll"]) {
     test(`${runtime} reads by ${transport}, across a hub that is killed, and resumes by its cursor`, async (t) => {
       const hub = await Hub.start(t);
       const url = hub.topic("a");
@@ -109,7 +109,7 @@ for (const runtime of Object.keys(runtimes)) {
       await later.until("state", "ended");
       assert.deepEqual(later.events, ["four", "five"]);
 
-      // Who comes to a topic that has ended is told so by a 204.
+      // Who comes to a topic that has ended is told so at once.
       const last = new Reader(t, runtime, { ...settings, cursor: later.seen.findLast(({ cursor }) => cursor).cursor });
       await last.until("state", "ended");
       assert.deepEqual(last.events, []);

@@ -28,3 +28,4 @@ mod standard_error;
 mod support;
 mod tls;
 mod tokens;
+mod websockets;

@@ -2,7 +2,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::hub::{error_file, room};
@@ -41,6 +41,12 @@ impl Script {
     pub(crate) async fn object(&mut self) -> Value {
         let line = self.line().await.expect("the program ended early");
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Gives the program a line.
+    pub(crate) async fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("the program was asked to end");
+        within("a program to read", input.write_all(format!("{line}\n").as_bytes())).await.unwrap();
     }
 
     /// Reads on until a line is this.
