@@ -235,7 +235,8 @@ for (const [what, options, status] of [
     const keys = new Keys();
     const hub = await Hub.start(t, ...keys.flags(t));
     const token = options.rights ? () => keys.token(options.rights) : options.token;
-    const events = connect(hub.topic("a"), { token, transports: [socket(), "sse"] });
+    // Without one, the hub waits for it, and the client for the hub.
+    const events = connect(hub.topic("a"), { token, transports: [socket(), "sse"], firstByte: 500 });
     t.after(events.close);
     const { error } = await states(events).until("failed");
     assert.deepEqual([error.kind, error.status], ["refused", status]);

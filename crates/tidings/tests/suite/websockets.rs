@@ -45,7 +45,12 @@ async fn websockets_resumes_after_restarts() {
     for (form, query, data, shown) in [
         ("text/plain", "", "plain", json!("plain")),
         ("text/plain", "?event=shipped", "one\r\ntwo\n\n", json!("one\r\ntwo\n\n")),
-        ("text/plain", "", "gr\u{fc}\u{df}e \u{1f4ec} \u{2028}\u{feff}", json!("gr\u{fc}\u{df}e \u{1f4ec} \u{2028}\u{feff}")),
+        (
+            "text/plain",
+            "",
+            "gr\u{fc}\u{df}e \u{1f4ec} \u{2028}\u{feff}",
+            json!("gr\u{fc}\u{df}e \u{1f4ec} \u{2028}\u{feff}"),
+        ),
         ("application/json", "?event=shipped", "{\n  \"a\": [1,\n 2.50]\n}", json!({"a": [1, 2.5]})),
         ("application/json", "", &*deep, serde_json::from_str(&deep).unwrap()),
         ("application/octet-stream", "", "\0bytes", json!("AGJ5dGVz")),
@@ -54,7 +59,10 @@ async fn websockets_resumes_after_restarts() {
     ] {
         let published = hub.publish_as(form, &format!("orders/42{query}"), data).await;
         let event = message(&mut client).await;
-        assert_eq!((&event["id"], &event["topic"], &event["data"]), (&json!(published.id), &json!("orders/42"), &shown));
+        assert_eq!(
+            (&event["id"], &event["topic"], &event["data"]),
+            (&json!(published.id), &json!("orders/42"), &shown)
+        );
         assert_eq!(event["event"], if query.is_empty() { Value::Null } else { json!("shipped") });
     }
 
@@ -73,7 +81,9 @@ async fn websockets_resumes_after_restarts() {
         for number in 0..5 {
             hub.publish("orders/43", format!("after {number}")).await;
         }
-        let mut expected = ["before", "after"].into_iter().flat_map(|when| (0..5).map(move |number| format!("{when} {number}")));
+        let mut expected = ["before", "after"]
+            .into_iter()
+            .flat_map(|when| (0..5).map(move |number| format!("{when} {number}")));
         let mut codes = Vec::new();
         let mut wanted = expected.next();
         while let Some(data) = &wanted {
@@ -104,7 +114,10 @@ async fn websockets_publishes_and_ends_with_the_topic() {
 
     client.say(r#"{"publish": {"topic": "orders/*", "data": 1}, "ref": [1, 2]}"#).await;
     let refused = message(&mut client).await;
-    assert_eq!((&refused["ref"], &refused["problem"]["type"]), (&json!([1, 2]), &json!("urn:tidings:invalid-topic")));
+    assert_eq!(
+        (&refused["ref"], &refused["problem"]["type"]),
+        (&json!([1, 2]), &json!("urn:tidings:invalid-topic"))
+    );
 
     client.say(r#"{"publish": {"topic": "orders/42", "data": "last", "close": true}, "ref": 3}"#).await;
     let mut heard = vec![message(&mut client).await, message(&mut client).await, message(&mut client).await];
