@@ -60,12 +60,19 @@ fn publishes(hub: &Hub, ca_file: &Path) {
     let arguments = ["publish", "a", "x", "--ca-file", ca_file.to_str().unwrap()];
     let (code, ids, told) = Program::start(&arguments, &https(hub)).end();
     assert_eq!((code, ids.len()), (Some(0), 1), "{told:?}");
-    let arguments = ["subscribe", "a", "--since", "earliest", "--ca-file", ca_file.to_str().unwrap()];
-    assert_eq!(Program::start(&arguments, &https(hub)).line(), "x");
+    for transport in ["auto", "websocket"] {
+        let subscribe = ["subscribe", "a", "--since", "earliest", "--transport", transport];
+        let trusted = ["--ca-file", ca_file.to_str().unwrap()];
+        assert_eq!(Program::start(&[&subscribe[..], &trusted].concat(), &https(hub)).line(), "x");
+    }
 }
 
 fn is_refused(hub: &Hub, more: &[&str], words: &str) {
-    for arguments in [&["publish", "a", "x"][..], &["subscribe", "a"]] {
+    for arguments in [
+        &["publish", "a", "x"][..],
+        &["subscribe", "a"],
+        &["subscribe", "a", "--transport", "websocket,auto"],
+    ] {
         let (code, _, told) = Program::start(&[arguments, more].concat(), &https(hub)).end();
         let told = told.join("\n");
         assert_eq!(code, Some(1), "{told}");

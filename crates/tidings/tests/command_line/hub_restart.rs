@@ -8,7 +8,7 @@ const BURST: usize = 40;
 
 #[test]
 fn every_line_arrives_once_and_in_order() {
-    for transport in ["auto", "long-poll"] {
+    for transport in ["auto", "websocket", "long-poll"] {
         let mut hub = Hub::start();
         let subscriber =
             hub.run(&["subscribe", "a", "--since", "earliest", "--transport", transport, "--json"]);
