@@ -98,7 +98,7 @@ struct Terms {
 }
 
 /// Reads a message, and what it is named by.
-pub(super) fn read(text: &str, api: &Api) -> (Result<Command, Refused>, Reference) {
+pub(super) fn read(text: &str, api: &Api) -> (Result<Command, Box<Refused>>, Reference) {
     let (command, reference) = match serde_json::from_str::<Object<Message<'_>>>(text) {
         Ok(Object(message)) => {
             let reference = message.reference;
@@ -162,21 +162,21 @@ pub(super) fn published(id: Option<Cursor>, published: &Published, reference: Op
 
 // === impl Refused ===
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for Box<Refused> {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, name: None }
+        Self::new(Refused { refusal, name: None })
     }
 }
 
 // === impl Message ===
 
 impl Message<'_> {
-    fn command(self, api: &Api) -> Result<Command, Refused> {
+    fn command(self, api: &Api) -> Result<Command, Box<Refused>> {
         let Self { subscribe, topics, since, event, unsubscribe, publish, token, reference: _ } = self;
         match (subscribe, unsubscribe, publish, token) {
             (Some(name), None, None, None) => {
                 let name = named(&name)?;
-                let told = |refusal| Refused { refusal, name: Some(name) };
+                let told = |refusal| Box::new(Refused { refusal, name: Some(name) });
                 let topics = topics.unwrap_or_default();
                 let most = api.config.max_topics_per_request;
                 if topics.is_empty() || topics.len() > most {

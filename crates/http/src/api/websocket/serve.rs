@@ -68,7 +68,7 @@ impl MessageServer {
         let (command, reference) = self.read(message).await;
         let served = match command {
             Ok(Command::Publish(publication)) => {
-                self.publish(*publication, &reference).await.map_err(Refused::from)
+                self.publish(*publication, &reference).await.map_err(Box::<Refused>::from)
             }
             command => {
                 // What was said first is done first.
@@ -79,14 +79,15 @@ impl MessageServer {
                 }
             }
         };
-        if let Err(Refused { refusal, name }) = served {
+        if let Err(refused) = served {
+            let Refused { refusal, name } = *refused;
             self.append().await;
             self.refuse(&refusal, &reference, name);
         }
     }
 
     /// Reads a message; a large one where that keeps nobody waiting.
-    async fn read(&self, text: String) -> (Result<Command, Refused>, Reference) {
+    async fn read(&self, text: String) -> (Result<Command, Box<Refused>>, Reference) {
         if text.len() <= defaults::PARSE_BYTES {
             return message::read(&text, &self.api);
         }
@@ -95,10 +96,10 @@ impl MessageServer {
         tokio::task::spawn_blocking(move || message::read(&text, &api)).await.unwrap_or_else(|_| gone())
     }
 
-    async fn command(&mut self, command: Command, reference: &Reference) -> Result<(), Refused> {
+    async fn command(&mut self, command: Command, reference: &Reference) -> Result<(), Box<Refused>> {
         match command {
             Command::Subscribe { name, selectors, start, types } => {
-                let told = |refusal| Refused { refusal, name: Some(name) };
+                let told = |refusal| Box::new(Refused { refusal, name: Some(name) });
                 self.session.access.subscribe(&selectors).map_err(told)?;
                 self.subscribe(name, selectors, start, types, reference).await.map_err(told)
             }
@@ -129,7 +130,7 @@ impl MessageServer {
     }
 
     /// A token was shown. One that is no good ends a socket that can do nothing without; any other keeps what it had.
-    async fn renew(&mut self, token: &str, reference: &Reference) -> Result<(), Refused> {
+    async fn renew(&mut self, token: &str, reference: &Reference) -> Result<(), Box<Refused>> {
         let is_needed = self.session.first.is_some() || self.session.access.may_nothing();
         let renewed = match self.api.auth.renew(&self.session.access, token).await {
             Ok(access) => {
@@ -268,6 +269,6 @@ impl MessageServer {
     }
 }
 
-fn gone() -> (Result<Command, Refused>, Reference) {
+fn gone() -> (Result<Command, Box<Refused>>, Reference) {
     (Err(Refusal::new(ProblemKind::Unavailable, "the message cannot be read now").into()), None)
 }

@@ -38,6 +38,7 @@ pub(super) struct ReaderSigns(u8);
 
 /// What has to be sent before anything else.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is in a box, and few readers have one")]
 pub(super) enum Pending {
     /// A few bytes, and how many of them have been sent.
     Bytes(Bytes, usize),

@@ -149,7 +149,7 @@ impl Shard {
                 self.read_websocket_later(key);
             }
             Told::Subscribe(subscription) if is_open => self.subscribe(index, *subscription),
-            Told::Unsubscribe(name, reference) if is_open => self.unsubscribe(index, name, reference),
+            Told::Unsubscribe(name, reference) if is_open => self.unsubscribe(index, name, &reference),
             Told::Token(told) if is_open => {
                 let (session, lease, frames) = *told;
                 (socket.session, socket.token_by) = (session, None);
@@ -203,11 +203,11 @@ impl Shard {
             socket.has_ended_one = true;
             return self.sinks.websockets.say(index, &opening);
         };
-        self.tell_problem(index, refusal, reference, Some(name));
+        self.tell_problem(index, &refusal, &reference, Some(name));
     }
 
     /// Ends a subscription of a socket.
-    fn unsubscribe(&mut self, index: u32, name: SubscriptionName, reference: Reference) {
+    fn unsubscribe(&mut self, index: u32, name: SubscriptionName, reference: &Reference) {
         match self.subscription(index, name) {
             Some((number, entry)) => {
                 let farewell = websocket::unsubscribed(name, reference.as_deref());
@@ -215,7 +215,7 @@ impl Shard {
             }
             None => {
                 let refusal = Refusal::data("there is no subscription of this name");
-                self.tell_problem(index, refusal, reference, Some(name));
+                self.tell_problem(index, &refusal, reference, Some(name));
             }
         }
     }
@@ -267,12 +267,12 @@ impl Shard {
     fn tell_problem(
         &mut self,
         index: u32,
-        refusal: Refusal,
-        reference: Reference,
+        refusal: &Refusal,
+        reference: &Reference,
         name: Option<SubscriptionName>,
     ) {
         self.api.metrics.count_refusal(refusal.kind());
-        let frames = websocket::problem(&refusal, reference.as_deref(), name);
+        let frames = websocket::problem(refusal, reference.as_deref(), name);
         self.sinks.websockets.say(index, &frames);
     }
 
