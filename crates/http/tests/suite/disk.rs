@@ -118,3 +118,24 @@ async fn another_log_is_another_epoch() {
     assert_eq!(page.gap.as_ref().unwrap().reason.as_str(), "unknown");
     assert_eq!(texts(&page), ["y"]);
 }
+
+#[tokio::test]
+async fn a_websocket_goes_on_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = over(dir.path(), 1 << 20).await;
+    let mut socket = hub.socket("/topics/a").await;
+    socket.subscribed("").await;
+    socket.send(serde_json::json!({"publish": {"topic": "a", "data": 1}, "ref": "mine"})).await;
+    let messages = [socket.news().await, socket.news().await];
+    let event = messages.iter().find(|message| message.get("data").is_some()).unwrap();
+    let answer = messages.iter().find(|message| message.get("ref").is_some()).unwrap();
+    assert_eq!(event["id"], answer["published"]["id"]);
+    let cursor = event["id"].as_str().unwrap().to_owned();
+    stop(hub).await;
+    assert_eq!(socket.ends().await.0, 1_001);
+    let hub = over(dir.path(), 1 << 20).await;
+    hub.publish("a", "2").await;
+    let mut again = hub.socket(&format!("/topics/a?since={cursor}")).await;
+    assert_eq!(again.subscribed("").await, cursor, "without a gap");
+    assert_eq!(again.news().await["data"], "2");
+}

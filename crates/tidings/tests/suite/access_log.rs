@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::{Connection, Hub, Version, within};
 
@@ -81,6 +83,23 @@ async fn a_stream_has_a_line_when_it_begins_and_one_when_it_ends() {
         let ended = lines_of(&hub, 2 * place + 2).await.pop().unwrap();
         assert_eq!((&ended["message"], &ended["path"]), (&"stream ended".into(), &"/topics/a".into()));
     }
+}
+
+#[tokio::test]
+async fn a_websocket_has_a_line_when_it_begins_and_one_when_it_ends() {
+    let hub = Hub::in_memory(&TOLD).await;
+    let mut socket = within("a connection", TcpStream::connect(hub.address())).await.unwrap();
+    let request = "GET /topics/a?since=latest&access_token=s3cret HTTP/1.1\r\nhost: localhost\r\n\
+                   upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let begun = lines_of(&hub, 1).await.pop().unwrap();
+    assert_eq!((&begun["message"], &begun["status"]), (&"stream began".into(), &101.into()));
+    assert_eq!((&begun["transport"], &begun["query"]), (&"websocket".into(), &"since=latest&…".into()));
+    drop(socket);
+    let ended = lines_of(&hub, 2).await.pop().unwrap();
+    assert_eq!((&ended["message"], &ended["path"]), (&"stream ended".into(), &"/topics/a".into()));
+    assert_eq!((&ended["transport"], &ended["status"]), (&"websocket".into(), &101.into()));
 }
 
 #[tokio::test]
