@@ -14,7 +14,8 @@ pub(crate) struct Refusal {
     kind: ProblemKind,
     detail: String,
     allow: Option<&'static str>,
-    challenge: Option<HeaderValue>,
+    /// In a box, as few have one and errors are to be small.
+    challenge: Option<Box<HeaderValue>>,
     accept_encoding: Option<&'static str>,
     retry_after: Option<u64>,
     stream: Option<Box<StreamPlace>>,
@@ -132,7 +133,7 @@ impl Refusal {
 
     /// Says how to show a token (RFC 9110 §11.6.1).
     pub(crate) fn challenge(mut self, challenge: HeaderValue) -> Self {
-        self.challenge = Some(challenge);
+        self.challenge = Some(Box::new(challenge));
         self
     }
 
@@ -176,7 +177,7 @@ impl IntoResponse for Refusal {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(WWW_AUTHENTICATE, challenge);
+            headers.insert(WWW_AUTHENTICATE, *challenge);
         }
         response
     }
