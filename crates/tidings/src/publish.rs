@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tidings_client::{Client, Interruption, Message, Publish, PublishError};
 use tidings_protocol::{EndReason, EventType, Topic};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,6 +24,7 @@ use crate::value::Span;
 
 /// What `tidings publish` is told.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("by_line").args(["lines", "stream"]).multiple(true)))]
 #[command(after_help = "\
 Prints the id of each event, once it is as durable as the hub promises. Where the hub is away, it is tried again, \
 and no event is lost or doubled by that.
@@ -69,7 +70,7 @@ pub(crate) struct Arguments {
     grace: Span,
 
     /// End at the first line that cannot be published as it is
-    #[arg(long, conflicts_with_all = ["data", "chunks", "sse"])]
+    #[arg(long, requires = "by_line", conflicts_with = "data")]
     strict: bool,
 
     /// End the topic after this; with no data at all, only end it

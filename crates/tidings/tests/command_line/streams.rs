@@ -15,7 +15,7 @@ fn data(line: &str) -> serde_json::Value {
 #[test]
 fn each_kind_of_stream_is_published_as_it_comes() {
     let cases: [(&[&str], [&str; 2], [serde_json::Value; 2]); 4] = [
-        (&["--stream"], ["one\n", "two\n"], ["one".into(), "two".into()]),
+        (&["--stream", "--lines"], ["one\n", "two\n"], ["one".into(), "two".into()]),
         (
             &["--stream", "--json"],
             ["{\"x\":1}\n", "\"text\"\n"],
