@@ -139,8 +139,7 @@ impl Ladder {
             Transport::Sse | Transport::WebSocket
                 if blame == Blame::Surely || self.failures >= STREAM_FAILURES =>
             {
-                self.fall(now);
-                blame == Blame::Surely
+                self.fall(now) && blame == Blame::Surely
             }
             Transport::LongPoll | Transport::Poll if is_lower && !self.proven => {
                 self.step(0);
@@ -154,16 +153,18 @@ impl Ladder {
         }
     }
 
-    /// To the next one, or from the last one back to the first.
-    fn fall(&mut self, now: Instant) {
+    /// To the next one, or, which is `false`, from the last one back to the first.
+    fn fall(&mut self, now: Instant) -> bool {
         let next = self.rung + 1;
         if next == self.transports.len() {
-            return self.step(0);
+            self.step(0);
+            return false;
         }
         // Whoever falls further down does not stay there longer for it.
         let climb_at = self.climb_at.filter(|_| self.rung > 0).unwrap_or(now + self.climb_after);
         self.step(next);
         self.climb_at = Some(climb_at);
+        true
     }
 
     fn step(&mut self, rung: usize) {

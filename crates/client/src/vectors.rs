@@ -73,6 +73,8 @@ struct Climb {
     status: u16,
     #[serde(default)]
     pass: u64,
+    #[serde(default)]
+    advice: bool,
     next: String,
     #[serde(default)]
     at_once: bool,
@@ -151,7 +153,8 @@ fn how_long_to_rest() {
 
 #[test]
 fn which_transport_to_use() {
-    for case in cases::<Steps<Climb>>(vectors!("ladder.json")) {
+    let all = [vectors!("ladder.json"), vectors!("websocket.json"), vectors!("advice.json")];
+    for case in all.into_iter().flat_map(cases::<Steps<Climb>>) {
         let mut now = Instant::now();
         let transports = case.transports.iter().map(|name| transport(name)).collect();
         let mut ladder = Ladder::new(transports, defaults::STREAM_AGAIN);
@@ -159,6 +162,7 @@ fn which_transport_to_use() {
             now += Duration::from_millis(step.pass);
             let mut at_once = false;
             match step.outcome.as_deref() {
+                None if step.advice => _ = ladder.advised(now),
                 None => {}
                 Some("good") => ladder.succeeded(),
                 Some(kind) => at_once = ladder.failed(&interruption(kind, step.status), now),
