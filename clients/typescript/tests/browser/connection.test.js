@@ -1,13 +1,15 @@
 // The client and the browser's own EventSource, in Chromium, against real hubs and proxies.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { publish } from "tidings";
 import { browser, page, seen, told } from "../support/browser.js";
 import { Hub } from "../support/hub.js";
 import { Keys } from "../support/keys.js";
 import { nginx } from "../support/nginx.js";
 
+/** One for all of these; each test has a context of its own. */
+const chromium = browser({ after });
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 
 /** What opens a subscription in a page; the data ends up in `seen`. */
@@ -44,7 +46,7 @@ const followers = {
 for (const [name, open] of Object.entries(followers)) {
   test(`${name} over HTTP/1.1: nothing is lost or repeated while the hub is killed under load`, async (t) => {
     const hub = await Hub.start(t);
-    const tab = await page(await (await browser(t)).newContext(), hub.url);
+    const tab = await page(await (await chromium).newContext(), hub.url);
     await tab.evaluate(open, "/topics/a");
     await told(tab, { status: "open" });
     const publishing = (async () => {
@@ -61,7 +63,7 @@ for (const [name, open] of Object.entries(followers)) {
 
   test(`${name} over HTTP/2 and TLS: twelve topics at once in one page`, async (t) => {
     const hub = await Hub.startTls(t);
-    const tab = await page(await (await browser(t)).newContext(), hub.url);
+    const tab = await page(await (await chromium).newContext(), hub.url);
     for (const n of numbers(12)) await tab.evaluate(open, `/topics/t/${n}`);
     // Over HTTP/1.1, a browser opens six connections to a host: the seventh stream would wait for ever.
     await tab.waitForFunction(() => states.filter(({ status }) => status === "open").length === 12);
@@ -78,7 +80,7 @@ for (const [name, open] of Object.entries(followers)) {
 test("where a proxy buffers, the client goes on by long poll from where it is", async (t) => {
   const hub = await Hub.start(t);
   const origin = await nginx(t, hub, "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;");
-  const tab = await page(await (await browser(t)).newContext(), origin);
+  const tab = await page(await (await chromium).newContext(), origin);
   await publish(hub.topic("a"), 0);
   await tab.evaluate(() => void follow(connect("/topics/a", { since: "earliest", firstByte: 1_000 })));
   await told(tab, { status: "open", transport: "long-poll" });
@@ -89,7 +91,7 @@ test("where a proxy buffers, the client goes on by long poll from where it is", 
 
 test("the network is taken away and given back", async (t) => {
   const hub = await Hub.start(t);
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   const tab = await page(context, hub.url);
   await tab.evaluate(() => void follow(connect("/topics/a")));
   await told(tab, { status: "open" });
@@ -105,7 +107,7 @@ test("the network is taken away and given back", async (t) => {
 
 test("a page whose clock shows that it slept reconnects", async (t) => {
   const hub = await Hub.start(t);
-  const tab = await page(await (await browser(t)).newContext(), hub.url);
+  const tab = await page(await (await chromium).newContext(), hub.url);
   await tab.evaluate(() => void follow(connect("/topics/a")));
   await told(tab, { status: "open" });
   await tab.evaluate(() => {
@@ -121,7 +123,7 @@ test("a page whose clock shows that it slept reconnects", async (t) => {
 
 test("the cursor is kept in localStorage from one page to the next", async (t) => {
   const hub = await Hub.start(t);
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   const open = () => void follow(connect("/topics/a", { since: "earliest", store: localStore("here") }));
   const first = await page(context, hub.url);
   await publish(hub.topic("a"), 1);
@@ -138,7 +140,7 @@ test("the cursor is kept in localStorage from one page to the next", async (t) =
 
 test("a page publishes", async (t) => {
   const hub = await Hub.start(t);
-  const tab = await page(await (await browser(t)).newContext(), hub.url);
+  const tab = await page(await (await chromium).newContext(), hub.url);
   const { topic, repeated } = await tab.evaluate(() => publish("/topics/a", { price: 1 }, { event: "tick" }));
   assert.deepEqual([topic, repeated], ["a", false]);
 });
@@ -147,7 +149,7 @@ test("a page of another origin uses a hub that names it, with a token", async (t
   const home = await Hub.start(t);
   const hub = await Hub.start(t, "--cors-origins", home.url);
   const other = await Hub.start(t);
-  const tab = await page(await (await browser(t)).newContext(), home.url);
+  const tab = await page(await (await chromium).newContext(), home.url);
   await tab.evaluate(async (url) => {
     follow(connect(`${url}/topics/a`, { token: async () => "secret" }));
     await publish(`${url}/topics/b`, 1, { token: "secret" });
@@ -162,7 +164,7 @@ test("a page of another origin uses a hub that names it, with a token", async (t
 
 test("a page publishes through its socket, and over HTTP where there is none", async (t) => {
   const hub = await Hub.start(t);
-  const tab = await page(await (await browser(t)).newContext(), hub.url);
+  const tab = await page(await (await chromium).newContext(), hub.url);
   await tab.evaluate(() => {
     globalThis.socket = websocket();
     globalThis.sent = [];
@@ -194,7 +196,7 @@ for (const [what, location, transport] of [
   test(`behind a proxy that ${what}, a page reads by ${transport}`, async (t) => {
     const hub = await Hub.start(t);
     const origin = await nginx(t, hub, location);
-    const tab = await page(await (await browser(t)).newContext(), origin);
+    const tab = await page(await (await chromium).newContext(), origin);
     await publish(hub.topic("a"), 0);
     await tab.evaluate(() => void follow(connect("/topics/a", { since: "earliest", transports: [websocket(), "sse", "long-poll", "poll"] })));
     await told(tab, { status: "open", transport });
@@ -208,7 +210,7 @@ test("a page of another origin opens a WebSocket only where the hub names it, wi
   const keys = new Keys();
   const hub = await Hub.start(t, "--cors-origins", home.url, ...keys.flags(t));
   const other = await Hub.start(t);
-  const tab = await page(await (await browser(t)).newContext(), home.url);
+  const tab = await page(await (await chromium).newContext(), home.url);
   const token = keys.token({ subscribe: ["a"], publish: ["a"] });
   await tab.evaluate(([url, token]) => void follow(connect(url, { token: async () => token, transports: [websocket()] })), [hub.topic("a"), token]);
   await told(tab, { status: "open", transport: "websocket" });

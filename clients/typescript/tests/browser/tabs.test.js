@@ -1,16 +1,18 @@
 // Several tabs of one browser that share a connection.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { publish } from "tidings";
 import { browser, bundle, page, seen, told } from "../support/browser.js";
 import { Hub } from "../support/hub.js";
 import { Keys } from "../support/keys.js";
 
+/** One for all of these; each test has a context of its own. */
+const chromium = browser({ after });
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 
 async function tabs(t, hub, count, token) {
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   const tabs = [];
   for (const _ of numbers(count)) {
     const tab = await page(context, hub.url);
@@ -139,7 +141,7 @@ test("a topic that ends ends in all tabs", async (t) => {
 
 test("what cannot be passed on, each tab reads for itself", async (t) => {
   const hub = await Hub.start(t);
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   const all = [];
   for (const _ of numbers(3)) {
     const tab = await page(context, hub.url);
@@ -173,7 +175,7 @@ test("what cannot be passed on, each tab reads for itself", async (t) => {
 
 test("a frame that is refused locks has a connection of its own", async (t) => {
   const hub = await Hub.start(t, "--cors-origins", "*");
-  const tab = await page(await (await browser(t)).newContext(), hub.url);
+  const tab = await page(await (await chromium).newContext(), hub.url);
   await hub.publish("a", "1");
   const script = await bundle();
   await tab.evaluate(
@@ -196,7 +198,7 @@ test("a frame that is refused locks has a connection of its own", async (t) => {
 
 test("tabs of different users share nothing, and the key shows no token", async (t) => {
   const hub = await Hub.start(t);
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   const tokenOf = (claims) => `e30.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
   const tokens = [tokenOf({ sub: "ann", exp: 1 }), tokenOf({ sub: "ann", exp: 2 }), tokenOf({ sub: "bob" }), "opaque"];
   let tab;
@@ -221,7 +223,7 @@ test("tabs of different users share nothing, and the key shows no token", async 
 
 test("a tab that is not where its leader is takes nothing twice and passes nothing over", async (t) => {
   const hub = await Hub.start(t);
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   // A page that leads by the rules, but says what this test wants: tabs that are out of step are rare otherwise.
   const leader = await page(context, hub.url);
   await leader.evaluate(async () => {
@@ -302,7 +304,7 @@ test("a tab whose token becomes another's goes on with no connection but its own
   const hub = await Hub.start(t, ...keys.flags(t));
   const token = keys.token({ publish: ["**"] });
   const say = (data) => publish(hub.topic("a"), data, { token });
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   // Bob's token takes as long as this test wants.
   let release;
   const released = new Promise((resolve) => (release = resolve));
@@ -351,7 +353,7 @@ test("a token that cannot be had for a while ends no sharing", async (t) => {
   const keys = new Keys();
   const hub = await Hub.start(t, ...keys.flags(t));
   const token = keys.token({ publish: ["**"] });
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   let away = true;
   await context.exposeFunction("mint", (subject) => {
     if (away) throw new Error("no session");
@@ -393,7 +395,7 @@ test("a tab that is told that it is open has what is published from then on", as
 
 test("tabs share a WebSocket, and the next one that leads opens another", async (t) => {
   const hub = await Hub.start(t);
-  const context = await (await browser(t)).newContext();
+  const context = await (await chromium).newContext();
   let all = [];
   for (const _ of numbers(3)) {
     const tab = await page(context, hub.url);
