@@ -57,7 +57,7 @@ async fn websockets_resumes_after_restarts() {
         ("text/plain", "", "", json!("")),
         ("text/plain", "", &*long, json!(long)),
     ] {
-        let published = hub.publish_as(form, &format!("orders/42{query}"), data).await;
+        let published = hub.publish_as(form, &format!("orders/42{query}"), data.to_owned()).await;
         let event = message(&mut client).await;
         assert_eq!(
             (&event["id"], &event["topic"], &event["data"]),
