@@ -24,6 +24,7 @@ pub(crate) mod publish;
 pub(crate) mod query;
 pub(crate) mod rate;
 pub(crate) mod read;
+pub(crate) mod relay;
 mod routes;
 pub(crate) mod status;
 pub(crate) mod stream;
@@ -101,11 +102,12 @@ impl Deref for Api {
 impl Api {
     /// Begins to give a hub its API. Nobody may do anything, until the builder is told who may.
     pub fn builder(hub: Hub, config: HttpConfig) -> ApiBuilder {
-        ApiBuilder { hub, config, auth: Auth::closed(), dropped_log_lines: None }
+        ApiBuilder { hub, config, auth: Auth::closed(), dropped_log_lines: None, relays: Vec::new() }
     }
 
     fn new(builder: ApiBuilder) -> Self {
-        let ApiBuilder { hub, config, auth, dropped_log_lines } = builder;
+        let ApiBuilder { hub, config, auth, dropped_log_lines, relays } = builder;
+        auth.set_relays(relays);
         let metrics = Arc::new(Metrics::new());
         Self(Arc::new(Parts {
             hub,

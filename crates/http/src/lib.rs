@@ -35,6 +35,11 @@ pub use api::auth::{
 pub use api::client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use api::cors::{Cors, InvalidHeader, InvalidOrigin};
 pub use api::hosts::{AllowedHosts, InvalidHost};
+pub use api::problem::Refusal;
+pub use api::relay::{
+    API_KEY_FIELDS, ClientWatch, InvalidRelayTopics, NoRandomness, RelayRun, RelayTopics, Relayed,
+    take_api_key,
+};
 pub use api::{Api, ApiBuilder};
 pub use config::{HttpConfig, defaults};
 pub use server::Server;

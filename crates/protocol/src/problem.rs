@@ -37,13 +37,16 @@ pub enum ProblemKind {
     Unavailable,
     Busy,
     LogFull,
+    UpstreamFailed,
+    UpstreamTimeout,
+    LoopDetected,
 }
 
 // === impl ProblemKind ===
 
 impl ProblemKind {
     /// Every kind, in the order of the table of §4.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidTopic,
         Self::InvalidQuery,
         Self::InvalidData,
@@ -63,6 +66,9 @@ impl ProblemKind {
         Self::Unavailable,
         Self::Busy,
         Self::LogFull,
+        Self::UpstreamFailed,
+        Self::UpstreamTimeout,
+        Self::LoopDetected,
     ];
 
     /// The name in the table of §4, for example `invalid-topic`.
@@ -108,6 +114,9 @@ impl ProblemKind {
             Self::Unavailable => ("unavailable", 503, "the hub takes no writes now"),
             Self::Busy => ("busy", 503, "the hub has too much under way"),
             Self::LogFull => ("log-full", 507, "the disk is full"),
+            Self::UpstreamFailed => ("upstream-failed", 502, "the endpoint of the relay did not answer"),
+            Self::UpstreamTimeout => ("upstream-timeout", 504, "the endpoint of the relay was too slow"),
+            Self::LoopDetected => ("loop-detected", 508, "the relay leads to itself"),
         }
     }
 }

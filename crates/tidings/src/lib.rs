@@ -44,6 +44,7 @@
 //! |---|---|---|
 //! | `nats`, `postgres`, `redis` | yes | `Nats`, `Postgres`, `Redis`: logs that any number of hubs share |
 //! | `jwks` | yes | [`AuthConfig::jwks_url`]: keys of an identity provider, which are fetched |
+//! | `relay` | yes | [`relay`]: the events of other endpoints, made resumable and shared |
 //! | `cli` | yes | the program `tidings` with `publish`, `subscribe` and `token` |
 //! | `serve` | yes | `cli` with `tidings serve` |
 //! | `bench` | yes | `cli` with `tidings bench` |
@@ -98,6 +99,21 @@ pub mod engine {
     pub use tidings_engine::{
         Attached, BATCH_BYTES, BatchResult, Block, DamagedEntry, Engine, Fed, Feed, Marks, PATIENCE, Seen,
         after_loss, decode, encode, read_lineage, write_lineage,
+    };
+}
+
+/// For relays: the events of other endpoints, made resumable and shared. What [`Relays`](relay::Relays) does is said in
+/// `docs/relay.md`.
+#[cfg(not(windows))]
+pub mod relay {
+    pub use tidings_http::{
+        API_KEY_FIELDS, ClientWatch, InvalidRelayTopics, NoRandomness, Refusal, RelayRun, RelayTopics,
+        Relayed, take_api_key,
+    };
+    pub use tidings_protocol::ProblemKind;
+    #[cfg(feature = "relay")]
+    pub use tidings_relay::{
+        FieldSource, InvalidRelay, InvalidRelays, OnLeave, RelayConfig, Relays, defaults,
     };
 }
 

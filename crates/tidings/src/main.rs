@@ -28,6 +28,8 @@ mod logging;
 mod open_files;
 mod publish;
 #[cfg(feature = "serve")]
+mod relay;
+#[cfg(feature = "serve")]
 mod serve;
 mod settings;
 #[cfg(feature = "serve")]
@@ -56,6 +58,9 @@ enum Command {
     /// Run a hub.
     #[cfg(feature = "serve")]
     Serve(Box<serve::Arguments>),
+    /// Relay an endpoint, to try that out: its events become resumable.
+    #[cfg(feature = "serve")]
+    Relay(Box<relay::Arguments>),
     /// Publish events.
     Publish(Box<publish::Arguments>),
     /// Print events as they come.
@@ -72,7 +77,7 @@ impl Command {
     fn has_log(&self) -> bool {
         match self {
             #[cfg(feature = "serve")]
-            Self::Serve(_) => true,
+            Self::Serve(_) | Self::Relay(_) => true,
             _ => false,
         }
     }
@@ -98,6 +103,8 @@ fn main() -> ExitCode {
     let result = match command {
         #[cfg(feature = "serve")]
         Command::Serve(arguments) => serve::run(*arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "serve")]
+        Command::Relay(arguments) => relay::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
         Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),

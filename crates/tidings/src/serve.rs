@@ -10,6 +10,7 @@ use tidings_engine::EngineConfig;
 use tidings_http::{Api, Auth, Server, defaults};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
+use tidings_relay::Relays;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -54,22 +55,40 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if arguments.no_console {
         settings.console = Some(false);
     }
+    // Before the hub has a log, so that a mistake is told as the others are.
+    let (auth, relays) = (settings.auth.auth()?, settings.relays()?);
+    let announcement = |urls: &[String]| format!("tidings listening on {}", urls.join(" "));
+    start(Plan { settings, auth, relays, sockets: activation::sockets()?, announcement })
+}
+
+/// What is served, and how that is announced, given the hub's addresses.
+pub(crate) struct Plan<F> {
+    pub(crate) settings: Settings,
+    /// Who may do what; `None`, where nothing says so.
+    pub(crate) auth: Option<Auth>,
+    pub(crate) relays: Relays,
+    pub(crate) sockets: Vec<std::net::TcpListener>,
+    pub(crate) announcement: F,
+}
+
+/// Serves until the process is asked to end.
+pub(crate) fn start(
+    plan: Plan<impl FnOnce(&[String]) -> String + Send + 'static>,
+) -> Result<(), Box<dyn Error>> {
+    let settings = &plan.settings;
     let endpoint = settings.otlp_endpoint.as_deref();
     // Held until the end: what is left of traces is sent then.
     let _traces = logging::start(settings.log_level(), settings.log_json.unwrap_or(false), endpoint)?;
     allow_open_files();
-    let sockets = activation::sockets()?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // On a worker: from outside of them, every connection would be handed over to one.
-        let served = tokio::spawn(serve(settings, sockets)).await?;
+        let served = tokio::spawn(serve(plan)).await?;
         served.map_err(|error| error as Box<dyn Error>)
     })
 }
 
-async fn serve(
-    settings: Settings,
-    sockets: Vec<std::net::TcpListener>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(plan: Plan<impl FnOnce(&[String]) -> String>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Plan { settings, auth, relays, sockets, announcement } = plan;
     let mut signals = Signals::listen();
     for warning in environment::warnings() {
         tracing::warn!("{warning}");
@@ -78,7 +97,6 @@ async fn serve(
     http_config.max_connections = http_config.max_connections.min(connections_with_files());
     let tls = settings.tls.open()?;
     signals.renew(tls.clone());
-    let auth = settings.auth.auth()?;
     let listeners = listen(&settings, sockets).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     if auth.is_none() {
@@ -128,10 +146,9 @@ async fn serve(
     }
     let open = auth.is_none();
     let auth = auth.unwrap_or_else(Auth::open_to_this_machine);
-    let api = Api::builder(hub.clone(), http_config)
-        .auth(auth.clone())
-        .dropped_log_lines(stderr::dropped_lines)
-        .build();
+    let builder =
+        Api::builder(hub.clone(), http_config).auth(auth.clone()).dropped_log_lines(stderr::dropped_lines);
+    let api = relays.allow(builder).build();
     // Both end with this function.
     let mut chores = JoinSet::new();
     if !open {
@@ -139,7 +156,7 @@ async fn serve(
     }
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(api.clone()));
-    let mut server = Server::new(api, listeners);
+    let mut server = Server::new(api.clone(), listeners).and_routes(relays.router(&api));
     if settings.console.unwrap_or(true) {
         server = server.and_routes(tidings_console::router());
     }
@@ -148,11 +165,12 @@ async fn serve(
         server = server.tls(tls, settings.tls.cleartext());
     }
     let urls: Vec<_> = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
-    announce(format!("tidings listening on {}", urls.join(" ")));
+    announce(announcement(&urls));
     activation::notify("READY=1");
 
     server.serve(signals.end()).await.map_err(|error| format!("failed to serve: {error}"))?;
     chores.shutdown().await;
+    relays.close().await;
     hub.close().await.map_err(|error| format!("failed to close the log cleanly: {error}"))?;
     tracing::info!("shut down");
     Ok(())

@@ -9,6 +9,7 @@ mod auth;
 mod configs;
 mod cors;
 mod limits;
+mod relay;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use tidings_protocol::object;
 pub(crate) use self::auth::{AuthSettings, SECRET_VARIABLES};
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
+use self::relay::RelayTables;
 use self::tls::TlsSettings;
 use crate::value::{LogPlace, Size, Span};
 
@@ -166,6 +168,16 @@ pub(crate) struct Settings {
     #[serde(alias = "allowed_hosts")]
     pub(crate) allowed_hosts: Option<Vec<String>>,
 
+    /// Endpoints whose events are relayed, each like `NAME=URL`: `/relay/NAME/…` leads there; what else is to be said of one is
+    /// `[relay.NAME]` in the file (see docs/relay.md) [default: none]
+    #[arg(long = "relay", env = "TIDINGS_RELAY", value_name = "NAME=URL", value_delimiter = ',')]
+    #[serde(skip)]
+    pub(crate) relay_urls: Option<Vec<String>>,
+
+    #[arg(skip)]
+    #[serde(default)]
+    pub(crate) relay: RelayTables,
+
     #[command(flatten)]
     #[serde(default, deserialize_with = "object")]
     pub(crate) limits: LimitSettings,
@@ -254,6 +266,8 @@ impl Settings {
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            relay_urls: self.relay_urls.or(other.relay_urls),
+            relay: self.relay.or(other.relay),
             limits: self.limits.or(other.limits),
             cors: self.cors.or(other.cors),
             tls: self.tls.or(other.tls),

@@ -34,6 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     close: Vec<Selector>,
 
+    /// A relay that its bearer may use, and read the topics of; repeatable
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    relay: Vec<String>,
+
     /// Lets its bearer read the metrics
     #[arg(long)]
     metrics: bool,
@@ -100,15 +104,20 @@ struct Scope<'a> {
     subscribe: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     close: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    relay: &'a [String],
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     metrics: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let Arguments { publish, subscribe, close, metrics, .. } = arguments;
-    if [publish, subscribe, close].iter().all(|selectors| selectors.is_empty()) && !metrics {
+    let Arguments { publish, subscribe, close, relay, metrics, .. } = arguments;
+    if [publish, subscribe, close].iter().all(|selectors| selectors.is_empty())
+        && relay.is_empty()
+        && !metrics
+    {
         let what = "a token without any right is of no use: name what its bearer may do with `--publish SELECTOR`, \
-             `--subscribe SELECTOR`, `--close SELECTOR` or `--metrics`";
+             `--subscribe SELECTOR`, `--close SELECTOR`, `--relay NAME` or `--metrics`";
         return Err(WrongArguments::new(what).into());
     }
     if arguments.ttl.0 < Duration::from_secs(1) {
@@ -155,6 +164,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             publish: publish.iter().map(String::as_str).collect(),
             subscribe: subscribe.iter().map(String::as_str).collect(),
             close: close.iter().map(String::as_str).collect(),
+            relay,
             metrics: arguments.metrics,
         },
     };

@@ -16,7 +16,7 @@ mod presented;
 mod published;
 mod rights;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -32,6 +32,8 @@ use self::claims::Claims;
 use self::jwks::Jwks;
 use self::keys::KeySet;
 use crate::api::problem::Refusal;
+use crate::api::query::shown;
+use crate::api::relay::Relays;
 use crate::delivery::memory::Client;
 use crate::{ClientAddress, Cors, defaults};
 
@@ -96,6 +98,8 @@ struct Inner {
     cookie: Option<String>,
     anonymous: Rights,
     close: CloseRight,
+    /// The relays of the API, once it is built.
+    relays: OnceLock<Relays>,
 }
 
 /// Who decides what somebody may do beyond what everybody may.
@@ -160,7 +164,17 @@ impl Auth {
         let AuthConfig { keys, jwks_url, jwks_times, audience, issuer, cookie, anonymous, close } = config;
         let jwks = jwks_url.map(|url| Jwks::new(&url, jwks_times)).transpose()?;
         let (judge, keys) = (Judge::Tokens, KeySet::new(keys));
-        Ok(Self(Arc::new(Inner { judge, keys, jwks, audience, issuer, cookie, anonymous, close })))
+        Ok(Self(Arc::new(Inner {
+            judge,
+            keys,
+            jwks,
+            audience,
+            issuer,
+            cookie,
+            anonymous,
+            close,
+            relays: OnceLock::new(),
+        })))
     }
 
     /// Lets everybody do everything, from wherever they ask, and without a look at tokens.
@@ -206,7 +220,15 @@ impl Auth {
             cookie: None,
             anonymous,
             close,
+            relays: OnceLock::new(),
         }))
+    }
+
+    /// Says what topics the relays have.
+    pub(crate) fn set_relays(&self, relays: Relays) {
+        if !relays.is_empty() && self.0.relays.set(relays).is_err() {
+            tracing::error!("who may use relays was said already; what was said first counts");
+        }
     }
 
     /// Whether only programs on this machine are served.
@@ -400,7 +422,10 @@ impl Access {
     /// Every selector must be covered as a whole.
     pub(crate) fn subscribe(&self, selectors: &[Selector]) -> Result<(), Refusal> {
         selectors.iter().try_for_each(|selector| {
-            let allowed = self.allows(|rights| rights.may_subscribe(selector));
+            let allowed = self.allows(|rights| {
+                rights.may_subscribe(selector)
+                    || selector.as_topic().is_some_and(|topic| self.relays_to(rights, topic))
+            });
             self.require(allowed, || format!("subscribing to `{selector}`"))
         })
     }
@@ -436,6 +461,19 @@ impl Access {
             rights.may_close(topic) || self.auth.close == CloseRight::Publish && rights.may_publish(topic)
         });
         self.require(allowed, || format!("ending `{topic}`"))
+    }
+
+    /// Whether somebody may use a relay that has this topic.
+    fn relays_to(&self, rights: &Rights, topic: &Topic) -> bool {
+        let mut relays = self.auth.relays.get().into_iter().flatten();
+        !rights.relay.is_empty()
+            && relays.any(|(name, topics)| rights.may_relay(name) && topics.matches(topic))
+    }
+
+    /// Whether the sender may use a relay.
+    pub(crate) fn relay(&self, name: &str) -> Result<(), Refusal> {
+        let allowed = self.allows(|rights| rights.may_relay(name));
+        self.require(allowed, || format!("using the relay `{}`", shown(name)))
     }
 
     /// Whether there is any topic to publish to, before it is known which.

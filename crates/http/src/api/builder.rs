@@ -1,6 +1,7 @@
 use tidings_hub::Hub;
 
-use crate::{Api, Auth, Authorize, HttpConfig};
+use crate::api::relay::Relays;
+use crate::{Api, Auth, Authorize, HttpConfig, RelayTopics};
 
 /// An API that is being made: who may use it is said here, and nowhere else.
 #[derive(Debug, Clone)]
@@ -10,6 +11,7 @@ pub struct ApiBuilder {
     pub(super) config: HttpConfig,
     pub(super) auth: Auth,
     pub(super) dropped_log_lines: Option<fn() -> u64>,
+    pub(super) relays: Relays,
 }
 
 // === impl ApiBuilder ===
@@ -43,6 +45,12 @@ impl ApiBuilder {
     /// Tells how many lines of the program's own log were lost, for the metric `tidings_log_lines_dropped_total`.
     pub fn dropped_log_lines(self, dropped: fn() -> u64) -> Self {
         Self { dropped_log_lines: Some(dropped), ..self }
+    }
+
+    /// Has whoever may use the relay of this name read its topics.
+    pub fn relay(mut self, name: impl Into<String>, topics: RelayTopics) -> Self {
+        self.relays.push((name.into(), topics));
+        self
     }
 
     /// The API. Who may do what is settled with it.

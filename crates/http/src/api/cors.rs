@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION,
     RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Method, Request, Uri};
@@ -110,7 +110,7 @@ impl Cors {
         let layer = CorsLayer::new()
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
             .allow_headers(HEADERS.iter().chain(&self.headers).cloned().collect::<Vec<_>>())
-            .expose_headers([ETAG, RETRY_AFTER, WWW_AUTHENTICATE])
+            .expose_headers([ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE])
             .max_age(self.max_age);
         match &self.origins {
             Origins::These(_) if self.is_off() => None,

@@ -22,6 +22,7 @@ use tidings_protocol::{GapReason, ProblemKind, Timestamp};
 use self::figures::Figures;
 use self::labels::{CloseLabels, LimitLabels, ProtocolLabels, ReasonLabels, StatusLabels, TransportLabels};
 use self::timings::Timings;
+use crate::api::relay::{RelayLabels, RelayedLabels};
 use crate::limit::Limit;
 
 pub(crate) use self::labels::{Speaks, Transport};
@@ -61,6 +62,9 @@ pub(crate) struct Metrics {
     delivered: Family<TransportLabels, Counter>,
     delivered_bytes: Family<TransportLabels, Counter>,
     delivery_time: Family<TransportLabels, Timings>,
+    /// Requests to relays.
+    pub(crate) relayed: Family<RelayedLabels, Counter>,
+    pub(crate) relay_runs: Family<RelayLabels, Gauge>,
 }
 
 /// The families of metrics, as they are put together.
@@ -153,6 +157,8 @@ impl Metrics {
                 "delivery",
                 "Age of new events when they are written to readers that wait, by transport",
             ),
+            relayed: all.add("relayed_requests", "Requests to relays, by what became of them"),
+            relay_runs: all.add("relay_runs", "Answers of relays' endpoints that are under way"),
             waiting_streams: AtomicU64::new(0),
             registry: all.0,
         };
@@ -296,7 +302,7 @@ impl Deliveries {
 // === impl Counted ===
 
 impl Counted {
-    fn new(gauge: Gauge) -> Self {
+    pub(crate) fn new(gauge: Gauge) -> Self {
         gauge.inc();
         Self(gauge)
     }

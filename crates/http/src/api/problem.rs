@@ -8,12 +8,12 @@ use tidings_protocol::{EndReason, InvalidData, InvalidSelector, InvalidTopic, Pr
 
 use crate::defaults;
 
-/// A request that is answered with an error (§4).
+/// A request that is answered with an error (§4): as a response it is `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     kind: ProblemKind,
     detail: String,
-    allow: Option<&'static str>,
+    allow: Option<Box<str>>,
     /// In a box, as few have one and errors are to be small.
     challenge: Option<Box<HeaderValue>>,
     accept_encoding: Option<&'static str>,
@@ -46,7 +46,8 @@ pub(crate) type Answer = Result<Response, Refusal>;
 // === impl Refusal ===
 
 impl Refusal {
-    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+    /// Refuses for a reason of this kind. `detail` says what was wrong, and what would be right.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -103,7 +104,9 @@ impl Refusal {
         Self::new(ProblemKind::InvalidTopic, format!("`{}`: {}", shown.escape_debug(), reason.to_string()))
     }
 
-    pub(crate) fn method(allow: &'static str) -> Self {
+    /// The path does not take the method, but these.
+    pub fn method(allow: impl Into<Box<str>>) -> Self {
+        let allow = allow.into();
         let detail = format!("this path takes {allow}");
         Self { allow: Some(allow), ..Self::new(ProblemKind::MethodNotAllowed, detail) }
     }
@@ -167,8 +170,8 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
+            headers.insert(ALLOW, allow);
         }
         if passes {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -3,7 +3,7 @@ use std::time::Instant;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{Method, Request};
-use tidings_protocol::{ProblemKind, Selector, Start};
+use tidings_protocol::{ProblemKind, Selection, Selector, Start, Topic};
 
 use crate::api::accept::Form;
 use crate::api::auth::Access;
@@ -33,6 +33,30 @@ pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Vec<Selector>) -
     match answer_in(form, api, parts, selectors).await {
         Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal)),
         answer => answer,
+    }
+}
+
+/// Answers a reader of a topic who may read it, as a plain event stream that begins at `start`, or where the reader was.
+pub(crate) async fn stream_of(api: &Api, parts: &Parts, topic: Topic, start: Start) -> Response {
+    let answer = async {
+        // What else the request asks is asked of somebody else.
+        let options = ReadOptions { plain: true, ..ReadOptions::new(&Query::new(None), &parts.headers)? };
+        let start = match &options.start {
+            Some(own @ Start::Cursor(_)) => own.clone(),
+            _ => start,
+        };
+        let access = api.auth.access(parts, &api.config.cors).await?;
+        let client = Client::of(&parts.extensions, Some(&access));
+        let reader = Reader { client, lease: lease(api, parts, &access)? };
+        let subscription = api.hub.subscribe(Selection::new([topic.into()]), start).await?;
+        let mut response = stream::answer(api, parts, Form::Stream, &subscription, &options, false, reader)?;
+        response.extensions_mut().insert(Transport::Stream);
+        Ok(response)
+    };
+    match answer.await {
+        Ok(response) => response,
+        Err(refusal) if Refusal::passes(&refusal) => stream::put_off(Form::Stream, &refusal),
+        Err(refusal) => refusal.into_response(),
     }
 }
 

@@ -34,6 +34,12 @@ impl Api {
         self.routes(Router::new(), true)
     }
 
+    /// The same with further routes, to which no request comes either that is refused at the door. They must be other ones, and
+    /// have no fallback.
+    pub fn router_with(&self, beside: Router) -> Router {
+        self.routes(beside, true)
+    }
+
     /// The same for a server of the hub's own, with further routes, to which no request comes either that is refused at
     /// the door.
     pub(crate) fn router_beside(&self, beside: Router) -> Router {
@@ -197,6 +203,9 @@ mod tests {
 
     use super::TOPIC;
 
+    /// What relays have beside the API, where there are some.
+    const RELAY: &str = "/relay/{name}/{*path}";
+
     fn description() -> Value {
         serde_json::from_str(include_str!("openapi.json")).unwrap()
     }
@@ -206,7 +215,7 @@ mod tests {
         let source = include_str!("routes.rs");
         let (source, _) = source.split_once("mod tests").unwrap();
         let routes = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let routes = routes.filter(|path| *path != "/topics/").chain([TOPIC]);
+        let routes = routes.filter(|path| *path != "/topics/").chain([TOPIC, RELAY]);
         let routes: BTreeSet<String> = routes.map(|path| path.replace("{*", "{")).collect();
         let paths: BTreeSet<String> = description()["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(paths, routes);
@@ -230,7 +239,7 @@ mod tests {
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         let mut found = 0;
         for name in rows {
-            let name = name.trim_start_matches('?').split([':', '=', ' ']).next().unwrap();
+            let name = name.trim_start_matches(['?', '&']).split([':', '=', ' ']).next().unwrap();
             // Not media types, messages, nor names of problems.
             let is_parameter =
                 !name.contains(['/', '{']) && name != "Content-Type" && name != "invalid-topic";

@@ -125,6 +125,16 @@ pub(super) struct AnonymousSettings {
     )]
     pub(super) close: Option<Vec<String>>,
 
+    /// The relays that everybody may use [default: none]
+    #[arg(
+        id = "auth-anonymous-relay",
+        long = "auth-anonymous-relay",
+        env = "TIDINGS_AUTH_ANONYMOUS_RELAY",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(super) relay: Option<Vec<String>>,
+
     /// Whether everybody may list the topics that they may subscribe to [default: true]
     #[arg(
         id = "auth-anonymous-list",
@@ -184,6 +194,7 @@ impl AuthSettings {
                 publish: self.anonymous.publish.or(other.anonymous.publish),
                 subscribe: self.anonymous.subscribe.or(other.anonymous.subscribe),
                 close: self.anonymous.close.or(other.anonymous.close),
+                relay: self.anonymous.relay.or(other.anonymous.relay),
                 list: self.anonymous.list.or(other.anonymous.list),
                 metrics: self.anonymous.metrics.or(other.anonymous.metrics),
             },

@@ -3,6 +3,7 @@
 mod auth;
 mod cors;
 mod limits;
+mod relay;
 mod tls;
 
 use std::fmt;
@@ -41,7 +42,9 @@ impl From<Durability> for tidings_log::Durability {
 
 /// Whether an error says that a setting is wrong.
 pub(super) fn is_wrong_setting(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<auth::AuthSetupError>() || error.is::<tls::TlsSetupError>()
+    error.is::<auth::AuthSetupError>()
+        || error.is::<tls::TlsSetupError>()
+        || error.is::<relay::RelaySetupError>()
 }
 
 // === impl Settings ===

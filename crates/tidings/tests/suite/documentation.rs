@@ -39,10 +39,11 @@ async fn the_readme_does_what_it_says() {
 }
 
 /// Pages whose blocks are read here as far as they are in a language of data.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("protocol.md", include_str!("../../../../docs/protocol.md")),
     ("operations.md", include_str!("../../../../docs/operations.md")),
     ("engines.md", include_str!("../../../../docs/engines.md")),
+    ("relay.md", include_str!("../../../../docs/relay.md")),
     ("console.md", include_str!("../../../../docs/console.md")),
     ("embedding.md", include_str!("../../../../docs/embedding.md")),
 ];
@@ -66,7 +67,7 @@ fn json_in_the_documentation_is_json() {
 async fn flags_in_the_documentation_are_flags() {
     let room = room();
     let mut helps = std::collections::HashMap::new();
-    for command in ["serve", "publish", "subscribe", "token", "bench"] {
+    for command in ["serve", "relay", "publish", "subscribe", "token", "bench"] {
         let help = crate::support::hub::command(room.path()).args([command, "--help"]).output();
         let help = within("the help", help).await.unwrap();
         helps.insert(command, String::from_utf8(help.stdout).unwrap());

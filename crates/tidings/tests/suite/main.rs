@@ -23,6 +23,7 @@ mod openapi;
 mod otlp;
 mod program;
 mod proxies;
+mod relays;
 mod signals;
 mod standard_error;
 mod support;

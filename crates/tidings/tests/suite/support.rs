@@ -7,6 +7,7 @@ pub(crate) mod hub;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod script;
+pub(crate) mod tap;
 pub(crate) mod tools;
 pub(crate) mod websocket;
 
@@ -17,3 +18,4 @@ pub(crate) use hub::Hub;
 pub(crate) use proxy::Proxy;
 pub(crate) use relay::Relay;
 pub(crate) use script::Script;
+pub(crate) use tap::Tap;

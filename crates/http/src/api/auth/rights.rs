@@ -12,11 +12,16 @@ pub struct Rights {
     /// The topics to end, beside those to publish to where [`CloseRight::Publish`](crate::CloseRight) says so. It allows
     /// no other publishing.
     pub close: Vec<Selector>,
+    /// The relays to use, by their names, and to read the topics of by theirs. `*` is every relay.
+    pub relay: Vec<String>,
     /// Whether to list the topics to subscribe to, with how many wait for each.
     pub list: bool,
     /// Whether to read the metrics, which tell of everybody.
     pub metrics: bool,
 }
+
+/// Stands for every relay among the names of relays.
+const EVERY_RELAY: &str = "*";
 
 // === impl Rights ===
 
@@ -24,14 +29,28 @@ impl Rights {
     /// Nothing at all.
     #[must_use]
     pub fn none() -> Self {
-        Self { publish: Vec::new(), subscribe: Vec::new(), close: Vec::new(), list: false, metrics: false }
+        Self {
+            publish: Vec::new(),
+            subscribe: Vec::new(),
+            close: Vec::new(),
+            relay: Vec::new(),
+            list: false,
+            metrics: false,
+        }
     }
 
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
         let all = || vec![Selector::all()];
-        Self { publish: all(), subscribe: all(), close: all(), list: true, metrics: true }
+        Self {
+            publish: all(),
+            subscribe: all(),
+            close: all(),
+            relay: vec![EVERY_RELAY.to_owned()],
+            list: true,
+            metrics: true,
+        }
     }
 
     /// Reading every topic, and nothing else.
@@ -42,10 +61,11 @@ impl Rights {
 
     pub(crate) fn is_all(&self, right: CloseRight) -> bool {
         let all = Selector::all();
-        let Self { publish, subscribe, close, list, metrics } = self;
+        let Self { publish, subscribe, close, relay, list, metrics } = self;
         // Who may publish may end, unless that is a right of its own.
         let closes = close.contains(&all) || right == CloseRight::Publish;
-        publish.contains(&all) && subscribe.contains(&all) && closes && *list && *metrics
+        let relays = relay.iter().any(|own| own == EVERY_RELAY);
+        publish.contains(&all) && subscribe.contains(&all) && closes && relays && *list && *metrics
     }
 
     pub(crate) fn may_publish(&self, topic: &Topic) -> bool {
@@ -54,6 +74,10 @@ impl Rights {
 
     pub(crate) fn may_close(&self, topic: &Topic) -> bool {
         self.close.iter().any(|selector| selector.matches(topic))
+    }
+
+    pub(crate) fn may_relay(&self, name: &str) -> bool {
+        self.relay.iter().any(|own| own == name || own == EVERY_RELAY)
     }
 
     /// Whether one of the selectors covers another as a whole. Several that cover it only together do not count.

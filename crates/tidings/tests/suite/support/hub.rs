@@ -68,6 +68,14 @@ impl Hub {
         hub
     }
 
+    /// The same, with what a file of settings has.
+    pub(crate) async fn on_disk_with(settings: &str) -> Self {
+        let room = room();
+        std::fs::write(room.path().join("tidings.toml"), settings).unwrap();
+        let listen = format!("127.0.0.1:{}", quiet_port());
+        Self::start_in(room, &listen, "disk:data", &["--config", "tidings.toml"], &[]).await
+    }
+
     /// A hub over an engine, which can be started again on the same port. NATS sets aside on the disk what is kept.
     pub(crate) async fn over(log: &str, arguments: &[&str]) -> Self {
         let arguments = [&["--retain-bytes", "256MiB"], arguments].concat();

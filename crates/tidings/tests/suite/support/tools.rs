@@ -41,6 +41,13 @@ pub(crate) fn python(script: &str) -> Option<Command> {
     Some(command)
 }
 
+/// A program that a package of Python brings.
+pub(crate) fn python_program(name: &str) -> Option<Command> {
+    let program = folder("python").join("bin").join(name);
+    installed(&program)?;
+    Some(Command::new(program))
+}
+
 /// Where `./test` installs what is not part of the system.
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-tools").join(name)
