@@ -212,7 +212,7 @@ function stateWords(state: State): string {
     case "paused":
       return "Paused: the hub keeps what comes";
     case "ended":
-      return "Ended: the topic is closed";
+      return state.reason ? `Ended: ${state.reason}` : "Ended: the topic is closed";
     case "closed":
       return "Closed";
     case "failed":

@@ -115,7 +115,6 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 pub type BatchResult = Result<Appended, AppendError>;
 
 /// What a batch of a chain is answered with, where one before it was refused.
-#[must_use]
 pub fn cut_off() -> BatchResult {
     Err(LogUnavailable { reason: "a batch before it was refused".into() }.into())
 }

@@ -152,7 +152,7 @@ impl Items {
                 let mut left = std::str::from_utf8(&whole).unwrap_or_default();
                 while !left.is_empty() {
                     let most = defaults::STREAM_CHUNK_TEXT_BYTES.min(max).max(MOST_OF_CHARACTER);
-                    let (piece, after) = left.split_at(left.floor_char_boundary(most));
+                    let (piece, after) = left.split_at(boundary(left, most));
                     left = after;
                     take(Ok(NewEvent::new(
                         topic.clone(),
@@ -179,6 +179,12 @@ impl Items {
 
 /// How many times as long a line may be as the data in it: each byte may be written as `\u0000`.
 const ESCAPED: usize = 6;
+
+/// The last boundary between characters within so many bytes.
+fn boundary(text: &str, most: usize) -> usize {
+    let most = most.min(text.len());
+    (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default()
+}
 
 /// The longest character, in bytes.
 const MOST_OF_CHARACTER: usize = 4;
