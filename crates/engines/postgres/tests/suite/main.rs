@@ -14,5 +14,6 @@ mod login;
 mod outbox;
 mod publish_function;
 mod retention;
+mod streams;
 mod support;
 mod targets;
