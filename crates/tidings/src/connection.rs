@@ -18,6 +18,13 @@ pub(crate) struct Connection {
     #[arg(long, env = "TIDINGS_URL", value_name = "URL", default_value = defaults::URL)]
     url: String,
 
+    #[command(flatten)]
+    credentials: Credentials,
+}
+
+/// With what right to talk to a hub, and whose certificates are trusted.
+#[derive(Debug, Args)]
+pub(crate) struct Credentials {
     /// The token to show it; better set as a variable, for everyone on this machine can read a command line
     #[arg(long, env = "TIDINGS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<Token>,
@@ -54,6 +61,28 @@ impl Connection {
         })
     }
 
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        self.credentials.ca_file()
+    }
+
+    /// Whose certificates are trusted.
+    #[cfg(all(feature = "bench", target_os = "linux"))]
+    pub(crate) fn trust(&self) -> tidings_client::tls::Trust {
+        self.credentials.trust()
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.credentials.token()
+    }
+}
+
+// === impl Credentials ===
+
+impl Credentials {
     /// Where none is named, as by an empty variable, the system's count.
     pub(crate) fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref().filter(|path| !path.as_os_str().is_empty())
@@ -64,10 +93,6 @@ impl Connection {
     pub(crate) fn trust(&self) -> tidings_client::tls::Trust {
         use tidings_client::tls::Trust;
         self.ca_file().map_or(Trust::System, |path| Trust::File(path.to_owned()))
-    }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.url
     }
 
     pub(crate) fn token(&self) -> Option<&str> {
@@ -121,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let connection =
-            Connection { url: "http://hub".into(), token: Some(Token("s3cret".into())), ca_file: None };
+        let credentials = Credentials { token: Some(Token("s3cret".into())), ca_file: None };
+        let connection = Connection { url: "http://hub".into(), credentials };
         assert!(!format!("{connection:?}").contains("s3cret"));
     }
 }

@@ -12,6 +12,8 @@ use crate::failure::WrongArguments;
 mod activation;
 #[cfg(all(feature = "bench", target_os = "linux"))]
 mod bench;
+#[cfg(all(feature = "bench", target_os = "linux"))]
+mod compare;
 mod connection;
 #[cfg(feature = "serve")]
 mod engine;
@@ -70,6 +72,9 @@ enum Command {
     /// Put a hub under load, and see how it bears it.
     #[cfg(all(feature = "bench", target_os = "linux"))]
     Bench(Box<bench::Arguments>),
+    /// Find out which transport suits you, and what stands between you and a hub.
+    #[cfg(all(feature = "bench", target_os = "linux"))]
+    Compare(Box<compare::Arguments>),
 }
 
 impl Command {
@@ -110,6 +115,8 @@ fn main() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
         #[cfg(all(feature = "bench", target_os = "linux"))]
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(all(feature = "bench", target_os = "linux"))]
+        Command::Compare(arguments) => compare::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     let code = match result {
         Ok(code) => code,

@@ -45,11 +45,20 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "console")]
     no_console: bool,
 
+    /// End when the process that started this one does
+    #[cfg(target_os = "linux")]
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
+
     #[command(flatten)]
     settings: Settings,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    #[cfg(target_os = "linux")]
+    if arguments.end_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
     let mut settings = arguments.settings.or(file.unwrap_or_default());
     if arguments.no_console {

@@ -108,7 +108,7 @@ fn held_polls_take_the_short_way_however_long_their_heads_are() {
 #[test]
 fn every_transport_brings_every_event_once_and_in_order() {
     let hub = Hub::start();
-    for transport in ["sse", "long-poll", "poll"] {
+    for transport in ["sse", "long-poll", "poll", "websocket"] {
         let report = hub.report(&[
             "--transport",
             transport,

@@ -126,6 +126,11 @@ impl Connection {
         }
     }
 
+    /// Sends something as it is, over a connection that speaks another protocol than HTTP since.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     pub(crate) fn takes_requests(&self) -> bool {
         match &self.speech {
             Speech::Http1(_) => true,

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags};
+use tidings_websocket::Inflater;
 
 use super::clock::nanos;
 use super::dialect::StartFrom;
@@ -30,6 +31,9 @@ pub(crate) struct Desk<'a> {
     pub(crate) buffers: Buffers,
     /// Where requests are made.
     pub(crate) request: Vec<u8>,
+    /// What WebSockets are to be sent in return for what was read of them.
+    pub(crate) replies: Vec<u8>,
+    pub(crate) inflater: Inflater,
     pub(crate) latencies: Latencies,
     pub(crate) counts: Counts,
     /// Subscribers that are on their way.
@@ -54,6 +58,8 @@ pub(crate) struct Counts {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) reads: u64,
+    pub(crate) requests: u64,
+    pub(crate) connections: u64,
     /// Connections that ended for others.
     pub(crate) returns: u64,
 }
@@ -82,12 +88,15 @@ pub(crate) fn run(
     places: &[StartFrom],
     share: Range<usize>,
 ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
+    shared.crowd_thread();
     let mut desk = Desk {
         plan,
         shared,
         epoll: epoll::create(CreateFlags::CLOEXEC)?,
         buffers: Buffers::new(BUFFER_BYTES),
         request: Vec::new(),
+        replies: Vec::new(),
+        inflater: Inflater::default(),
         latencies: Latencies::new()?,
         counts: Counts::default(),
         opening: 0,
@@ -218,6 +227,8 @@ impl Counts {
             shared.delivered.fetch_add(counts.delivered, Ordering::Relaxed);
         }
         shared.reads.fetch_add(counts.reads, Ordering::Relaxed);
+        shared.requests.fetch_add(counts.requests, Ordering::Relaxed);
+        shared.connections.fetch_add(counts.connections, Ordering::Relaxed);
         shared.returns.fetch_add(counts.returns, Ordering::Relaxed);
         shared.bytes_in.fetch_add(counts.bytes_in, Ordering::Relaxed);
         shared.bytes_out.fetch_add(counts.bytes_out, Ordering::Relaxed);

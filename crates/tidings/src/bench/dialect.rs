@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::time::Duration;
 
 use memchr::memmem;
 
@@ -47,8 +48,19 @@ pub(crate) struct Dialect {
     run: String,
 }
 
-/// How long a poll asks to be held.
-const WAIT_SECONDS: u64 = 60;
+/// What asks for a WebSocket. The key is the example of RFC 6455: nothing is cached here that it could protect.
+const UPGRADE: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: tidings.v1\r\n\r\n";
+
+/// How a subscriber asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking {
+    pub(crate) transport: Transport,
+    /// How long a poll asks to be held.
+    pub(crate) wait: Duration,
+    /// What a stream wishes for as the interval of heartbeats.
+    pub(crate) heartbeat: Option<Duration>,
+}
 
 // === impl Target ===
 
@@ -81,6 +93,17 @@ impl Dialect {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let run = format!("bench-{:x}-{:x}", now.as_millis(), std::process::id());
         Self { target, client, prefix: prefix.to_owned(), fields: fields(host, client, token), run }
+    }
+
+    /// The same, with topics below `name`.
+    pub(crate) fn below(mut self, name: &str) -> Self {
+        self.run = self.run.replacen("bench-", &format!("{name}/"), 1);
+        self
+    }
+
+    /// What the topics of this run begin with.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
     }
 
     /// The same run at another server.
@@ -123,22 +146,37 @@ impl Dialect {
     }
 
     /// The request of a subscriber. A first poll that is not held only asks for the place.
-    pub(crate) fn subscribe(&self, transport: Transport, topic: usize, place: &StartFrom, out: &mut Vec<u8>) {
+    pub(crate) fn subscribe(&self, asking: Asking, topic: usize, place: &StartFrom, out: &mut Vec<u8>) {
         let run = &self.run;
+        let Asking { transport, wait, heartbeat } = asking;
+        let wait = wait.as_secs();
         match self.target {
             Target::Tidings => match (transport, place) {
-                (Transport::Sse, _) => self.head(out, "GET", format_args!("/topics/{run}/{topic}")),
+                (Transport::Sse, _) => match heartbeat.map(|heartbeat| heartbeat.as_secs()) {
+                    None => self.head(out, "GET", format_args!("/topics/{run}/{topic}")),
+                    Some(wish) => {
+                        self.head(out, "GET", format_args!("/topics/{run}/{topic}?heartbeat={wish}"));
+                    }
+                },
+                (Transport::WebSocket, place) => {
+                    let since = match place {
+                        StartFrom::After(cursor) => cursor,
+                        _ => "latest",
+                    };
+                    let wish = heartbeat.map(|heartbeat| format!("&heartbeat={}", heartbeat.as_secs()));
+                    let wish = wish.unwrap_or_default();
+                    self.head(out, "GET", format_args!("/topics/{run}/{topic}?since={since}{wish}"));
+                }
                 (Transport::Poll, StartFrom::Now) => {
                     self.head(out, "GET", format_args!("/topics/{run}/{topic}?since=latest"));
                 }
                 // As clients begin.
                 (_, StartFrom::Now) => {
-                    let target =
-                        format_args!("/topics/{run}/{topic}?since=latest&wait={WAIT_SECONDS}&limit=10000");
+                    let target = format_args!("/topics/{run}/{topic}?since=latest&wait={wait}&limit=10000");
                     self.head(out, "GET", target);
                 }
                 (_, place) => {
-                    let wait = if transport == Transport::LongPoll { WAIT_SECONDS } else { 0 };
+                    let wait = if transport == Transport::LongPoll { wait } else { 0 };
                     let since = place.text();
                     self.head(
                         out,
@@ -173,6 +211,7 @@ impl Dialect {
         }
         out.extend_from_slice(match transport {
             Transport::Sse => b"Accept: text/event-stream\r\n\r\n",
+            Transport::WebSocket => UPGRADE,
             _ => b"Accept: */*\r\n\r\n",
         });
     }

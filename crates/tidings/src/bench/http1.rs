@@ -23,8 +23,12 @@ enum Stage {
         body: Body,
         close: bool,
     },
+    /// After 101: whatever comes is of another protocol.
+    Switched,
 }
 
+/// The status after which another protocol is spoken.
+const SWITCHING: u16 = 101;
 /// The one slot that there is.
 const SLOT: usize = 0;
 
@@ -46,7 +50,9 @@ impl Http1 {
 
     /// Whether an answer has begun and not ended, or none has before.
     pub(crate) fn is_midway(&self) -> bool {
-        !self.answered || matches!(self.stage, Stage::Body { .. }) || !self.unread.is_empty()
+        !self.answered
+            || matches!(self.stage, Stage::Body { .. } | Stage::Switched)
+            || !self.unread.is_empty()
     }
 
     pub(crate) fn take<L: Listener>(&mut self, mut bytes: &[u8], listener: &mut L) -> Result<(), L::Error> {
@@ -54,6 +60,7 @@ impl Http1 {
             match self.stage {
                 // Nobody asked for it.
                 Stage::Idle => return Ok(()),
+                Stage::Switched => return listener.piece(SLOT, bytes),
                 Stage::Head => {
                     let (begun, joined);
                     let whole = if self.unread.is_empty() {
@@ -71,7 +78,10 @@ impl Http1 {
                     };
                     self.answered = true;
                     listener.head(SLOT, &head)?;
-                    self.stage = Stage::Body { body: Body::new(head.length), close: head.close };
+                    self.stage = match head.status {
+                        SWITCHING => Stage::Switched,
+                        _ => Stage::Body { body: Body::new(head.length), close: head.close },
+                    };
                     bytes = &bytes[length - begun..];
                 }
                 Stage::Body { mut body, close } => {

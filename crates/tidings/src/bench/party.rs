@@ -6,7 +6,7 @@ use rustix::event::epoll::EventFlags;
 
 use super::connection::{Connection, ConnectionError, Ending, Turn};
 use super::crowd::Desk;
-use super::plan::{Mode, Transport};
+use super::plan::Mode;
 use super::subscriber::{Audience, Stage, Subscriber, SubscriberError};
 
 #[derive(Debug)]
@@ -27,6 +27,7 @@ impl Party {
     /// Begins to connect.
     pub(crate) fn open(&mut self, desk: &mut Desk<'_>) -> Result<(), SubscriberError> {
         self.up = false;
+        desk.counts.connections += 1;
         let (number, slots) = (desk.next_number(), self.members.len());
         let epoll = desk.epoll.as_fd();
         self.connection = Some(Connection::open(&desk.plan.server, slots, number, epoll, self.key as u64)?);
@@ -42,6 +43,10 @@ impl Party {
         let turn = connection.turn(flags, &mut buffers, &mut audience);
         let close = audience.close;
         desk.buffers = buffers;
+        if !desk.replies.is_empty() {
+            connection.send(&desk.replies);
+            desk.replies.clear();
+        }
         match turn? {
             Turn::Same => {}
             Turn::Up => {
@@ -119,7 +124,7 @@ impl Party {
     }
 
     fn ended(&mut self, ending: Ending, desk: &mut Desk<'_>) -> Result<(), SubscriberError> {
-        let polls = desk.plan.transport != Transport::Sse;
+        let polls = !desk.plan.transport.is_stream();
         match ending {
             Ending::Idle if polls => {}
             // Servers end connections that have had many requests, or none for a while.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Arguments;
-use super::dialect::{Dialect, Target};
+use super::dialect::{Asking, Dialect, Target};
 use super::payload::{MAX_PUBLISHERS, MAX_TOPICS, MIN_SIZE};
 use super::server::{Location, Server};
 
@@ -18,6 +18,9 @@ pub(crate) enum Transport {
     LongPoll,
     /// Polls at an interval
     Poll,
+    /// WebSockets
+    #[value(name = "websocket")]
+    WebSocket,
 }
 
 /// What is measured.
@@ -59,6 +62,14 @@ pub(crate) struct Plan {
     pub(crate) window: Option<u64>,
     pub(crate) duration: Duration,
     pub(crate) interval: Duration,
+    /// How long a poll asks to be held.
+    pub(crate) wait: Duration,
+    /// What streams wish for as the interval of heartbeats.
+    pub(crate) heartbeat: Option<Duration>,
+    /// Every subscriber begins at a place that was asked for, so that none misses what is published while it comes.
+    pub(crate) placed: bool,
+    /// How long after publishing has ended deliveries are waited for at most.
+    pub(crate) patience: Option<Duration>,
     pub(crate) settle: Duration,
     /// How long a subscriber's connection lasts.
     pub(crate) stay: Option<Duration>,
@@ -68,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
 }
 
+/// How long a poll asks to be held.
+const WAIT: Duration = Duration::from_secs(60);
 /// The longest run, so that a forgotten one ends.
 const MAX_DURATION: Duration = Duration::from_secs(3_600);
 /// The most streams that a connection could have, in the numbers that one end of it has for them.
@@ -131,6 +144,10 @@ impl Plan {
             window: Some(arguments.window).filter(|window| *window > 0),
             duration: arguments.duration.0,
             interval: arguments.interval.0,
+            wait: WAIT,
+            heartbeat: None,
+            placed: false,
+            patience: None,
             settle: arguments.settle.0,
             stay: arguments.stay.map(|span| span.0),
             pids: arguments.pids.clone(),
@@ -146,12 +163,17 @@ impl Plan {
         (self.subscribers / self.topics + usize::from(topic < self.subscribers % self.topics)) as u64
     }
 
+    /// How a subscriber asks.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking { transport: self.transport, wait: self.wait, heartbeat: self.heartbeat }
+    }
+
     /// How many connections the subscribers have.
     pub(crate) fn connections(&self) -> usize {
         self.subscribers.div_ceil(self.streams)
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let within = |name: &str, value: usize, least: usize, most: usize| {
             let fits = (least..=most).contains(&value);
             fits.then_some(()).ok_or(format!("`--{name}` is from {least} to {most}, not {value}"))
@@ -175,6 +197,9 @@ impl Plan {
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e7)) {
             return Err("`--rate` is a number of events a second, more than 0".into());
         }
+        if self.transport == Transport::WebSocket && self.server.http2 {
+            return Err("WebSockets are measured over HTTP/1.1: leave out `--http2`".into());
+        }
         if matches!(self.mode, Mode::Return { .. }) && self.transport != Transport::Sse {
             return Err("`--return` is measured with `--transport sse`".into());
         }
@@ -193,6 +218,15 @@ impl Plan {
     }
 }
 
+// === impl Transport ===
+
+impl Transport {
+    /// Whether one request brings every event.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Sse | Self::WebSocket)
+    }
+}
+
 // === impl Target ===
 
 impl Target {
@@ -202,6 +236,7 @@ impl Target {
         match self {
             Self::Tidings => Ok(()),
             _ if plan.stay.is_some() => refuse("way to read on that this program speaks: leave out `--stay`"),
+            _ if plan.transport == Transport::WebSocket => refuse("WebSockets that this program speaks"),
             Self::Floor if plan.transport != Transport::Sse => refuse("polls"),
             Self::Floor if plan.topics > 1 => refuse("topics: give `--topics 1`"),
             Self::Nchan | Self::DurableStreams if plan.transport == Transport::Poll => {

@@ -32,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) publish: Option<Publish>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delivery: Option<Delivery>,
+    /// What the subscribers did from the sign to begin until the last delivery, or for as long as they were held.
+    pub(crate) subscribers_traffic: SubscribersTraffic,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<Resources>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +85,22 @@ pub(crate) struct Delivery {
     pub(crate) completeness: Completeness,
 }
 
+/// What subscribers have asked, and what went over their wires: HTTP with its heads, and TLS where it is spoken.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SubscribersTraffic {
+    pub(crate) seconds: f64,
+    pub(crate) requests: u64,
+    /// Reads that brought something.
+    pub(crate) reads: u64,
+    /// Connections that were opened in this time, beside those that were there.
+    pub(crate) connections: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    /// How long the threads of the subscribers were on a processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
 /// What the server's process took.
 #[derive(Debug, Serialize)]
 pub(crate) struct Resources {
@@ -91,6 +109,9 @@ pub(crate) struct Resources {
     /// Microseconds for each subscriber.
     pub(crate) opening_cpu_us_each: Option<f64>,
     pub(crate) cpu_seconds: f64,
+    /// The same by the scheduler's own count, which is exact where the other counts ticks of 10 ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) busy_seconds: Option<f64>,
     /// Microseconds for each delivery, or where there are none, for each event published.
     pub(crate) cpu_us_each: Option<f64>,
     pub(crate) user_us_each: Option<f64>,

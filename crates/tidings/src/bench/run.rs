@@ -16,7 +16,7 @@ use super::plan::{Mode, Plan, Transport};
 use super::process::Process;
 use super::progress::Progress;
 use super::publishers::{self, Published};
-use super::report::{Delivery, Disk, Publish, Report};
+use super::report::{Delivery, Disk, Publish, Report, SubscribersTraffic};
 use super::run_state::{RunState, Traffic};
 use super::tally::Completeness;
 use super::watch::Watch;
@@ -80,7 +80,7 @@ fn places(plan: &Plan) -> Result<Vec<StartFrom>, CallError> {
             call(&plan.server, &request)?;
         }
         request.clear();
-        places.push(if !matches!(plan.mode, Mode::Return { .. }) {
+        places.push(if !plan.placed && !matches!(plan.mode, Mode::Return { .. }) {
             StartFrom::Now
         } else if plan.dialect.ask_place(topic, &mut request) {
             let page = call(&plan.server, &request)?;
@@ -111,6 +111,7 @@ impl Run<'_> {
         let own = Process::own();
         let mut own_cpu = own.cpu()?;
         let (mut traffic, mut repeated) = (Traffic::default(), None);
+        let mut crowd_busy = None;
         let outcomes = thread::scope(|scope| -> Result<Vec<Outcome>, Failure> {
             let over = Over(shared);
             let crowd: Vec<Crowd<'_>> = shares(plan.connections(), plan.threads)
@@ -124,6 +125,7 @@ impl Run<'_> {
                 watch.idle()?;
             }
             traffic = shared.traffic();
+            crowd_busy = shared.crowd_busy();
             repeated = self.repeated_polls();
             own_cpu = own.cpu()?;
             started = shared.clock.now();
@@ -141,6 +143,7 @@ impl Run<'_> {
             ended = shared.clock.now();
             own_cpu = own.cpu()?.since(own_cpu);
             traffic = shared.traffic().since(traffic);
+            crowd_busy = shared.crowd_busy().zip(crowd_busy).map(|(after, before)| after - before);
             repeated =
                 self.repeated_polls().zip(repeated).map(|(after, before)| after.saturating_sub(before));
             if let Some(watch) = &mut self.watch {
@@ -154,6 +157,15 @@ impl Run<'_> {
             sleep(plan.settle);
             watch.after()?;
         }
+        let subscribers_traffic = SubscribersTraffic {
+            seconds: seconds(ended - started),
+            requests: traffic.requests,
+            reads: traffic.reads,
+            connections: traffic.connections,
+            bytes_received: traffic.received,
+            bytes_sent: traffic.sent,
+            cpu_seconds: crowd_busy,
+        };
         if let (Mode::Deliver, Some(published)) = (plan.mode, &published) {
             started = published.first;
         }
@@ -182,6 +194,7 @@ impl Run<'_> {
             connect_seconds: (plan.subscribers > 0).then(|| seconds(connected - begun)),
             publish: published.as_ref().map(Published::report),
             delivery,
+            subscribers_traffic,
             resources: self
                 .watch
                 .as_ref()
@@ -212,7 +225,10 @@ impl Run<'_> {
 
     fn metric(&self, name: &str) -> Option<u64> {
         let mut request = Vec::new();
-        if self.plan.transport != Transport::LongPoll || !self.plan.dialect.metrics(&mut request) {
+        if self.plan.placed
+            || self.plan.transport != Transport::LongPoll
+            || !self.plan.dialect.metrics(&mut request)
+        {
             return None;
         }
         let metrics = String::from_utf8(call(&self.plan.server, &request).ok()?).ok()?;
@@ -261,9 +277,11 @@ impl Run<'_> {
     /// Waits until everything has been delivered, or nothing comes any more.
     fn drain(&mut self, crowd: &[Crowd<'_>]) {
         let (mut delivered, mut since) = (self.shared.delivered(), self.shared.clock.now());
+        let deadline = self.plan.patience.map(|patience| since + nanos(patience));
         while !crowd.iter().any(ScopedJoinHandle::is_finished) {
             let (now, all) = (self.shared.clock.now(), self.shared.delivered());
-            if all >= self.shared.expected() {
+            // Whoever bounds the time looks at what is missing.
+            if all >= self.shared.expected() || deadline.is_some_and(|deadline| now > deadline) {
                 break;
             }
             if all > delivered {
@@ -382,6 +400,7 @@ impl Transport {
             Self::Sse => "sse",
             Self::LongPoll => "long-poll",
             Self::Poll => "poll",
+            Self::WebSocket => "websocket",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::clock::Clock;
+use super::process::busy;
 
 /// The state of a run. The counters are sums over all threads, brought up to date at each turn of their loops.
 #[derive(Debug)]
@@ -24,6 +25,9 @@ pub(crate) struct RunState {
     pub(crate) bytes_out: AtomicU64,
     /// Reads of subscribers that brought something.
     pub(crate) reads: AtomicU64,
+    /// Requests of subscribers, and connections that they opened.
+    pub(crate) requests: AtomicU64,
+    pub(crate) connections: AtomicU64,
     /// Connections of subscribers that ended for others.
     pub(crate) returns: AtomicU64,
     pub(crate) published: AtomicU64,
@@ -31,6 +35,8 @@ pub(crate) struct RunState {
     pub(crate) expected: AtomicU64,
     /// The version of TLS and the suite that subscribers have agreed on with the server.
     pub(crate) tls: OnceLock<String>,
+    /// The threads of the subscribers, as the system numbers them.
+    threads: Mutex<Vec<u32>>,
     faults: Mutex<Faults>,
 }
 
@@ -40,6 +46,8 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) reads: u64,
+    pub(crate) requests: u64,
+    pub(crate) connections: u64,
 }
 
 /// What went wrong beside the deliveries.
@@ -56,8 +64,13 @@ const MAX_MESSAGES: usize = 5;
 
 impl Traffic {
     pub(crate) fn since(self, before: Self) -> Self {
-        let Self { received, sent, reads } = before;
-        Self { received: self.received - received, sent: self.sent - sent, reads: self.reads - reads }
+        Self {
+            received: self.received - before.received,
+            sent: self.sent - before.sent,
+            reads: self.reads - before.reads,
+            requests: self.requests - before.requests,
+            connections: self.connections - before.connections,
+        }
     }
 }
 
@@ -76,10 +89,13 @@ impl RunState {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             returns: AtomicU64::new(0),
             published: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             tls: OnceLock::new(),
+            threads: Mutex::default(),
             faults: Mutex::default(),
         }
     }
@@ -97,11 +113,24 @@ impl RunState {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Says that the calling thread is one of the subscribers'.
+    pub(crate) fn crowd_thread(&self) {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// How long the subscribers' threads have been on a processor, in seconds; `None` where the system does not say so.
+    pub(crate) fn crowd_busy(&self) -> Option<f64> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().map(|thread| busy(std::process::id(), *thread)).sum()
+    }
+
     /// What has gone over the wire so far.
     pub(crate) fn traffic(&self) -> Traffic {
-        let [received, sent, reads] =
-            [&self.bytes_in, &self.bytes_out, &self.reads].map(|count| count.load(Ordering::Relaxed));
-        Traffic { received, sent, reads }
+        let [received, sent, reads, requests, connections] =
+            [&self.bytes_in, &self.bytes_out, &self.reads, &self.requests, &self.connections]
+                .map(|count| count.load(Ordering::Relaxed));
+        Traffic { received, sent, reads, requests, connections }
     }
 
     pub(crate) fn delivered(&self) -> u64 {

@@ -62,6 +62,13 @@ impl Tls {
         Ok(Self { config: config.into(), name })
     }
 
+    /// The same, where the server may choose among these protocols.
+    pub(crate) fn offering(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Self { config: config.into(), name: self.name.clone() }
+    }
+
     pub(crate) fn session(&self) -> Result<ClientConnection, ConnectionError> {
         let mut session = ClientConnection::new(self.config.clone(), self.name.clone())
             .map_err(|error| ConnectionError::of_tls(&error))?;

@@ -1,5 +1,7 @@
 //! One subscriber: what it asks for, and what has come of it.
 
+use tidings_websocket::{Decoder, Message, Opcode, encode_masked};
+
 use super::connection::{ConnectionError, Listener};
 use super::crowd::Desk;
 use super::dialect::{StartFrom, Target};
@@ -22,6 +24,7 @@ pub(crate) struct Subscriber {
     payloads: PayloadScanner,
     /// The answer to a poll, as far as it has come.
     page: Vec<u8>,
+    socket: Decoder,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +62,18 @@ pub(crate) enum SubscriberError {
     Gap,
     #[error("the server's page does not say where to read on")]
     NoPlace,
+    #[error("a request for a WebSocket was answered as if there were no `Upgrade` in it")]
+    NoSocket,
+    #[error("a WebSocket brought what is none: {0}")]
+    Frame(&'static str),
+    #[error("a WebSocket told of a problem: {0}")]
+    Problem(String),
 }
 
+/// The largest message of a WebSocket.
+const MESSAGE_BYTES: usize = 32 << 20;
+/// What frames are masked with: what is sent here no proxy can take for something else.
+const MASK: [u8; 4] = [0x5a, 0xa5, 0x3c, 0xc3];
 /// Room that a page leaves behind for the next.
 const PAGE_ROOM: usize = 4 << 10;
 
@@ -77,6 +90,7 @@ impl Subscriber {
             lines: Lines::default(),
             payloads: PayloadScanner::default(),
             page: Vec::new(),
+            socket: Decoder::client(MESSAGE_BYTES, false),
         }
     }
 
@@ -92,7 +106,8 @@ impl Subscriber {
     /// Writes the request.
     pub(crate) fn ask(&mut self, desk: &mut Desk<'_>, out: &mut Vec<u8>) {
         let plan = desk.plan;
-        plan.dialect.subscribe(plan.transport, self.topic, &self.place, out);
+        plan.dialect.subscribe(plan.asking(), self.topic, &self.place, out);
+        desk.counts.requests += 1;
         self.stage = Stage::Waiting;
         if plan.transport == Transport::LongPoll {
             self.set_ready(desk);
@@ -105,6 +120,7 @@ impl Subscriber {
             self.stage = Stage::Asking;
             self.page.clear();
             (self.lines, self.payloads) = (Lines::default(), PayloadScanner::default());
+            self.socket = Decoder::client(MESSAGE_BYTES, false);
         }
     }
 
@@ -131,9 +147,13 @@ impl Subscriber {
     }
 
     fn piece(&mut self, piece: &[u8], now: u64, desk: &mut Desk<'_>) -> Result<(), SubscriberError> {
-        if desk.plan.transport != Transport::Sse {
-            self.page.extend_from_slice(piece);
-            return Ok(());
+        match desk.plan.transport {
+            Transport::Sse => {}
+            Transport::WebSocket => return self.messages(piece, now, desk),
+            Transport::LongPoll | Transport::Poll => {
+                self.page.extend_from_slice(piece);
+                return Ok(());
+            }
         }
         let Self { lines, payloads, tally, topic, place, .. } = self;
         let mut gap = false;
@@ -149,10 +169,42 @@ impl Subscriber {
         if gap { Err(SubscriberError::Gap) } else { Ok(()) }
     }
 
+    /// What came over a WebSocket.
+    fn messages(&mut self, mut piece: &[u8], now: u64, desk: &mut Desk<'_>) -> Result<(), SubscriberError> {
+        loop {
+            let received = self.socket.receive(&mut piece, &mut desk.inflater);
+            let text = match received.map_err(|error| SubscriberError::Frame(error.reason))? {
+                None => return Ok(()),
+                Some(Message::Text(text)) => text,
+                Some(Message::Ping(payload)) => {
+                    encode_masked(Opcode::Pong, &payload, MASK, &mut desk.replies);
+                    continue;
+                }
+                Some(Message::Close { .. }) => return Err(SubscriberError::Closed),
+                Some(_) => continue,
+            };
+            if text.starts_with("{\"gap\":") {
+                return Err(SubscriberError::Gap);
+            }
+            if text.starts_with("{\"problem\":") {
+                return Err(SubscriberError::Problem(text));
+            }
+            if desk.plan.stay.is_some()
+                && let Some((_, rest)) = text.split_once("\"id\":\"")
+                && let Some((id, _)) = rest.split_once('"')
+            {
+                self.place = StartFrom::after(id.as_bytes());
+            }
+            let Self { payloads, tally, topic, .. } = self;
+            let size = desk.plan.size;
+            payloads.feed(text.as_bytes(), size, |found| desk.deliver(found, *topic, tally, now));
+        }
+    }
+
     /// An answer is whole; returns whether to rest before asking again.
     fn finish(&mut self, now: u64, desk: &mut Desk<'_>) -> Result<bool, SubscriberError> {
         let plan = desk.plan;
-        if plan.transport == Transport::Sse {
+        if plan.transport.is_stream() {
             return Err(SubscriberError::Closed);
         }
         let Self { payloads, tally, topic, page, .. } = self;
@@ -180,10 +232,12 @@ impl Listener for Audience<'_, '_> {
     fn head(&mut self, slot: usize, head: &Head<'_>) -> Result<(), SubscriberError> {
         let (member, plan) = (&mut self.members[slot], self.desk.plan);
         match (plan.transport, head.status) {
+            (Transport::WebSocket, 101) => {}
+            (Transport::WebSocket, 200) => return Err(SubscriberError::NoSocket),
             (_, 200) | (Transport::LongPoll, 204 | 304) => {}
             (_, status) => return Err(SubscriberError::Status(status)),
         }
-        if plan.transport == Transport::Sse {
+        if plan.transport.is_stream() {
             member.set_ready(self.desk);
         } else if let Some(place) = plan.dialect.place_in_head(head) {
             member.place = place;

@@ -17,6 +17,8 @@ pub(crate) struct Watch {
     came: CpuTime,
     began: CpuTime,
     ended: CpuTime,
+    began_busy: Option<f64>,
+    ended_busy: Option<f64>,
 }
 
 // === impl Watch ===
@@ -27,7 +29,9 @@ impl Watch {
         let server: Vec<_> = pids.iter().copied().map(Process::new).collect::<Result<_, _>>()?;
         let (before, cpu) = (memory(&server)?, cpu(&server)?);
         let [idle, most, served, after] = [before; 4];
-        Ok(Self { server, before, idle, most, served, after, came: cpu, began: cpu, ended: cpu })
+        let (came, began, ended) = (cpu, cpu, cpu);
+        let (began_busy, ended_busy) = (None, None);
+        Ok(Self { server, before, idle, most, served, after, came, began, ended, began_busy, ended_busy })
     }
 
     /// All connections are there, and nothing happens.
@@ -35,6 +39,7 @@ impl Watch {
         self.idle = memory(&self.server)?;
         self.most = self.most.max(self.idle);
         self.began = cpu(&self.server)?;
+        self.began_busy = busy(&self.server);
         Ok(())
     }
 
@@ -42,6 +47,7 @@ impl Watch {
     pub(crate) fn busy(&mut self) -> io::Result<()> {
         self.most = self.most.max(memory(&self.server)?);
         self.ended = cpu(&self.server)?;
+        self.ended_busy = busy(&self.server);
         Ok(())
     }
 
@@ -67,6 +73,7 @@ impl Watch {
             opening_cpu_seconds: opening.total(),
             opening_cpu_us_each: (subscribers > 0).then(|| opening.total() * 1e6 / subscribers as f64),
             cpu_seconds: cpu.total(),
+            busy_seconds: self.ended_busy.zip(self.began_busy).map(|(ended, began)| ended - began),
             cpu_us_each: each(cpu.total()),
             user_us_each: each(cpu.user),
             system_us_each: each(cpu.system),
@@ -90,4 +97,8 @@ fn memory(server: &[Process]) -> io::Result<u64> {
 
 fn cpu(server: &[Process]) -> io::Result<CpuTime> {
     server.iter().try_fold(CpuTime::default(), |sum, process| Ok(sum.and(process.cpu()?)))
+}
+
+fn busy(server: &[Process]) -> Option<f64> {
+    server.iter().map(|process| process.busy()).sum()
 }

@@ -22,7 +22,7 @@ async fn the_readme_does_what_it_says() {
     if tools::program(&["curl"]).is_none() || tools::program(&["openssl"]).is_none() {
         return;
     }
-    let mut session = Session::new(Path::new(REPOSITORY));
+    let mut session = Session::new("README.md", Path::new(REPOSITORY));
     let mut count = 0;
     for block in markdown::blocks(README) {
         match block.language {
@@ -38,8 +38,26 @@ async fn the_readme_does_what_it_says() {
     assert!(count > 5, "the README has lost its commands");
 }
 
+const TRANSPORTS: &str = include_str!("../../../../docs/transports.md");
+
+/// Each way to read, as the page about them shows it.
+#[tokio::test]
+async fn the_page_about_transports_does_what_it_says() {
+    if tools::program(&["curl"]).is_none() {
+        return;
+    }
+    let mut session = Session::new("docs/transports.md", Path::new(REPOSITORY));
+    let mut count = 0;
+    for block in markdown::blocks(TRANSPORTS).iter().filter(|block| block.language == "console") {
+        session.run(block).await;
+        count += 1;
+    }
+    assert!(count >= 5, "the page has lost its commands: {count}");
+}
+
 /// Pages whose blocks are read here as far as they are in a language of data.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
+    ("transports.md", TRANSPORTS),
     ("protocol.md", include_str!("../../../../docs/protocol.md")),
     ("operations.md", include_str!("../../../../docs/operations.md")),
     ("engines.md", include_str!("../../../../docs/engines.md")),
@@ -67,7 +85,7 @@ fn json_in_the_documentation_is_json() {
 async fn flags_in_the_documentation_are_flags() {
     let room = room();
     let mut helps = std::collections::HashMap::new();
-    for command in ["serve", "relay", "publish", "subscribe", "token", "bench"] {
+    for command in ["serve", "relay", "publish", "subscribe", "token", "bench", "compare"] {
         let help = crate::support::hub::command(room.path()).args([command, "--help"]).output();
         let help = within("the help", help).await.unwrap();
         helps.insert(command, String::from_utf8(help.stdout).unwrap());
@@ -103,9 +121,12 @@ async fn its_programs_for_browsers_are_well_typed() {
     }
     let room = room();
     let mut files = Vec::new();
-    let blocks = markdown::blocks(README).into_iter().filter(|block| matches!(block.language, "ts" | "js"));
-    for block in blocks {
-        let name = format!("line-{}.m{}", block.line, block.language);
+    let pages = [("readme", README), ("transports", TRANSPORTS)];
+    let blocks = pages
+        .into_iter()
+        .flat_map(|(page, text)| markdown::blocks(text).into_iter().map(move |block| (page, block)));
+    for (page, block) in blocks.filter(|(_, block)| matches!(block.language, "ts" | "js")) {
+        let name = format!("{page}-{}.m{}", block.line, block.language);
         std::fs::write(room.path().join(&name), block.text).unwrap();
         files.push(name);
     }

@@ -9,6 +9,7 @@ mod burdens;
 mod chaos;
 mod chromium;
 mod clients;
+mod compare;
 mod curl;
 mod documentation;
 mod draining;

@@ -19,6 +19,7 @@ use crate::support::{Connection, Version, within};
 /// Somebody who follows a page, command by command, in a folder of its own. Ports are others than the page's, and so are
 /// epochs and times.
 pub(super) struct Session {
+    page: &'static str,
     room: TempDir,
     /// Each port of the page, and the one that is used.
     ports: [(&'static str, u16); 2],
@@ -49,7 +50,7 @@ const CARGO: &str = "#!/bin/sh\n\
 // === impl Session ===
 
 impl Session {
-    pub(super) fn new(repository: &Path) -> Self {
+    pub(super) fn new(page: &'static str, repository: &Path) -> Self {
         let room = room();
         let ports = [("8080", quiet_port()), ("8443", quiet_port())];
         let programs = room.path().join("programs");
@@ -65,14 +66,14 @@ impl Session {
         // It runs this test as well.
         let test = repository.canonicalize().unwrap().join("test");
         script(&room.path().join("test"), &format!("#!/bin/sh\nexec test -x {}\n", test.display()));
-        Self { room, ports, epochs: Vec::new(), servers: Vec::new() }
+        Self { page, room, ports, epochs: Vec::new(), servers: Vec::new() }
     }
 
     /// Does what a block says, and sees what it shows.
     pub(super) async fn run(&mut self, block: &Block<'_>) {
         let mut meanwhile = block.meanwhile;
         for step in steps(block) {
-            let place = format!("README.md, line {}: {}", block.line, step.command);
+            let place = format!("{}, line {}: {}", self.page, block.line, step.command);
             let mut process = self.spawn(&step.command);
             if let Some(command) = meanwhile.take() {
                 self.somebody_waits().await;
