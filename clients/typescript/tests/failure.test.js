@@ -227,6 +227,36 @@ test("a stream that does not begin is followed by polls from the same cursor, an
   while ((await until("open")).transport !== "sse");
 });
 
+test("where the hub advises a stream, it is tried again before its time, once", async (t) => {
+  let streams = 0;
+  const server = await script(t, (response, { headers, query }) => {
+    const next = +(query.get("lastEventId") ?? "aaaaaa-0").split("-")[1] + 1;
+    if (headers.accept === "text/event-stream") streams++;
+    else page({ events: [event(next)], next: `aaaaaa-${next}`, advice: { transport: "stream", detail: "12 events came" } })(response);
+  });
+  const subscription = connect(server.url, { since: "earliest", firstByte: 500, wait: 10 });
+  t.after(subscription.close);
+  const { seen } = states(subscription);
+  await collect(subscription).count(30);
+  // The first, and the one that was advised; that failed as well, so it is not followed again.
+  assert.equal(streams, 2);
+  assert.deepEqual(seen.filter(({ error }) => error).map(({ error }) => error.kind), ["stalled", "stalled"]);
+
+  const others = [undefined, null, "stream", {}, { transport: 7 }, { transport: "carrier pigeon" }].map(async (advice) => {
+    let next = 0;
+    let streams = 0;
+    const server = await script(t, (response, { headers }) => {
+      if (headers.accept === "text/event-stream") streams++;
+      else page({ events: [event(++next)], next: `aaaaaa-${next}`, advice })(response);
+    });
+    const other = connect(server.url, { since: "earliest", firstByte: 500, wait: 10 });
+    t.after(other.close);
+    await collect(other).count(10);
+    assert.equal(streams, 1);
+  });
+  await Promise.all(others);
+});
+
 test("headers without a body are no stream that began", async (t) => {
   const server = await script(t, (response, { headers }) => {
     if (headers.accept === "text/event-stream") {
