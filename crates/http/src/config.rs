@@ -226,6 +226,8 @@ pub mod defaults {
     pub const SUBSCRIPTION_NAME_BYTES: usize = 64;
     /// The most subscriptions of one WebSocket.
     pub const SOCKET_SUBSCRIPTIONS: usize = 100;
+    /// The topics and types of all subscriptions of one WebSocket, in bytes.
+    pub const SOCKET_SELECTION_BYTES: usize = 128 << 10;
     /// What a message to a WebSocket may have beside the data of an event: the longest topics and types of a subscription, or
     /// a token.
     pub const SOCKET_HEAD_BYTES: usize = 96 << 10;

@@ -76,6 +76,14 @@ impl Selection {
         self.topics.iter().cloned().map(Selector::from).chain(self.patterns.iter().cloned())
     }
 
+    /// How many bytes its topics, patterns and types have together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let topics = self.topics.iter().map(|topic| topic.as_str().len());
+        let patterns = self.patterns.iter().map(|pattern| pattern.as_str().len());
+        topics.chain(patterns).chain(self.types.iter().map(String::len)).sum()
+    }
+
     /// Whether events of `topic` may belong to the selection.
     #[must_use]
     pub fn matches_topic(&self, topic: &Topic) -> bool {

@@ -235,6 +235,7 @@ impl Session {
         start: Option<Start>,
         reference: Reference,
     ) -> Result<NewSubscription, Refusal> {
+        let bytes = selection.bytes();
         let subscription = api.hub.subscribe(selection, start.unwrap_or(Start::Latest)).await?;
         let frames = Frames::messages(name, self.deflate);
         let gap = subscription.gap();
@@ -246,11 +247,11 @@ impl Session {
         }
         if subscription.is_over() {
             frames.end(subscription.cursor(), subscription.end_reason(), &mut opening);
-            return Ok(NewSubscription { name, reference, opening, reader: None });
+            return Ok(NewSubscription { name, reference, opening, reader: None, bytes });
         }
         let shape = Shape::Stream { frames, transport: Transport::WebSocket, heartbeat: self.heartbeat };
         let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
         let reader = Some((interest, subscription.cursor()));
-        Ok(NewSubscription { name, reference, opening, reader })
+        Ok(NewSubscription { name, reference, opening, reader, bytes })
     }
 }

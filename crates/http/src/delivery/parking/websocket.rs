@@ -88,6 +88,8 @@ pub(crate) struct NewSubscription {
     pub(crate) opening: Vec<u8>,
     /// What it waits for, and the place that it has seen everything up to; nothing where its topic has ended.
     pub(crate) reader: Option<(Interest, Cursor)>,
+    /// How much its topics and types take.
+    pub(crate) bytes: usize,
 }
 
 /// What a socket's shard is told by the task that serves its messages, or that carries its bytes.
@@ -135,6 +137,8 @@ pub(super) struct WebSockets {
 struct Subscription {
     socket: u32,
     entry: Key,
+    /// How much its topics and types take.
+    bytes: usize,
     /// Whether it has come to its end, and was told so.
     is_finished: bool,
     /// Whether that is not the end of its topic.
@@ -247,6 +251,7 @@ impl WebSockets {
         let number = narrow(self.subscriptions.insert(Subscription {
             socket,
             entry,
+            bytes: 0,
             is_finished: false,
             is_parting: false,
         }));
@@ -254,6 +259,19 @@ impl WebSockets {
         own.reserve_exact(1);
         own.push(number);
         number
+    }
+
+    /// How much the topics and types of a socket's subscriptions take.
+    pub(super) fn selected(&self, index: u32) -> usize {
+        let own = self.sockets[index as usize].subscriptions.iter();
+        own.filter_map(|number| self.subscriptions.get(*number as usize)).map(|own| own.bytes).sum()
+    }
+
+    /// Takes note of how much the topics and types of a subscription take.
+    pub(super) fn count_selected(&mut self, number: u32, bytes: usize) {
+        if let Some(subscription) = self.subscriptions.get_mut(number as usize) {
+            subscription.bytes = bytes;
+        }
     }
 
     /// The entry of a subscription.

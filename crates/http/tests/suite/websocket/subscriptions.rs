@@ -90,6 +90,33 @@ async fn a_socket_has_so_many_subscriptions() {
     hub.readers("websocket", 0).await;
 }
 
+/// However many subscriptions a socket has, and however long their topics are, they take a bounded memory.
+#[tokio::test]
+async fn the_topics_of_a_socket_have_their_bound() {
+    let hub = Running::start().await;
+    let mut socket = hub.socket("/socket").await;
+    let topics: Vec<_> = (0..100).map(|number| format!("{number:03}{}", "t".repeat(500))).collect();
+    let mut taken = 0;
+    loop {
+        socket.send(json!({"subscribe": taken.to_string(), "topics": topics, "ref": taken})).await;
+        let message = socket.news().await;
+        if message["problem"]["status"] == 429 {
+            break;
+        }
+        assert_eq!(message["subscribed"], taken.to_string(), "{message}");
+        taken += 1;
+    }
+    assert_eq!(taken, defaults::SOCKET_SELECTION_BYTES / 50_300);
+    let types = vec!["e".repeat(90_000)];
+    socket.send(json!({"subscribe": "types", "topics": ["a"], "event": types, "ref": 1})).await;
+    assert_eq!(socket.problem(json!(1)).await, "too-many-requests");
+    // What has ended makes room.
+    socket.send(json!({"unsubscribe": "0"})).await;
+    assert_eq!(socket.news().await, json!({"unsubscribed": "0"}));
+    socket.send(json!({"subscribe": "again", "topics": topics})).await;
+    socket.subscribed("again").await;
+}
+
 #[tokio::test]
 async fn what_is_asked_wrongly_is_told_and_the_socket_stays_open() {
     let hub = Running::start().await;

@@ -188,16 +188,28 @@ impl Shard {
 
     /// Adds a subscription to a socket.
     fn subscribe(&mut self, index: u32, subscription: NewSubscription) {
-        let NewSubscription { name, reference, opening, reader } = subscription;
+        let NewSubscription { name, reference, opening, reader, bytes } = subscription;
         let refusal = if self.subscription(index, name).is_some() {
             Refusal::data("a subscription of this name is there already; `unsubscribe` it first")
         } else if self.sinks.websockets.get(index).subscriptions.len() >= defaults::SOCKET_SUBSCRIPTIONS {
             let detail = format!("a socket has at most {} subscriptions", defaults::SOCKET_SUBSCRIPTIONS);
             Refusal::new(ProblemKind::TooManyRequests, detail)
+        } else if self.sinks.websockets.selected(index) + bytes > defaults::SOCKET_SELECTION_BYTES {
+            let most = defaults::SOCKET_SELECTION_BYTES;
+            let detail =
+                format!("the topics and types of a socket's subscriptions have at most {most} bytes");
+            Refusal::new(ProblemKind::TooManyRequests, detail)
         } else if let Some((interest, cursor)) = reader {
             let reader = NewReader { opening, ..NewReader::new(interest, cursor) };
             let link = Link::WebSocket(index);
-            return self.admit(Arrival { link, reader, unread: Bytes::new(), permit: None });
+            let before = self.sinks.websockets.get(index).subscriptions.len();
+            self.admit(Arrival { link, reader, unread: Bytes::new(), permit: None });
+            // Where it is still there.
+            let own = &self.sinks.websockets.get(index).subscriptions;
+            if let Some(number) = own.get(before).copied() {
+                self.sinks.websockets.count_selected(number, bytes);
+            }
+            return;
         } else {
             let socket = self.sinks.websockets.get(index);
             socket.has_ended_one = true;
