@@ -1,9 +1,10 @@
 use serde_json::json;
-use tidings_http::{Auth, HttpConfig};
+use tidings_http::{Api, Auth, HttpConfig};
+use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
-use tidings_relay::RelayConfig;
+use tidings_relay::{RelayConfig, Relays};
 
-use crate::support::{Bench, Endpoint, SlowLog, ids, without_ids};
+use crate::support::{Answer, Bench, Endpoint, SlowLog, ids, within, without_ids};
 
 #[tokio::test]
 async fn a_caller_gets_the_same_bytes_and_an_id_in_each_event() {
@@ -134,6 +135,32 @@ async fn a_caller_who_reads_late_gets_every_event() {
         data.iter().map(|data| data.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers, (0..20_000).collect::<Vec<_>>());
     assert_eq!(ids(&answer.text).len(), 20_000);
+}
+
+/// A hub that is mounted elsewhere names its topics as they are reached there.
+#[tokio::test]
+async fn an_answer_says_where_its_topic_is_mounted() {
+    let mut endpoint = Endpoint::start().await;
+    let relays = Relays::new([("r".to_owned(), RelayConfig::to(endpoint.url()))]).unwrap();
+    let log = MemoryLog::new(Retention::default(), std::time::Duration::from_secs(60));
+    let hub = Hub::new(std::sync::Arc::new(log), HubConfig::default());
+    let api = relays.allow(Api::builder(hub, HttpConfig::default()).open_to_everyone()).build();
+    let app = axum::Router::new().nest("/push", api.router_with(relays.router(&api)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = tokio::spawn(client.post(format!("{url}/push/relay/r/x")).body("{}").send());
+    let mut asked = endpoint.asked().await.events().await;
+    asked.send("data: one\n\n").await;
+    let mut answer = Answer::of(within("an answer", request).await.unwrap().unwrap());
+    answer.until("\n\n").await;
+    let location = answer.location();
+    assert!(location.starts_with("/push/topics/relay/r/"), "{location}");
+    let topic = client.get(format!("{url}{location}?since=earliest")).send();
+    let topic = within("a page", topic).await.unwrap();
+    assert!(topic.text().await.unwrap().contains("\"one\""));
 }
 
 #[tokio::test]

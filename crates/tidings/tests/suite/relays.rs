@@ -1,10 +1,14 @@
 //! Relays, with clients and servers of others: whoever calls a model through a hub does not notice, and loses nothing.
 
+use std::net::SocketAddr;
+
+use http::Request;
+use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::hub::room;
-use crate::support::{Hub, Script, Tap, tools, within};
+use crate::support::hub::{command, room};
+use crate::support::{Answer, Authority, Connection, Hub, Script, Tap, Version, tools, within};
 
 /// A server of models.
 struct Models {
@@ -220,4 +224,72 @@ async fn readers_are_told_that_the_model_was_killed() {
     let (events, reason) = ended(&hub, &location).await;
     assert_eq!(reason, "aborted");
     assert!(events.len() as u64 >= chunks, "{} of {chunks}", events.len());
+}
+
+const SECRET: &str = "a secret of thirty-two bytes, or a few more";
+
+async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
+    let mut request = Request::get(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Full::default()).unwrap();
+    let answered = async { Connection::open(address, Version::Http1).await?.ask(request).await };
+    within("an answer", answered).await.unwrap()
+}
+
+/// A client needs no more than another address: its key is the endpoint's own.
+#[tokio::test]
+async fn one_command_relays_an_endpoint() {
+    let secret = [("TIDINGS_AUTH_HS256_SECRET", SECRET)];
+    let endpoint = Hub::in_memory_with(&[], &secret).await;
+    let room = room();
+    let mut token = command(room.path());
+    token.args(["token", "--subscribe", "news"]).envs(secret);
+    let token = within("a token", token.output()).await.unwrap();
+    let token = String::from_utf8(token.stdout).unwrap();
+
+    let mut relay = command(room.path());
+    relay.args(["relay", "--to", &endpoint.url(""), "--listen", "127.0.0.1:0"]);
+    // It asks for no tokens, whatever the hub of this machine has.
+    let mut relay = Script::start({
+        relay.envs(secret);
+        relay
+    });
+    let line = relay.line().await.unwrap();
+    let url = line.strip_prefix(&format!("tidings relaying {} at http://", endpoint.url(""))).unwrap();
+    let (address, path) = url.split_at(url.find('/').unwrap());
+    let address = address.parse().unwrap();
+    assert_eq!(path, "/relay/upstream");
+    let path = format!("{path}/topics/news?since=earliest");
+    assert_eq!(get(address, &path, None).await.status, 401);
+    let answer = get(address, &path, Some(token.trim_end())).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["events"]), (200, &json!([])));
+}
+
+#[tokio::test]
+async fn endpoints_are_asked_by_http2_where_they_speak_it() {
+    let authority = Authority::new();
+    let endpoint = Hub::over_tls(&authority, &[]).await;
+    let room = room();
+    let trusted = authority.file(room.path());
+    let file = room.path().join("tidings.toml");
+    let port = endpoint.address().port();
+    std::fs::write(&file, format!("[relay.up]\nurl = \"https://localhost:{port}\"\nmethods = [\"GET\"]\n"))
+        .unwrap();
+    let variables = [("SSL_CERT_FILE", trusted.to_str().unwrap())];
+    let hub = Hub::in_memory_with(&["--config", file.to_str().unwrap()], &variables).await;
+    endpoint.publish("news", "one").await;
+    let mut reader = Tap::open(hub.address(), "/relay/up/topics/news", None).await;
+    reader.until(1).await;
+    let speaking = endpoint.metric("tidings_protocol_connections{protocol=\"http/2\",tls=\"true\"}").await;
+    assert_eq!(speaking, 1);
+    // A hub's own words are not events of the topic.
+    endpoint.publish("news?close=true", "two").await;
+    let data: Vec<_> = reader.rest().await.into_iter().map(|event| event.data).collect();
+    assert_eq!(data, ["one", "two", "{}"]);
+    let topics = hub.get("/topics?match=relay/**").await.json();
+    let topic = topics["topics"][0]["topic"].as_str().unwrap();
+    let (events, reason) = ended(&hub, &format!("/topics/{topic}")).await;
+    assert_eq!((events.len(), reason), (2, Value::Null));
 }
