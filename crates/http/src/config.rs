@@ -6,6 +6,9 @@ use crate::{AllowedHosts, Cors, TrustedProxies};
 /// How the HTTP API of a hub behaves. Every value has its default in [`defaults`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
+    /// Whether WebSockets send back what they are sent, as Autobahn's test suite asks for.
+    #[cfg(test)]
+    pub(crate) websocket_echo: bool,
     /// Silence on a stream after which it gets a heartbeat (`heartbeat`).
     pub heartbeat: Duration,
     /// The longest that a long poll is held (`max-wait`).
@@ -281,6 +284,8 @@ impl HttpConfig {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
+            #[cfg(test)]
+            websocket_echo: false,
             heartbeat: defaults::HEARTBEAT,
             max_wait: defaults::MAX_WAIT,
             write_timeout: defaults::WRITE_TIMEOUT,

@@ -34,6 +34,8 @@ use crate::{Api, defaults, server::vanishing};
 
 mod admission;
 mod answers;
+#[cfg(test)]
+mod autobahn;
 mod catch_up;
 mod connection_times;
 mod connections;

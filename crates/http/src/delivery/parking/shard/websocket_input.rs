@@ -148,6 +148,15 @@ impl Shard {
     fn on_received(&mut self, key: Key, message: Message) {
         let Some(socket) = self.sinks.websockets.find(key) else { return };
         let is_open = socket.is_open();
+        #[cfg(test)]
+        if self.api.config.websocket_echo
+            && let Some(frames) = super::autobahn::echo(&message, socket.session.deflate)
+        {
+            if is_open {
+                self.sinks.websockets.say(key.index, &frames);
+            }
+            return;
+        }
         match message {
             Message::Text(text) if is_open => {
                 self.api.metrics.websocket_messages.inc();
