@@ -51,6 +51,15 @@ export const PUBLISH_TIMEOUT = 60_000;
 /** How long a publish is tried again before it is given up. */
 export const PUBLISH_RETRY = 60_000;
 
+/** How long a topic is kept from ending as `aborted` while its producer comes back. */
+export const STREAM_GRACE = 10_000;
+/** How many characters of a streamed publication are not acknowledged before no more is taken from its source. */
+export const STREAM_WINDOW = 1 << 20;
+/** How many characters of it are sent at once. */
+export const STREAM_PIECE = 64 << 10;
+/** How often a producer that has nothing to send shows that it is there. */
+export const STREAM_SIGN = 15_000;
+
 /** The largest event that is taken, in characters as it arrives. */
 export const EVENT_SIZE = 32 << 20;
 /** The longest message that is sent through a WebSocket, in characters. What is longer is published over HTTP, where nothing waits

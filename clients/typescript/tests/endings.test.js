@@ -17,6 +17,7 @@ for (const [transport, end] of Object.entries(ends)) {
     test(`${transport}: a topic that has ended, ${reason ?? "as it should"}`, async (t) => {
       const server = await script(t, end(reason));
       const events = connect(server.url, { transports: [transport] });
+      events.on("*", () => {});
       t.after(events.close);
       assert.deepEqual(await states(events).until("ended"), { status: "ended", ...(reason && { reason }) });
       assert.equal(events.cursor, "aaaaaa-2");

@@ -1,4 +1,4 @@
-// Every block of the README, as it stands there: it compiles, and it does what it says against a real hub.
+// Every block of the README, and of docs/llm.md, as it stands there: it compiles; the first one does what it says against a real hub.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -10,7 +10,9 @@ import { Hub } from "./support/hub.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const readme = readFileSync(join(root, "README.md"), "utf8");
-const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text }));
+const blocksOf = (page) => [...page.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text }));
+const blocks = blocksOf(readme);
+const chats = blocksOf(readFileSync(join(root, "../../docs/llm.md"), "utf8")).filter(({ language }) => language === "ts");
 
 /** What the blocks leave to the application. */
 const application = `
@@ -18,6 +20,7 @@ const application = `
   declare function show(topic: string, price: number): void;
   declare function reload(gap: unknown): void;
   declare function banner(state: unknown): void;
+  declare function tokens(): AsyncGenerator<string>;
 `;
 
 /** A folder of the package, so that `tidings` is found as an application finds it. */
@@ -28,16 +31,17 @@ function folder(t) {
 }
 
 test("it has blocks, and all of them are known to this test", () => {
-  assert.deepEqual(blocks.map(({ language }) => language), ["ts", "ts", "ts", "ts"]);
+  assert.deepEqual(blocks.map(({ language }) => language), ["ts", "ts", "ts", "ts", "ts"]);
+  assert.equal(chats.length, 4);
 });
 
 test("its blocks compile", (t) => {
   const into = folder(t);
-  const files = Object.fromEntries(blocks.map(({ text }, n) => [`block-${n}.ts`, text]).concat([["application.d.ts", application]]));
+  const files = Object.fromEntries([...blocks, ...chats].map(({ text }, n) => [`block-${n}.ts`, text]).concat([["application.d.ts", application]]));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(into, name), text);
   writeFileSync(
     join(into, "tsconfig.json"),
-    JSON.stringify({ extends: "../../tsconfig.json", compilerOptions: { rootDir: "../..", noEmit: true, noUnusedLocals: false }, include: [], files: Object.keys(files) }),
+    JSON.stringify({ extends: "../../tsconfig.json", compilerOptions: { rootDir: "../..", noEmit: true, noUnusedLocals: false, skipLibCheck: true, moduleDetection: "force" }, include: [], files: Object.keys(files) }),
   );
   execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", into], { stdio: "inherit" });
 });

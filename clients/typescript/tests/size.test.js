@@ -18,6 +18,8 @@ const core = await size('export { connect } from "./dist/index.js"');
 for (const [what, contents, limit] of [
   ["publishing", 'export { connect, publish } from "./dist/index.js"', 900],
   ["the WebSocket", 'export { connect } from "./dist/index.js"; export { websocket } from "./dist/transports/websocket.js"', 1_200],
+  ["a stream that is published", 'export { connect, publish, publishStream } from "./dist/index.js"', 2_600],
+  ["a text", 'export { connect } from "./dist/index.js"; export { text } from "./dist/text.js"', 500],
   ["sharing", 'export { connect } from "./dist/index.js"; export { connect as share } from "./dist/share/index.js"', 2_000],
 ]) {
   test(`${what} has at most ${limit} bytes more`, async (t) => {

@@ -1,9 +1,11 @@
 // Compiled, not run: what the types of events must allow, and what they must not.
 
-import { connect, publish, type CursorStore, type State, TidingsError } from "tidings";
+import { connect, publish, publishStream, type CursorStore, type State, TidingsError } from "tidings";
 import { connect as share } from "tidings/share";
 import { EventSource } from "tidings/eventsource";
 import { websocket } from "tidings/websocket";
+import { createResumableStreamContext } from "tidings/resumable-stream";
+import { text } from "tidings/text";
 
 interface Prices {
   tick: { price: number };
@@ -46,4 +48,12 @@ export async function typed(): Promise<void> {
   // @ts-expect-error an attribute that is not to be written
   new EventSource("/topics/a").url = "/topics/b";
   if (EventSource.OPEN === 1 && id && !repeated) new EventSource("/topics/a", { withCredentials: true }).onmessage = (message) => message.data.length;
+  const { events: count, last = "" } = await publishStream("/topics/a", new ReadableStream<string>(), { close: true, onProgress: ({ events }) => events.toFixed() });
+  // @ts-expect-error nothing to iterate
+  await publishStream("/topics/a", 7);
+  for await (const soFar of text("/topics/a", { pick: ({ data }) => data.delta })) soFar.slice(count, last.length);
+  const streams = createResumableStreamContext({ hub: "https://hub.example", waitUntil: null });
+  const stream: ReadableStream<string> | null | undefined = await streams.resumeExistingStream("a", 7);
+  const exists: true | "DONE" | null = await streams.hasExistingStream("a");
+  if (exists) await stream?.cancel();
 }

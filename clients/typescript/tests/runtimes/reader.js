@@ -3,7 +3,7 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { connect, publish } from "tidings";
+import { connect, publish, publishStream } from "tidings";
 import { connect as share } from "tidings/share";
 import { websocket } from "tidings/websocket";
 
@@ -17,11 +17,24 @@ events.on("state", ({ status, error }) => say({ state: status, error: error?.mes
 events.on("gap", (gap) => say({ gap }));
 events.on("*", ({ data }) => say({ event: data, cursor: events.cursor }));
 
+/** What is published as a stream, for as long as it is told. */
+let stream;
+async function open() {
+  const readable = new ReadableStream({ start: (controller) => void (stream = controller) });
+  const { events } = await publishStream(url, readable, { close: true, grace: 60_000 });
+  say({ streamed: events });
+}
+
 const commands = createInterface({ input: process.stdin });
 commands.on("line", async (line) => {
-  const { publish: data, pause, resume, close } = JSON.parse(line);
+  const { publish: data, item, end, pause, resume, close } = JSON.parse(line);
   if (pause) events.pause();
   if (resume) events.resume();
+  if (item) {
+    if (!stream) void open();
+    stream.enqueue(item);
+  }
+  if (end) stream.close();
   if (close) {
     events.close();
     // From here on nothing is left that keeps the program alive.

@@ -116,6 +116,22 @@ for (const runtime of Object.keys(runtimes)) {
     });
   }
 
+  test(`${runtime} publishes a stream as it comes, across a hub that is killed`, async (t) => {
+    const hub = await Hub.start(t);
+    const reader = new Reader(t, runtime, { url: hub.topic("a"), since: "earliest" });
+    for (const item of ["one", "two"]) {
+      reader.tell({ item });
+      await reader.until("event", item);
+    }
+    await hub.kill();
+    reader.tell({ item: "three" });
+    await hub.resume();
+    await reader.until("event", "three");
+    reader.tell({ end: true });
+    await reader.until("streamed", 3);
+    assert.deepEqual(reader.events, ["one", "two", "three"]);
+  });
+
   test(`${runtime} can share, where it has what that takes, or not`, async (t) => {
     const hub = await Hub.start(t);
     await hub.publish("a", "one");

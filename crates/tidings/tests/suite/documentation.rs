@@ -1,5 +1,5 @@
-//! What the documentation shows, done: the commands of the README in its order, against hubs, and its programs for browsers
-//! compiled. Its Rust is compiled by the documentation tests of the library, and settings by those of the program.
+//! What the documentation shows, done: the commands of the README and of docs/llm.md in their order, against hubs, and the README's
+//! programs for browsers compiled. Its Rust is compiled by the documentation tests of the library, and settings by those of the program.
 
 mod markdown;
 mod session;
@@ -16,15 +16,26 @@ use crate::support::{tools, within};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const README: &str = include_str!("../../../../README.md");
+const LLM: &str = include_str!("../../../../docs/llm.md");
 
 #[tokio::test]
 async fn the_readme_does_what_it_says() {
+    assert!(follow("README.md", README).await > 5, "the README has lost its commands");
+}
+
+#[tokio::test]
+async fn a_chat_by_hand_does_what_it_says() {
+    assert!(follow("docs/llm.md", LLM).await > 4, "the page has lost its commands");
+}
+
+/// Does what a page says, in its order, and says how many blocks of commands it has.
+async fn follow(page: &'static str, text: &str) -> usize {
     if tools::program(&["curl"]).is_none() || tools::program(&["openssl"]).is_none() {
-        return;
+        return usize::MAX;
     }
-    let mut session = Session::new("README.md", Path::new(REPOSITORY));
+    let mut session = Session::new(page, Path::new(REPOSITORY));
     let mut count = 0;
-    for block in markdown::blocks(README) {
+    for block in markdown::blocks(text) {
         match block.language {
             "console" => {
                 session.run(&block).await;
@@ -32,10 +43,10 @@ async fn the_readme_does_what_it_says() {
             }
             // These have tests of their own.
             "rust,no_run" | "ts" | "js" => {}
-            other => panic!("README.md, line {}: nothing here tries a block of `{other}`", block.line),
+            other => panic!("{page}, line {}: nothing here tries a block of `{other}`", block.line),
         }
     }
-    assert!(count > 5, "the README has lost its commands");
+    count
 }
 
 const TRANSPORTS: &str = include_str!("../../../../docs/transports.md");
@@ -56,12 +67,11 @@ async fn the_page_about_transports_does_what_it_says() {
 }
 
 /// Pages whose blocks are read here as far as they are in a language of data.
-const PAGES: [(&str, &str); 7] = [
-    ("transports.md", TRANSPORTS),
+const PAGES: [(&str, &str); 6] = [
     ("protocol.md", include_str!("../../../../docs/protocol.md")),
     ("operations.md", include_str!("../../../../docs/operations.md")),
     ("engines.md", include_str!("../../../../docs/engines.md")),
-    ("relay.md", include_str!("../../../../docs/relay.md")),
+    ("llm.md", LLM),
     ("console.md", include_str!("../../../../docs/console.md")),
     ("embedding.md", include_str!("../../../../docs/embedding.md")),
 ];

@@ -193,7 +193,7 @@ fn steps(block: &Block<'_>) -> Vec<Step> {
 }
 
 fn is_server(command: &str) -> bool {
-    command.contains("-- serve")
+    command.contains("-- serve") || command.starts_with("tidings serve")
 }
 
 /// Whether it goes on until somebody ends it.
@@ -203,7 +203,7 @@ fn is_endless(command: &str) -> bool {
 
 /// The epoch in the first id of a line of output.
 fn epoch(line: &str) -> Option<&str> {
-    let id = line.split_once("\"id\":\"").or_else(|| line.split_once("id: "))?.1;
+    let id = ["\"id\":\"", "\"first\":\"", "id: "].iter().find_map(|before| line.split_once(before))?.1;
     let (epoch, _) = id.split_once('-')?;
     epoch.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(epoch)
 }
