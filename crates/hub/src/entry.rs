@@ -24,7 +24,7 @@ pub enum Framing {
     /// An element of a page's `events` (§3.1).
     Object,
     /// What follows the first `{` of a [`Line`](Self::Line), without its end, compressed for WebSockets (RFC 7692); empty where
-    /// that is not worth it.
+    /// that is not worth it, or would hold up others for too long.
     Packed,
 }
 
@@ -55,6 +55,9 @@ pub(crate) struct FrameMemory {
 const ALLOCATIONS: usize = 64;
 /// What it takes beside a framing.
 const FRAME_ALLOCATION: usize = 16;
+
+/// The largest line that is compressed. It takes some milliseconds, for which everybody waits who is served by the thread.
+const PACKED_BYTES: usize = 128 << 10;
 
 thread_local! {
     /// What compresses takes some 300 KB: one for each thread that does.
@@ -168,9 +171,10 @@ impl Entry {
             Framing::Packed => {
                 let line = self.frame(Framing::Line);
                 let tail = line.get(1..line.len().saturating_sub(1)).unwrap_or_default();
-                out.extend_from_slice(
-                    &DEFLATER.with_borrow_mut(|deflater| deflater.compress(tail)).unwrap_or_default(),
-                );
+                if tail.len() <= PACKED_BYTES {
+                    let packed = DEFLATER.with_borrow_mut(|deflater| deflater.compress(tail));
+                    out.extend_from_slice(&packed.unwrap_or_default());
+                }
             }
             Framing::Stream { topic, envelope } => {
                 let mut encoder = Encoder::new(out);
@@ -290,6 +294,17 @@ mod tests {
             frame(&entry, envelope),
             "id: q7m2x9-7\nevent: t\ndata: {\"id\":\"q7m2x9-7\",\"topic\":\"a\",\"event\":\"t\",\"time\":\"1970-01-01T00:00:00.000Z\",\"data\":{ }}\n\n"
         );
+    }
+
+    #[test]
+    fn what_is_very_large_is_not_compressed() {
+        for (length, is_packed) in [(1_000, true), (PACKED_BYTES - 1_000, true), (PACKED_BYTES, false)] {
+            let data: &'static [u8] = "a b c d ".repeat(length / 8 + 1).leak().as_bytes();
+            let entry = entry(Format::Text, &data[..length]);
+            let packed = entry.frame(Framing::Packed);
+            assert_eq!(!packed.is_empty(), is_packed, "{length}");
+            assert!(packed.len() < length / 4, "{length}");
+        }
     }
 
     #[test]
