@@ -79,6 +79,12 @@ function Page() {
     return () => events.close();
   }, []);
 
+  // Whoever reads the end goes on reading it.
+  useEffect(() => {
+    const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
+    if (scrollHeight - clientHeight - scrollTop < 150) scrollTo(0, scrollHeight);
+  }, [messages]);
+
   // How an answer ended is read where the answer is.
   useEffect(() => {
     if (!busy && messages.length) void keep(setTrouble);

@@ -8,14 +8,14 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { convertToModelMessages, generateId, streamText, toUIMessageStream } from "ai";
 import { chatHandler } from "tidings/ai-sdk";
 
-const { PORT, HUB_PORT, MODEL_URL, MODEL = "generator", PAGE } = process.env;
+const { PORT, HUB_PORT, MODEL_URL, MODEL = "generator", GRACE = "10000", PAGE } = process.env;
 const hub = `http://127.0.0.1:${HUB_PORT}`;
 const model = createOpenAICompatible({ name: "local", baseURL: MODEL_URL }).chatModel(MODEL);
 
 const chat = chatHandler(`${hub}/topics/chats`, async ({ messages, signal }) => {
   const { stream } = streamText({ model, messages: await convertToModelMessages(messages), abortSignal: signal });
   return toUIMessageStream({ stream, generateMessageId: generateId });
-});
+}, { grace: Number(GRACE) });
 
 const file = (content, type) => new Response(content, { headers: { "content-type": type } });
 const page = readFileSync("page.html");
