@@ -44,7 +44,7 @@ async fn lines_of_json_are_the_same_bytes_and_json_in_the_topic() {
         asked.finish().await;
     };
     let (response, ()) = tokio::join!(request, endpoint);
-    let mut answer = crate::support::Answer::of(response.unwrap());
+    let mut answer = Answer::of(response.unwrap());
     let location = answer.location();
     assert!(answer.rest().await);
     assert_eq!(answer.text, "{\"a\":1}\n{\"b\":2}\r\n\nno json\n{\"c\":3}");
