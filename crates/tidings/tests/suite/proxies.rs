@@ -12,11 +12,13 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tidings_event_stream::{Event, Item, Parser};
+use tidings_websocket::Message;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::support::websocket::Socket;
 use crate::support::{Connection, Hub, Proxy, Version, within};
 
 /// A stream through a proxy, as it comes.
@@ -82,6 +84,33 @@ async fn streams_pass(hub: &Hub, proxy: &Proxy) {
     let mut again = Stream::open(proxy.address(), "/topics/a", Some(&ids[0])).await;
     assert_eq!(again.event().await.unwrap().id, ids[1]);
     assert_eq!(again.event().await.unwrap().id, ids[2]);
+}
+
+/// A WebSocket of a page of the hub's own opens, and nothing is held back on it.
+async fn websockets_pass(hub: &Hub, proxy: &Proxy) {
+    let connection = Connection::open(proxy.address(), Version::Http1).await.unwrap();
+    let request = Request::get("/topics/socket?heartbeat=1").header("host", proxy.address().to_string());
+    let request =
+        request.header("origin", format!("http://{}", proxy.address())).body(Full::default()).unwrap();
+    let opened = Socket::open(connection, Version::Http1, request, true);
+    let mut socket = within("a WebSocket to open", opened).await.unwrap().unwrap();
+    let mut hear = async || match within("a message", socket.next(usize::MAX)).await.unwrap() {
+        Some(Message::Text(text)) => serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+        other => panic!("{other:?} on a WebSocket"),
+    };
+    assert_eq!(hear().await["subscribed"], "");
+    for number in 0..3 {
+        let id = hub.publish("socket", number.to_string()).await.id;
+        // There may be a heartbeat before it.
+        let event = loop {
+            let message = hear().await;
+            if message.get("data").is_some() {
+                break message;
+            }
+        };
+        assert_eq!((event["id"].as_str(), event["data"].as_str()), (Some(&*id), Some(&*number.to_string())));
+    }
+    assert!(hear().await["next"].is_string());
 }
 
 /// A long poll is held, and answered with what it waited for.

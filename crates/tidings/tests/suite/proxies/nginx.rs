@@ -1,6 +1,6 @@
 use super::{
     HANDED_OUT, OPEN, a_reload_loses_nothing, clients_are_told_apart, long_polls_pass, nobody_is_let_in,
-    own_pages_publish, status_from_elsewhere, streams_are_put_off, streams_pass,
+    own_pages_publish, status_from_elsewhere, streams_are_put_off, streams_pass, websockets_pass,
 };
 use crate::support::proxy::ProxySetup;
 use crate::support::{Hub, Proxy};
@@ -84,6 +84,7 @@ async fn the_site_for_nginx_holds_nothing_back() {
     let Some(proxy) = site(&hub).await else { return };
     streams_pass(&hub, &proxy).await;
     long_polls_pass(&hub, &proxy).await;
+    websockets_pass(&hub, &proxy).await;
     clients_are_told_apart(&hub, &proxy).await;
     a_reload_loses_nothing(&proxy).await;
 }
