@@ -252,7 +252,7 @@ impl Auth {
     pub(crate) async fn access(&self, parts: &Parts, cors: &Cors) -> Result<Access, Refusal> {
         let auth = Arc::clone(&self.0);
         // Whoever may do everything need not show a token, and one for somebody else does no harm.
-        if auth.anonymous.is_all(auth.close) {
+        if auth.lets_in_everybody() {
             return Ok(Access { auth, token: None });
         }
         let token = match &auth.judge {
@@ -269,7 +269,7 @@ impl Auth {
     /// What somebody may do who shows another token later, on a connection that goes on.
     pub(crate) async fn renew(&self, access: &Access, token: &str) -> Result<Access, Refusal> {
         let auth = Arc::clone(&self.0);
-        if !matches!(auth.judge, Judge::Tokens) || auth.anonymous.is_all(auth.close) {
+        if !matches!(auth.judge, Judge::Tokens) || auth.lets_in_everybody() {
             return Ok(access.clone());
         }
         let token = Some(auth.verify(token).await?);
@@ -280,6 +280,11 @@ impl Auth {
 // === impl Inner ===
 
 impl Inner {
+    /// Whether everybody may do everything. Relays count only where there are any.
+    fn lets_in_everybody(&self) -> bool {
+        self.anonymous.is_all(self.close, self.relays.get().is_some())
+    }
+
     async fn verify(&self, token: &str) -> Result<Bearer, Refusal> {
         if token.len() > defaults::TOKEN_BYTES {
             return Err(bad(format!("it is longer than {} bytes", defaults::TOKEN_BYTES)));

@@ -59,12 +59,12 @@ impl Rights {
         Self { subscribe: vec![Selector::all()], ..Self::none() }
     }
 
-    pub(crate) fn is_all(&self, right: CloseRight) -> bool {
+    pub(crate) fn is_all(&self, right: CloseRight, has_relays: bool) -> bool {
         let all = Selector::all();
         let Self { publish, subscribe, close, relay, list, metrics } = self;
         // Who may publish may end, unless that is a right of its own.
         let closes = close.contains(&all) || right == CloseRight::Publish;
-        let relays = relay.iter().any(|own| own == EVERY_RELAY);
+        let relays = !has_relays || relay.iter().any(|own| own == EVERY_RELAY);
         publish.contains(&all) && subscribe.contains(&all) && closes && relays && *list && *metrics
     }
 
