@@ -11,12 +11,13 @@ from schemathesis.cli import schemathesis as command
 
 SETTINGS = """
 [checks.positive_data_acceptance]
-# Beside the usual: what is right in itself may meet a topic that has ended, a key that was used, a limit.
-expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 429, "5xx"]
+# Beside the usual: what is right in itself may meet a topic that has ended, a key that was used, a limit, or be asked for
+# without an upgrade.
+expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 426, 429, "5xx"]
 
 [checks.negative_data_rejection]
 # Beside the usual: what is wrong may be too large before that is seen.
-expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 426, 428, 429, "5xx"]
 """
 
 
@@ -31,9 +32,24 @@ def lines(ctx, value):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Where a last event id wins, nobody looks at `since`, be it right or wrong."""
+    """Where a last event id wins, nobody looks at `since`, be it right or wrong. Which of the parameters of a stream go
+    together, and with what body, is said in words."""
     query = case.query or {}
+    if case.method == "POST" and {"stream", "from", "grace", "data"} & query.keys():
+        return False
+    if "reason" in query and query.get("close") not in (True, "true"):
+        return False
     return "since" not in query or not ("Last-Event-ID" in (case.headers or {}) or "lastEventId" in query)
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Examples, which no filter is asked about, have all parameters at once."""
+    if case.method == "POST" and case.query:
+        for name in ("stream", "from", "grace", "data"):
+            case.query.pop(name, None)
+        if case.query.get("close") not in (True, "true"):
+            case.query.pop("reason", None)
 
 
 # What is found is shown, and left nowhere.
