@@ -297,3 +297,40 @@ async fn a_path_has_no_fragment() {
         assert!(String::from_utf8_lossy(&body.payload).contains("%23"), "{path}");
     }
 }
+
+/// A poll that was answered over HTTP/2 is gone at once, and so may be the last of those that asked for the same. What the
+/// hub kept for others who do must not be given to whoever asks for something else next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polls_of_many_topics_at_once_get_no_page_of_another() {
+    const TOPICS: usize = 3;
+    const EVENTS: usize = 4_000;
+    let hub = Setup::new().start().await;
+    let start = hub.publish("start", "x").await;
+    let readers: Vec<_> = (0..12)
+        .map(|reader| {
+            let (address, topic, mut cursor) = (hub.address, reader % TOPICS, start.clone());
+            tokio::spawn(async move {
+                let mut connection = H2::connect(address).await;
+                let mut seen = topic;
+                while seen < EVENTS {
+                    let target = format!("/topics/t{topic}?wait=5s&since={cursor}");
+                    let (status, body) = connection.ask("GET", &target, &[], "").await;
+                    assert_eq!(status, 200, "{body}");
+                    let page: serde_json::Value = serde_json::from_str(&body).unwrap();
+                    for event in page["events"].as_array().unwrap() {
+                        assert_eq!(event["topic"], format!("t{topic}"), "{target}: {page}");
+                        assert_eq!(event["data"], seen.to_string(), "{target}: {page}");
+                        seen += TOPICS;
+                    }
+                    page["next"].as_str().unwrap().clone_into(&mut cursor);
+                }
+            })
+        })
+        .collect();
+    for number in 0..EVENTS {
+        hub.publish(&format!("t{}", number % TOPICS), &number.to_string()).await;
+    }
+    for reader in readers {
+        within(reader).await.unwrap();
+    }
+}

@@ -48,6 +48,8 @@ pub(crate) struct PollResponse {
 /// The entries of a shard that have the same interest.
 #[derive(Debug)]
 pub(super) struct Group {
+    /// Names the group for ever: the number of a group that is gone is given to another.
+    pub(super) serial: GroupSerial,
     pub(super) interest: Interest,
     pub(super) members: Vec<u32>,
     /// Which entries of the batch at hand belong to it.
@@ -55,6 +57,11 @@ pub(super) struct Group {
     /// The last question that it was found for.
     asked: u64,
 }
+
+/// Names a group among all that a shard has had: what is kept for those who come back is kept under it, never under
+/// the group's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct GroupSerial(u64);
 
 /// The groups of a shard, found by what is published.
 #[derive(Debug, Default)]
@@ -66,6 +73,8 @@ pub(super) struct Groups {
     by_pattern: SelectorTree<u32>,
     /// How many events it was asked for.
     asked: u64,
+    /// The serial of the newest group.
+    serial: GroupSerial,
 }
 
 // === impl Shape ===
@@ -128,7 +137,14 @@ impl Groups {
 
     fn add(&mut self, interest: Interest) -> u32 {
         let selection = Arc::clone(&interest.selection);
-        let group = Group { interest: interest.clone(), members: Vec::new(), matched: Vec::new(), asked: 0 };
+        self.serial.0 += 1;
+        let group = Group {
+            serial: self.serial,
+            interest: interest.clone(),
+            members: Vec::new(),
+            matched: Vec::new(),
+            asked: 0,
+        };
         let number = narrow(self.groups.insert(group));
         self.by_interest.insert(interest, number);
         if selection.patterns().is_empty() {

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
-use super::group::{Groups, PollResponse, Shape, narrow};
+use super::group::{GroupSerial, Groups, PollResponse, Shape, narrow};
 use super::http2::settings;
 use super::leases::Leases;
 use super::mailbox::{Mailbox, Message};
@@ -52,7 +52,7 @@ mod websockets;
 
 use counts::Counts;
 
-type PagePlace = (u32, Sequence, Sequence, u32);
+type PagePlace = (GroupSerial, Sequence, Sequence, u32);
 
 /// What a shard's thread works with. Nothing of it is shared but the mailbox.
 pub(super) struct Shard {
@@ -93,7 +93,7 @@ pub(super) struct Shard {
     rest_until: u32,
     /// Chunks that entries which catch up were given lately, by group and the place before them: many who come
     /// back together come back to the same place.
-    chunks: HashMap<(u32, Sequence), Arc<Chunk>>,
+    chunks: HashMap<(GroupSerial, Sequence), Arc<Chunk>>,
     /// The memory that they take.
     chunk_bytes: usize,
     /// The page that was made last for a poll that catches up: by its group, the place before it, the place of the

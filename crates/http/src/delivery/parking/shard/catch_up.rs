@@ -9,7 +9,7 @@ use tidings_protocol::{Cursor, Epoch, GapReason, Selection, Sequence, limits};
 use super::{CATCH_UP, CHUNK_BYTES, PAGE_BYTES, READS, SECOND, Shard, TURNS};
 use crate::defaults;
 use crate::delivery::parking::chunk::Chunk;
-use crate::delivery::parking::group::{Shape, narrow};
+use crate::delivery::parking::group::{GroupSerial, Shape, narrow};
 use crate::delivery::parking::mailbox::{Asked, Mailbox, Message};
 use crate::delivery::parking::page::{Answer, PagePart};
 use crate::delivery::parking::parked::{Key, Pending};
@@ -79,8 +79,9 @@ impl Shard {
         if entry.seen.cursor() >= self.position {
             return self.settle(index);
         }
-        let (group, after) = (entry.group, entry.seen.cursor());
-        let interest = &self.groups.get(group).interest;
+        let after = entry.seen.cursor();
+        let group = self.groups.get(entry.group);
+        let (interest, group) = (&group.interest, group.serial);
         match interest.shape {
             Shape::Stream { ref frames, .. } => {
                 let chunk = match self.chunks.get(&(group, after)) {
@@ -121,7 +122,7 @@ impl Shard {
     }
 
     /// Keeps a chunk for others who come back to the same place.
-    fn keep_chunk(&mut self, place: (u32, Sequence), chunk: &Arc<Chunk>) {
+    fn keep_chunk(&mut self, place: (GroupSerial, Sequence), chunk: &Arc<Chunk>) {
         let size = chunk.size();
         if size > CHUNK_BYTES / 4 {
             return;
