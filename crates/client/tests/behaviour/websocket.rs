@@ -229,7 +229,14 @@ async fn publications_and_events_share_a_socket_of_a_hub() {
     assert_eq!(repeated, 200);
     let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     assert_eq!(next_texts(&mut subscription, 200).await, expected);
-    assert_eq!(hub.metric("tidings_websocket_publications_total").await, 400);
+    assert_eq!(hub.metric("tidings_websocket_publications_total").await, 400, "none by a request");
+    // One that is refused keeps nobody behind it back.
+    let publish =
+        |data: &'static str, key: &'static str| client.publish("a", data).idempotency_key(key).send();
+    let (first, other, last) = tokio::join!(publish("x", "k"), publish("y", "k"), publish("z", "l"));
+    assert!(matches!(other, Err(PublishError::Refused(problem)) if problem.status == 422));
+    assert!(first.unwrap().id() < last.unwrap().id());
+    assert_eq!(next_texts(&mut subscription, 2).await, ["x", "z"]);
     // A request under the same key is known as well.
     drop(subscription);
     let again = client.publish("a", "7").idempotency_key("key-7").await.unwrap();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tidings_http::{Api, HttpConfig, Server};
 use tidings_hub::{Hub, HubConfig};
 use tidings_log::{MemoryLog, Retention};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -38,8 +39,10 @@ impl TestHub {
 
     /// What the hub has counted under a name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let answer = reqwest::get(format!("{}/metrics", self.url())).await.unwrap();
-        let text = answer.text().await.unwrap();
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).await.unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.expect("it is counted").parse().unwrap()
     }
