@@ -220,14 +220,23 @@ impl Hub {
         Ok(Published { appended: self.log.append(batch).await? })
     }
 
-    /// Publishes batches one after the other, up to the first that is refused.
-    pub(crate) async fn publish_each(&self, batches: Vec<Batch>) -> Vec<Result<Appended, AppendError>> {
-        if let Some(first) = batches.first()
-            && let Err(error) = self.admit(first).await
-        {
-            return vec![Err(error)];
+    /// Publishes batches one after the other, up to the first that is refused. They are on their way together.
+    pub async fn publish_each(&self, batches: Vec<Batch>) -> Vec<Result<Appended, AppendError>> {
+        let events: usize = batches.iter().map(|batch| batch.events.len()).sum();
+        if self.log.topic_count().saturating_add(events) < self.max_topics {
+            return self.log.append_each(batches).await;
         }
-        self.log.append_each(batches).await
+        // Each may be the one that makes a topic too many.
+        let mut answers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let answer = self.publish(batch).await.map(|published| published.appended);
+            let is_refused = answer.is_err();
+            answers.push(answer);
+            if is_refused {
+                break;
+            }
+        }
+        answers
     }
 
     /// Begins to publish a stream of items to a topic (§2.1).

@@ -18,7 +18,7 @@ use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_hub::Published;
-use tidings_log::{Batch, Close, Idempotency, Scope};
+use tidings_log::{AppendError, Appended, Batch, Close, Idempotency, Scope};
 use tidings_protocol::{EndReason, EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
@@ -251,6 +251,28 @@ pub(crate) async fn publish(api: &Api, batch: Batch) -> Result<Published, Refusa
         api.metrics.published_bytes.inc_by(bytes as u64);
     }
     Ok(published)
+}
+
+/// Publishes batches one after the other, up to the first that is refused.
+pub(crate) async fn publish_each(api: &Api, batches: Vec<Batch>) -> Vec<Result<Published, Refusal>> {
+    let sizes: Vec<(usize, usize)> = batches
+        .iter()
+        .map(|batch| (batch.events.len(), batch.events.iter().map(|event| event.data().len()).sum()))
+        .collect();
+    let began = Instant::now();
+    let events = sizes.iter().map(|(events, _)| events).sum();
+    let answers = api.hub.publish_each(batches).instrument(trace::of_append(events)).await;
+    let took = began.elapsed();
+    let count = |(answer, (events, bytes)): (Result<Appended, AppendError>, (usize, usize))| {
+        let published = Published { appended: answer? };
+        api.metrics.publish_time().record(took, 1);
+        if !published.appended.duplicate {
+            api.metrics.published.inc_by(events as u64);
+            api.metrics.published_bytes.inc_by(bytes as u64);
+        }
+        Ok(published)
+    };
+    answers.into_iter().zip(sizes).map(count).collect()
 }
 
 /// The answer to a publication: of one event, or of a batch of so many.

@@ -1,5 +1,6 @@
 //! The task that serves the messages of a WebSocket, for as long as there are some.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidings_log::{Batch, Close, Idempotency, Scope};
@@ -19,8 +20,15 @@ use tidings_protocol::{Selection, Selector, Start};
 /// Serves what waits in a socket's inbox, in order, and says what comes of it.
 pub(crate) async fn serve(api: Api, session: Session, inbox: Arc<Inbox>, socket: SocketHandle) {
     let mut ending = Ending { socket: socket.clone(), is_over: false };
-    let mut server =
-        MessageServer { api, session, socket, batch: Vec::new(), replies: Vec::new(), served: 0 };
+    let mut server = MessageServer {
+        api,
+        session,
+        socket,
+        batch: Vec::new(),
+        keyed: Vec::new(),
+        replies: Vec::new(),
+        served: 0,
+    };
     loop {
         let messages = inbox.take();
         if messages.is_empty() {
@@ -54,6 +62,8 @@ struct MessageServer {
     /// Events that come next and are appended together: a publication does not wait for the one before it to be durable, and
     /// is appended after it all the same.
     batch: Vec<(NewEvent, Reference)>,
+    /// The same with keys, each in a batch of its own. Where there are some, `batch` is empty.
+    keyed: Vec<(Batch, Reference)>,
     /// What is to be sent.
     replies: Vec<u8>,
     /// How much of what waits was served.
@@ -183,12 +193,21 @@ impl MessageServer {
             access.close(&topic)?;
         }
         self.api.rates.check_at(&self.api, self.session.address, access)?;
+        let most = self.api.config.max_batch_events.max(1);
         match event {
             Some(event) if !close && key.is_none() => {
-                self.batch.push((event, reference.clone()));
-                if self.batch.len() >= self.api.config.max_batch_events.max(1) {
+                if !self.keyed.is_empty() || self.batch.len() >= most {
                     self.append().await;
                 }
+                self.batch.push((event, reference.clone()));
+                Ok(())
+            }
+            Some(event) if !close => {
+                if !self.batch.is_empty() || self.keyed.len() >= most {
+                    self.append().await;
+                }
+                let idempotency = key.map(|key| Idempotency { scope: Scope::Topic(topic), key });
+                self.keyed.push((Batch { events: vec![event], close: None, idempotency }, reference.clone()));
                 Ok(())
             }
             event => {
@@ -209,6 +228,7 @@ impl MessageServer {
 
     /// Appends the events that wait, in one batch. Where that is refused for the sake of one of them, each goes alone.
     async fn append(&mut self) {
+        self.append_keyed().await;
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return;
@@ -238,6 +258,34 @@ impl MessageServer {
             Err(refusal) => {
                 for (_, reference) in &batch {
                     self.refuse(&refusal, reference, None);
+                }
+            }
+        }
+    }
+
+    /// Appends what has keys, one after the other. None waits for the one before it to be durable.
+    async fn append_keyed(&mut self) {
+        let mut waiting = VecDeque::from(std::mem::take(&mut self.keyed));
+        while !waiting.is_empty() {
+            let batches = waiting.iter().map(|(batch, _)| batch.clone()).collect();
+            let answers = publish::publish_each(&self.api, batches).await;
+            if answers.is_empty() {
+                let refusal = Refusal::new(ProblemKind::Unavailable, "the log gives no answer");
+                for (_, reference) in waiting {
+                    self.refuse(&refusal, &reference, None);
+                }
+                return;
+            }
+            // What stands behind one that was refused goes on without it.
+            for answer in answers {
+                let Some((_, reference)) = waiting.pop_front() else { break };
+                match answer {
+                    Ok(published) => {
+                        self.api.metrics.websocket_publications.inc();
+                        let id = published.ids().next();
+                        self.replies.extend(message::published(id, &published, reference.as_deref()));
+                    }
+                    Err(refusal) => self.refuse(&refusal, &reference, None),
                 }
             }
         }
