@@ -2,6 +2,7 @@
 //!
 //! It counts the processor's time of its process, so it is a program of its own. With `READERS=100000` and `--release` it
 //! gives the figures of `docs/benchmarks.md`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 use std::time::Duration;
