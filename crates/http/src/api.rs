@@ -25,6 +25,7 @@ pub(crate) mod query;
 pub(crate) mod rate;
 pub(crate) mod read;
 pub(crate) mod relay;
+pub(crate) mod reply;
 mod routes;
 pub(crate) mod status;
 pub(crate) mod stream;

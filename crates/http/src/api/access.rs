@@ -20,7 +20,7 @@ use tidings_protocol::Cursor;
 use tracing::{Instrument as _, Level};
 
 use crate::api::metrics::Transport;
-use crate::delivery::parking::{PendingReply, PendingSocket};
+use crate::api::reply::Reply;
 use crate::{Api, ClientAddress, api::authority, api::trace};
 
 /// What is known of a request when it comes, and is told when it is over.
@@ -112,14 +112,8 @@ pub(crate) fn tell(api: &Api, line: Option<Box<Line>>, mut response: Response) -
     if line.is_stream() && (status == StatusCode::OK || status == StatusCode::SWITCHING_PROTOCOLS) {
         line.tell("stream began", Some(status), None);
     }
-    if let Some(pending) = response.extensions().get::<PendingSocket>() {
-        pending.attach(line);
-        return response;
-    }
-    if let Some(pending) = response.extensions().get::<PendingReply>() {
-        pending.attach(line);
-        return response;
-    }
+    // A shard tells of what waits.
+    let Some(line) = Reply::attach(&response, line) else { return response };
     response.map(|body| Body::new(ObservedBody { body, line, status, bytes: 0 }))
 }
 

@@ -32,6 +32,10 @@ struct Slot {
     advised: Option<Instant>,
 }
 
+/// Who polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Poller(u64);
+
 /// A poll that brought something.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Polled {
@@ -54,8 +58,8 @@ pub(crate) struct Advice {
 
 impl Adviser {
     /// Takes note of a poll, and says whether this is the moment for a word.
-    pub(crate) fn polled(&self, client: &Client, headers: &HeaderMap, poll: Polled) -> Option<Advice> {
-        self.polled_at(self.client(client, headers), poll, Instant::now())
+    pub(crate) fn polled(&self, Poller(client): Poller, poll: Polled) -> Option<Advice> {
+        self.polled_at(client, poll, Instant::now())
     }
 
     fn polled_at(&self, client: u64, poll: Polled, now: Instant) -> Option<Advice> {
@@ -95,13 +99,13 @@ impl Adviser {
     }
 
     /// Who polls: as well as it can be told from others of the same address.
-    fn client(&self, client: &Client, headers: &HeaderMap) -> u64 {
+    pub(crate) fn poller(&self, client: &Client, headers: &HeaderMap) -> Poller {
         let mut hasher = self.key.build_hasher();
         client.hash(&mut hasher);
         for name in [USER_AGENT, AUTHORIZATION, COOKIE] {
             headers.get(name).map(http::HeaderValue::as_bytes).hash(&mut hasher);
         }
-        hasher.finish()
+        Poller(hasher.finish())
     }
 }
 
@@ -183,7 +187,7 @@ mod tests {
         let agent = |name: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(USER_AGENT, http::HeaderValue::from_static(name));
-            adviser.client(&Client::Unknown, &headers)
+            adviser.poller(&Client::Unknown, &headers)
         };
         assert_eq!(agent("a"), agent("a"));
         assert_ne!(agent("a"), agent("b"));

@@ -9,21 +9,19 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use tidings_hub::{Framing, Pull, PullLimits, Subscription};
-use tidings_protocol::{Cursor, Epoch, ProblemKind, Selection, Start, limits};
+use tidings_protocol::{Cursor, Epoch, Selection, Sequence, Start, limits};
 
-use crate::api::advice::{Advice, Polled};
+use crate::api::advice::{Advice, Polled, Poller};
 use crate::api::caching::Caching;
 use crate::api::lease::Reader;
 use crate::api::metrics::Transport;
 use crate::api::problem::{Answer, Refusal};
 use crate::api::query::ReadOptions;
-use crate::delivery::memory::Portion;
-use crate::delivery::parking::{
-    HeldPage, Interest, Link, NewReader, PendingReply, PollResponse, Shape, Space, held, park,
-};
+use crate::api::reply::Reply;
+use crate::delivery::memory::{Client, Portion};
+use crate::delivery::parking::{HeldPage, Interest, NewReader, PollResponse, Shape, Space};
 use crate::delivery::pieces::Pieces;
 use crate::delivery::remainder::{Held, Remainder};
-use crate::server::socket::Attention;
 use crate::{Api, defaults};
 
 /// A short or a long poll (§3.1).
@@ -34,70 +32,39 @@ pub(crate) async fn answer(
     options: &ReadOptions,
     caching: Caching,
     Reader { client, lease }: Reader,
-) -> Answer {
+) -> Result<Reply, Refusal> {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
     let wait = options.wait.min(api.config.max_wait);
     let first = subscription.pull(page_limits).await?;
-    let found = if first.is_empty() && !wait.is_zero() && !api.draining.is_cancelled() {
-        let may_park = may_park(parts);
-        let response = may_park.then(|| PollResponse::of(parts, caching));
-        let interest = Interest {
-            selection: Arc::clone(subscription.selection()),
-            shape: Shape::Poll { limit: options.limit, response },
-        };
-        let reader = NewReader { wait, lease, ..NewReader::new(interest, subscription.cursor()) };
-        if may_park {
-            return Ok(leave(reader, options));
-        }
-        hold(api, parts, reader).await?
-    } else {
-        let more = first.more && !first.ended && subscription.has_more().await?;
-        let ended = first.ended || (!more && subscription.has_ended());
-        let reason = subscription.end_reason().filter(|_| ended).cloned();
-        let pull = Pull { more, ended, reason, ..first };
-        HeldPage { pull, next: subscription.cursor(), epoch: subscription.epoch() }
-    };
-    let HeldPage { pull, next, epoch } = found;
     let transport = if wait.is_zero() { Transport::Poll } else { Transport::LongPoll };
-    if let Some(gap) = &pull.gap {
-        api.metrics.count_gap(gap.reason);
+    let known = parts.headers.get(IF_NONE_MATCH).cloned();
+    let selection = Arc::clone(subscription.selection());
+    let poller = match &options.start {
+        Some(Start::Cursor(asked)) => Some((api.adviser.poller(&client, &parts.headers), asked.sequence)),
+        _ => None,
+    };
+    let page = PageMaker { transport, caching, known, selection: Arc::clone(&selection), client, poller };
+    if first.is_empty() && !wait.is_zero() && !api.draining.is_cancelled() {
+        let response = may_park(parts).then(|| PollResponse::of(parts, caching));
+        let interest = Interest { selection, shape: Shape::Poll { limit: options.limit, response } };
+        let asked = match options.start {
+            Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
+            _ => None,
+        };
+        let reader = NewReader { wait, lease, asked, ..NewReader::new(interest, subscription.cursor()) };
+        return Ok(Reply::Held { head: head(), reader, page });
     }
-    let mut page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching, advice: None };
-    if let Some(Start::Cursor(asked)) = &options.start
-        && page.is_for_one()
-    {
-        let poll = Polled { asked: asked.sequence, next: next.sequence, events: pull.entries.len() };
-        page.advice = api.adviser.polled(&client, &parts.headers, poll);
-    }
-    let tag = page.tag();
-    let known = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
-    let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
-    let unchanged = known.is_some_and(|known| known.split(',').any(same));
-    let memory = api.answers.portion(client);
-    let (body, length) =
-        if unchanged { (Body::empty(), 0) } else { page.body(epoch, subscription.selection(), api, memory) };
-    api.metrics.deliveries(transport).count(pull.entries.len(), length);
-    if page.advice.is_some() && !unchanged {
-        api.metrics.advised_polls.inc();
-    }
-    let mut response = respond(body);
-    // It sees to its memory itself.
-    response.extensions_mut().insert(Spare);
-    let control = HeaderValue::try_from(caching.control(&page));
-    response.headers_mut().insert(CACHE_CONTROL, control.unwrap_or(HeaderValue::from_static("no-store")));
-    if unchanged {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().remove(CONTENT_TYPE);
-    }
-    let tag = HeaderValue::try_from(tag).map_err(|_| Refusal::query("the answer has no tag"))?;
-    response.headers_mut().insert(ETAG, tag);
-    Ok(response)
+    let more = first.more && !first.ended && subscription.has_more().await?;
+    let ended = first.ended || (!more && subscription.has_ended());
+    let reason = subscription.end_reason().filter(|_| ended).cloned();
+    let pull = Pull { more, ended, reason, ..first };
+    let found = HeldPage { pull, next: subscription.cursor(), epoch: subscription.epoch() };
+    page.respond(api, head(), found).map(Reply::Whole)
 }
 
 /// A response with what every page has in its head, whatever is on it.
-fn respond(body: Body) -> Response {
-    let mut response = Response::new(body);
+fn head() -> Response {
+    let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(VARY, HeaderValue::from_static("accept, last-event-id"));
@@ -113,23 +80,62 @@ fn may_park(parts: &Parts) -> bool {
         && !parts.headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// Leaves a poll to whoever parks its connection.
-fn leave(reader: NewReader, options: &ReadOptions) -> Response {
-    let asked = match options.start {
-        Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
-        _ => None,
-    };
-    let mut response = respond(Body::empty());
-    response.extensions_mut().insert(PendingReply::new(NewReader { asked, ..reader }));
-    response
+/// How a handler makes the response of a page.
+#[derive(Debug)]
+pub(crate) struct PageMaker {
+    transport: Transport,
+    caching: Caching,
+    /// The tags that the client knows.
+    known: Option<HeaderValue>,
+    selection: Arc<Selection>,
+    client: Client,
+    /// Who polls, and from where on, where that is known.
+    poller: Option<(Poller, Sequence)>,
 }
 
-/// Has a poll held in a shard, and waits for its page.
-async fn hold(api: &Api, parts: &Parts, reader: NewReader) -> Result<HeldPage, Refusal> {
-    let _waits = parts.extensions.get::<Attention>().map(Attention::waits);
-    let (sink, page) = held();
-    park(api, Link::Page(sink), reader)?;
-    page.await.ok_or_else(|| Refusal::new(ProblemKind::Unavailable, "the log could not be read"))
+// === impl PageMaker ===
+
+impl PageMaker {
+    /// The response: its head, as far as it does not depend on the page, and the page.
+    pub(crate) fn respond(self, api: &Api, head: Response, found: HeldPage) -> Answer {
+        let Self { transport, caching, known, selection, client, poller } = self;
+        let HeldPage { pull, next, epoch } = found;
+        if let Some(gap) = &pull.gap {
+            api.metrics.count_gap(gap.reason);
+        }
+        let mut page = Page { pull: &pull, next, more: pull.more, closed: pull.ended, caching, advice: None };
+        if let Some((poller, asked)) = poller
+            && page.is_for_one()
+        {
+            let poll = Polled { asked, next: next.sequence, events: pull.entries.len() };
+            page.advice = api.adviser.polled(poller, poll);
+        }
+        let tag = page.tag();
+        let known = known.as_ref().and_then(|value| value.to_str().ok());
+        // Whoever compresses answers on the way makes tags weak (RFC 9110 §13.1.2).
+        let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
+        let unchanged = known.is_some_and(|known| known.split(',').any(same));
+        let memory = api.answers.portion(client);
+        let (body, length) =
+            if unchanged { (Body::empty(), 0) } else { page.body(epoch, &selection, api, memory) };
+        api.metrics.deliveries(transport).count(pull.entries.len(), length);
+        if page.advice.is_some() && !unchanged {
+            api.metrics.advised_polls.inc();
+        }
+        let mut response = head.map(|_| body);
+        // It sees to its memory itself.
+        response.extensions_mut().insert(Spare);
+        let control = HeaderValue::try_from(caching.control(&page));
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, control.unwrap_or(HeaderValue::from_static("no-store")));
+        let tag = HeaderValue::try_from(tag).map_err(|_| Refusal::query("the answer has no tag"))?;
+        headers.insert(ETAG, tag);
+        if unchanged {
+            headers.remove(CONTENT_TYPE);
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        Ok(response)
+    }
 }
 
 // === impl PollResponse ===

@@ -10,8 +10,9 @@ use crate::api::auth::Access;
 use crate::api::caching::Caching;
 use crate::api::lease::{Lease, Reader};
 use crate::api::metrics::Transport;
-use crate::api::problem::{Answer, Refusal};
+use crate::api::problem::Refusal;
 use crate::api::query::{Query, ReadOptions};
+use crate::api::reply::Reply;
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
 use crate::{Api, ClientAddress, api::poll, api::stream, defaults};
@@ -28,10 +29,10 @@ pub(crate) fn selectors(api: &Api, parts: &Parts) -> Result<Vec<Selector>, Refus
 }
 
 /// `GET /topics/{selector}` and `GET /events` (§3): whichever form the reader accepts.
-pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Answer {
+pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Result<Reply, Refusal> {
     let form = Form::of(&parts.headers, parts.uri.query())?;
     match answer_in(form, api, parts, selectors).await {
-        Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal)),
+        Err(refusal) if form.is_stream() && refusal.passes() => Ok(stream::put_off(form, &refusal).into()),
         answer => answer,
     }
 }
@@ -71,7 +72,7 @@ pub(crate) fn refuse<B>(request: &Request<B>, refusal: Refusal) -> Response {
     }
 }
 
-async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Answer {
+async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector>) -> Result<Reply, Refusal> {
     let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
     let access = api.auth.access(parts, &api.config.cors).await?;
     access.subscribe(&selectors)?;
@@ -94,15 +95,16 @@ async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector
         api.metrics.deliveries(transport).reconnect();
     }
     let subscription = api.hub.subscribe(selection, start).await?;
-    let mut response = match form {
+    let reply = match form {
         Form::Page => poll::answer(api, parts, subscription, &options, caching, reader).await?,
         Form::Stream | Form::Lines => {
-            stream::answer(api, parts, form, &subscription, &options, returning, reader)?
+            stream::answer(api, parts, form, &subscription, &options, returning, reader)
         }
     };
+    let mut reply = reply.settled(api, &parts.extensions).await?;
     // For the access log.
-    response.extensions_mut().insert(transport);
-    Ok(response)
+    reply.head_mut().extensions_mut().insert(transport);
+    Ok(reply)
 }
 
 /// The terms on which somebody waits who showed a token.

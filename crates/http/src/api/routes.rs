@@ -10,6 +10,7 @@ use tidings_protocol::ProblemKind;
 
 use crate::Api;
 use crate::api::problem::Refusal;
+use crate::api::reply::Reply;
 use crate::{
     api::access, api::guard, api::publish, api::query, api::read, api::status, api::topics, api::websocket,
     delivery::mounted,
@@ -113,7 +114,7 @@ async fn topic(api: &Api, request: Request) -> Response {
                 Err(refusal) => Err(refusal),
             }
         }
-        Method::POST => publish::to_topic(api, request).await,
+        Method::POST => publish::to_topic(api, request).await.map(Reply::Whole),
         _ => Err(Refusal::method("GET, HEAD, POST")),
     };
     answer.into_response()
@@ -135,7 +136,7 @@ async fn events(State(api): State<Api>, request: Request) -> Response {
                 Err(refusal) => Err(refusal),
             }
         }
-        Method::POST => publish::to_topics(&api, request).await,
+        Method::POST => publish::to_topics(&api, request).await.map(Reply::Whole),
         _ => Err(Refusal::method("GET, HEAD, POST")),
     };
     answer.into_response()

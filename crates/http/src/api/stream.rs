@@ -13,11 +13,11 @@ use tidings_hub::Subscription;
 use crate::api::accept::Form;
 use crate::api::lease::Reader;
 use crate::api::metrics::Transport;
-use crate::api::problem::{Answer, Refusal};
+use crate::api::problem::Refusal;
 use crate::api::query::ReadOptions;
+use crate::api::reply::Reply;
 use crate::delivery::frames::Frames;
-use crate::delivery::parking::{Interest, Link, NewReader, PendingReply, Shape, Space, body, park, ticks};
-use crate::server::socket::Attention;
+use crate::delivery::parking::{Interest, NewReader, Shape, ticks};
 use crate::{Api, defaults};
 
 /// A stream of events (§3.2, §3.3).
@@ -29,14 +29,14 @@ pub(crate) fn answer(
     options: &ReadOptions,
     returning: bool,
     Reader { client, lease }: Reader,
-) -> Answer {
+) -> Reply {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     write_head(headers, form);
     if returning && subscription.has_ended() {
         headers.remove(CONTENT_TYPE);
         *response.status_mut() = StatusCode::NO_CONTENT;
-        return Ok(response);
+        return Reply::Whole(response);
     }
     let single = subscription.selection().single_topic().is_some();
     let transport = if form == Form::Lines { Transport::Lines } else { Transport::Stream };
@@ -61,20 +61,12 @@ pub(crate) fn answer(
         let shape = Shape::Stream { frames, transport, heartbeat };
         let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
         let reader = NewReader { opening, lease, ..NewReader::new(interest, subscription.cursor()) };
-        if parts.extensions.get::<Space>().is_some() {
-            response.extensions_mut().insert(PendingReply::new(reader));
-            return Ok(response);
-        }
-        let waits = parts.extensions.get::<Attention>().map(Attention::waits);
-        let (sink, body) = body(client, (api.clone(), waits));
-        park(api, Link::Body(sink), reader)?;
-        *response.body_mut() = Body::new(body);
-        return Ok(response);
+        return Reply::Streamed { head: response, reader, client };
     }
     // The length of a stream is not told, whatever it is.
     let chunks = stream::iter((parts.method == Method::GET).then_some(Ok::<_, Infallible>(opening)));
     *response.body_mut() = Body::from_stream(chunks);
-    Ok(response)
+    Reply::Whole(response)
 }
 
 /// The answer to whoever asks for a stream, where it is refused for a reason that passes by itself: a stream that ends,

@@ -19,15 +19,14 @@ use tidings_websocket::{CloseCode, Deflate, Opening};
 
 use crate::api::auth::Access;
 use crate::api::metrics::Transport;
-use crate::api::problem::{Answer, Refusal};
+use crate::api::problem::Refusal;
 use crate::api::query::{Query, ReadOptions};
 use crate::api::read;
+use crate::api::reply::Reply;
 use crate::delivery::encoding::SubscriptionName;
 use crate::delivery::frames::Frames;
 use crate::delivery::memory::Client;
-use crate::delivery::parking::{
-    Interest, NewSocket, NewSubscription, PendingSocket, Shape, Space, serve_mounted, ticks,
-};
+use crate::delivery::parking::{Interest, NewSocket, NewSubscription, Shape, Space, serve_mounted, ticks};
 use crate::{Api, ClientAddress, HttpConfig, defaults};
 
 pub(crate) use self::message::{problem, unsubscribed};
@@ -81,11 +80,15 @@ fn is_extended(extensions: &Extensions) -> bool {
 }
 
 /// Opens a WebSocket. `selectors` are those of the URL, where it has some.
-pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Option<Vec<Selector>>) -> Answer {
+pub(crate) async fn answer(
+    api: &Api,
+    parts: &Parts,
+    selectors: Option<Vec<Selector>>,
+) -> Result<Reply, Refusal> {
     let opening =
         match Opening::check(&parts.method, parts.version, &parts.headers, is_extended(&parts.extensions)) {
             Ok(opening) => opening,
-            Err(refusal) => return Ok(refuse(refusal)),
+            Err(refusal) => return Ok(refuse(refusal).into()),
         };
     let options = ReadOptions::new(&Query::new(parts.uri.query()), &parts.headers)?;
     let access = api.auth.access(parts, &api.config.cors).await?;
@@ -107,8 +110,7 @@ pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Option<Vec<Selec
     // For the access log.
     response.extensions_mut().insert(Transport::WebSocket);
     if parts.extensions.get::<Space>().is_some() {
-        response.extensions_mut().insert(PendingSocket::new(socket));
-        return Ok(response);
+        return Ok(Reply::Socket { head: response, socket: Box::new(socket) });
     }
     let Some(upgrade) = parts.extensions.get::<OnUpgrade>().cloned() else {
         let detail = "whoever serves this connection does not let it become a WebSocket";
@@ -119,7 +121,7 @@ pub(crate) async fn answer(api: &Api, parts: &Parts, selectors: Option<Vec<Selec
         api.addresses.share(&Client::Network(address.network()), most)
     });
     serve_mounted(api, upgrade, socket, (api.under_way.token(), share))?;
-    Ok(response)
+    Ok(Reply::Whole(response))
 }
 
 /// `GET /socket` without asking for one.

@@ -20,6 +20,7 @@ mod http2;
 mod keeper;
 mod leases;
 mod mailbox;
+mod new_reader;
 mod page;
 mod parked;
 mod parked_connections;
@@ -34,14 +35,13 @@ pub(crate) use body::body;
 pub(crate) use group::{Interest, PollResponse, Shape};
 pub(crate) use held::{HeldPage, held};
 pub(crate) use http2::{Carrier, Newcomer};
-pub(crate) use parked_connections::{
-    NewReader, ParkedConnections, Parking, PendingReply, Returned, Space, park,
-};
+pub(crate) use new_reader::NewReader;
+pub(crate) use parked_connections::{ParkedConnections, Parking, Returned, Space};
 pub(crate) use sink::{DISCARD_BYTES, Link};
 #[cfg(any(test, fuzzing))]
 pub(crate) use template::Known;
 pub(crate) use template::{REQUEST_BYTES, Template};
 pub(crate) use websocket::{
-    Inbox, NewSocket, NewSubscription, PendingSocket, SocketArrival, SocketHandle, Told, serve_mounted,
+    Inbox, NewSocket, NewSubscription, SocketArrival, SocketHandle, Told, serve_mounted,
 };
 pub(crate) use wheel::ticks;

@@ -22,14 +22,17 @@ pub(crate) fn write(parts: &Parts, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes what ends the head of an answer that lets a connection become something else.
-pub(crate) fn write_upgrade_end(out: &mut Vec<u8>) {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    out.extend_from_slice(format!("date: {date}\r\n\r\n").as_bytes());
-}
-
 /// Writes the fields that end the head of a stream: it lasts until the connection is closed.
 pub(crate) fn write_stream_end(out: &mut Vec<u8>) {
     let date = httpdate::fmt_http_date(SystemTime::now());
     out.extend_from_slice(format!("date: {date}\r\nconnection: close\r\n\r\n").as_bytes());
+}
+
+/// The head of a response with which a connection becomes something else.
+pub(crate) fn upgrade_head(parts: &Parts) -> Vec<u8> {
+    let mut head = Vec::new();
+    write(parts, &mut head);
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    head.extend_from_slice(format!("date: {date}\r\n\r\n").as_bytes());
+    head
 }

@@ -17,34 +17,28 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use crate::api::metrics::Speaks;
+use crate::api::reply::Reply;
 use crate::delivery::parking::{
-    Link, NewReader, NewSocket, PendingReply, PendingSocket, PollResponse, Shape, SocketArrival, Space,
-    Template, ticks,
+    Link, NewReader, NewSocket, PollResponse, Shape, SocketArrival, Space, Template, ticks,
 };
 use crate::server::connection::{Host, Peer, Wire};
+use crate::server::head::upgrade_head;
 use crate::server::kept::keep;
 use crate::server::permits::Share;
 use crate::server::service::Origin;
 use crate::server::socket::{HeadTimer, Progress};
 use crate::server::strict::{Fragments, Strict};
-use crate::{api::authority, defaults, server::head};
+use crate::{api::authority, defaults};
 
-/// A response that is to be given in a shard.
-struct LeavingResponse {
-    /// Its head so far.
-    head: Vec<u8>,
-    follows: Follows,
-    share: Option<Share>,
-}
+/// What a connection leaves hyper for, when it does, and its share of what its address may have.
+type Leaving = Arc<Mutex<Option<(Leaver, Option<Share>)>>>;
 
-/// What follows the head of a response that is given in a shard.
-enum Follows {
+/// What a connection leaves hyper for.
+enum Leaver {
     Reader(NewReader),
-    Socket(NewSocket),
+    /// A WebSocket, with the head of the answer to its handshake.
+    Socket(Box<NewSocket>, Vec<u8>),
 }
-
-/// The response for which a connection leaves hyper, when there is one.
-type Leaving = Arc<Mutex<Option<LeavingResponse>>>;
 
 impl Host {
     pub(crate) async fn http1<T: Wire>(self: Arc<Self>, io: T, progress: Arc<Progress>, mut peer: Peer) {
@@ -112,30 +106,23 @@ impl Host {
     /// Parks a connection. `unread` is what was read of it beyond the request, and `heard` the request's head, where it
     /// is known and short.
     fn park(&self, link: Link, mut unread: Bytes, heard: Option<&[u8]>, leaving: &Leaving, mut peer: Peer) {
-        let response = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(LeavingResponse { mut head, follows, share }) = response else { return };
+        let leaving = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((leaver, share)) = leaving else { return };
         if let Some(share) = share {
             peer.permit.count_for(share);
         }
-        let mut reader = match follows {
-            Follows::Reader(reader) => reader,
-            Follows::Socket(socket) => {
-                head::write_upgrade_end(&mut head);
+        let mut reader = match leaver {
+            Leaver::Reader(reader) => reader,
+            Leaver::Socket(socket, head) => {
                 let permit = Some(peer.permit);
-                return self.parked.open(SocketArrival { link, socket, head, unread, permit });
+                return self.parked.open(SocketArrival { link, socket: *socket, head, unread, permit });
             }
         };
         match &mut reader.interest.shape {
-            Shape::Stream { .. } => {
-                head::write_stream_end(&mut head);
-                head.append(&mut reader.opening);
-                reader.opening = head;
-                // The connection ends with the stream.
-                unread = Bytes::new();
-            }
+            // The connection ends with the stream.
+            Shape::Stream { .. } => unread = Bytes::new(),
             Shape::Poll { response: None, .. } => {}
-            Shape::Poll { response: Some(PollResponse { head: own, close, .. }), .. } => {
-                *own = head.into();
+            Shape::Poll { response: Some(PollResponse { close, .. }), .. } => {
                 // Whoever sends very much ahead sends it again on another connection (RFC 9112 §9.3.2).
                 *close |= unread.len() > defaults::PIPELINED_BYTES;
                 if *close {
@@ -165,20 +152,18 @@ impl Host {
         // for unless it is told (RFC 9110 §10.1.1).
         let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
         let origin = Origin { peer, encrypted: T::ENCRYPTED };
-        let (mut response, share) = self.service.answer(request, origin).await;
-        if waits && !response.status().is_success() {
-            response = closing(response);
-        }
-        let extensions = response.extensions_mut();
-        let reader = extensions.remove::<PendingReply>().and_then(|pending| pending.take());
-        let socket = extensions.remove::<PendingSocket>().and_then(|pending| pending.take());
-        let Some(follows) = reader.map(Follows::Reader).or(socket.map(Follows::Socket)) else {
-            return (response, share);
+        let (reply, share) = self.service.answer(request, origin).await;
+        let leaver = match reply {
+            Reply::Whole(response) if waits && !response.status().is_success() => {
+                return (closing(response), share);
+            }
+            Reply::Whole(response) => return (response, share),
+            Reply::Held { head, reader, .. } | Reply::Streamed { head, reader, .. } => {
+                Leaver::Reader(reader.headed(&head.into_parts().0, false))
+            }
+            Reply::Socket { head, socket } => Leaver::Socket(socket, upgrade_head(&head.into_parts().0)),
         };
-        let mut head = Vec::new();
-        head::write(&response.into_parts().0, &mut head);
-        *leaving.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(LeavingResponse { head, follows, share });
+        *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some((leaver, share));
         std::future::pending().await
     }
 }

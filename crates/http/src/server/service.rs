@@ -15,6 +15,7 @@ use crate::api::access::Line;
 use crate::api::origin::Way;
 use crate::api::poll::Spare;
 use crate::api::problem::Refusal;
+use crate::api::reply::Reply;
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
 use crate::server::connection::Cleartext;
@@ -56,7 +57,7 @@ impl Service {
         &self,
         mut request: Request<B>,
         Origin { peer, encrypted }: Origin,
-    ) -> (Response, Option<Share>)
+    ) -> (Reply, Option<Share>)
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
     {
@@ -71,14 +72,14 @@ impl Service {
                 request.extensions_mut().insert(Way { encrypted: Some(encrypted), trusted });
                 (Client::Network(client.network()), share)
             }
-            Err(refusal) => return (self.refuse(&request, peer, refusal).await, None),
+            Err(refusal) => return (self.refuse(&request, peer, refusal).await.into(), None),
         };
         let response = match self.api.answer(Lingering::wrap(request)).await {
             Ok(response) => response,
             // A router answers everything.
             Err(request) => self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
         };
-        (self.within_memory(response, client), share)
+        (Reply::of(self.within_memory(response, client)), share)
     }
 
     /// A large answer is kept in memory until its client has taken it: so there may only be so many.

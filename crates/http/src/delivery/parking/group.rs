@@ -83,6 +83,11 @@ impl Shape {
     pub(super) fn is_poll(&self) -> bool {
         matches!(self, Self::Poll { .. })
     }
+
+    /// Whether a shard makes all that is sent. Of other polls, a handler makes the response.
+    pub(crate) fn is_answered_by_shard(&self) -> bool {
+        !matches!(self, Self::Poll { response: None, .. })
+    }
 }
 
 // === impl Groups ===

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,20 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_hub::{Audience, Hub};
-use tidings_protocol::{Cursor, ProblemKind};
+use tidings_protocol::ProblemKind;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::group::Interest;
 use super::http2::Newcomer;
 use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
+use super::new_reader::NewReader;
 use super::sink::Link;
-use super::template::Template;
 use super::websocket::SocketArrival;
 use crate::Api;
-use crate::api::access::{Line, OpenLine};
-use crate::api::lease::Lease;
 use crate::api::problem::Refusal;
 use crate::server::permits::Permit;
 use crate::server::service::Service;
@@ -54,31 +50,6 @@ enum Owner {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Space;
 
-/// What a handler leaves in the extensions of its response, where the connection is to be parked: the response
-/// has a head, and what follows it comes from a shard.
-#[derive(Clone)]
-pub(crate) struct PendingReply(Arc<Mutex<Option<NewReader>>>);
-
-/// How a connection is to be parked.
-#[derive(Debug)]
-pub(crate) struct NewReader {
-    pub(crate) interest: Interest,
-    /// Everything up to and including this is seen.
-    pub(crate) cursor: Cursor,
-    /// What the reader of a stream gets first, after the head.
-    pub(crate) opening: Vec<u8>,
-    /// How long a poll is held.
-    pub(crate) wait: Duration,
-    /// The cursor that a poll came with, where it came with no other.
-    pub(crate) asked: Option<Cursor>,
-    /// The request of a poll, to know the next one by.
-    pub(crate) template: Option<Template>,
-    /// The terms of whoever showed a token.
-    pub(crate) lease: Option<Lease>,
-    /// What is told when it is over, where somebody wants to know.
-    pub(crate) line: OpenLine,
-}
-
 /// A connection that is to be parked.
 #[derive(Debug)]
 pub(super) struct Arrival {
@@ -99,12 +70,6 @@ pub(crate) struct Returned {
     pub(crate) permit: Permit,
 }
 
-/// Has a shard of the API deliver to something that is not a connection.
-pub(crate) fn park(api: &Api, link: Link, reader: NewReader) -> Result<(), Refusal> {
-    api.parked()?.park(link, reader, Bytes::new(), None);
-    Ok(())
-}
-
 impl Api {
     /// What the API parks with.
     pub(crate) fn parked(&self) -> Result<Arc<ParkedConnections>, Refusal> {
@@ -112,50 +77,6 @@ impl Api {
             tracing::error!(%error, "failed to start the threads that deliver events");
             Refusal::new(ProblemKind::Unavailable, "the hub has no thread that could deliver events")
         })
-    }
-}
-
-// === impl NewReader ===
-
-impl NewReader {
-    /// To be sent what comes after a cursor.
-    pub(crate) fn new(interest: Interest, cursor: Cursor) -> Self {
-        Self {
-            interest,
-            cursor,
-            opening: Vec::new(),
-            wait: Duration::ZERO,
-            asked: None,
-            template: None,
-            lease: None,
-            line: OpenLine::default(),
-        }
-    }
-}
-
-// === impl PendingReply ===
-
-impl PendingReply {
-    pub(crate) fn new(reader: NewReader) -> Self {
-        Self(Arc::new(Mutex::new(Some(reader))))
-    }
-
-    /// Has the shard tell when the request is over.
-    pub(crate) fn attach(&self, mut line: Box<Line>) {
-        if let Some(reader) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            line.came_with(reader.asked);
-            reader.line.open(line);
-        }
-    }
-
-    pub(crate) fn take(&self) -> Option<NewReader> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl fmt::Debug for PendingReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingReply").finish_non_exhaustive()
     }
 }
 

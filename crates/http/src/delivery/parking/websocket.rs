@@ -10,8 +10,6 @@
 //! [`defaults::SOCKET_WAITING_BYTES`] wait for it, the socket is not read.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -24,7 +22,7 @@ use super::http2::Connections;
 use super::mailbox::{Address, Message};
 use super::parked::Key;
 use super::sink::{Link, Sent};
-use crate::api::access::{Line, OpenLine};
+use crate::api::access::OpenLine;
 use crate::api::lease::Lease;
 use crate::api::websocket::Session;
 use crate::delivery::encoding::SubscriptionName;
@@ -42,10 +40,6 @@ pub(crate) use carrier::SocketTask;
 pub(crate) use inbox::Inbox;
 pub(crate) use mounted::serve_mounted;
 pub(super) use socket::{Phase, WebSocket};
-
-/// What a handler leaves in the extensions of its response, where the connection becomes a WebSocket.
-#[derive(Clone)]
-pub(crate) struct PendingSocket(Arc<Mutex<Option<NewSocket>>>);
 
 /// How a WebSocket begins.
 #[derive(Debug)]
@@ -143,31 +137,6 @@ struct Subscription {
     is_finished: bool,
     /// Whether that is not the end of its topic.
     is_parting: bool,
-}
-
-// === impl PendingSocket ===
-
-impl PendingSocket {
-    pub(crate) fn new(socket: NewSocket) -> Self {
-        Self(Arc::new(Mutex::new(Some(socket))))
-    }
-
-    /// Has the shard tell when the socket is over.
-    pub(crate) fn attach(&self, line: Box<Line>) {
-        if let Some(socket) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            socket.line.open(line);
-        }
-    }
-
-    pub(crate) fn take(&self) -> Option<NewSocket> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl fmt::Debug for PendingSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingSocket").finish_non_exhaustive()
-    }
 }
 
 // === impl SocketHandle ===

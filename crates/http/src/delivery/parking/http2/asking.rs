@@ -4,7 +4,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, DATE};
@@ -19,14 +18,15 @@ use tokio::sync::Semaphore;
 use super::stream::Piece;
 use super::upload::Upload;
 use crate::api::problem::Refusal;
-use crate::delivery::parking::group::{PollResponse, Shape};
+use crate::api::reply::Reply;
 use crate::delivery::parking::mailbox::{Mailbox, Message};
+use crate::delivery::parking::new_reader::NewReader;
 use crate::delivery::parking::parked::Key;
-use crate::delivery::parking::parked_connections::{NewReader, PendingReply};
-use crate::delivery::parking::websocket::{NewSocket, PendingSocket};
+use crate::delivery::parking::websocket::NewSocket;
+use crate::server::head::upgrade_head;
 use crate::server::permits::Share;
 use crate::server::service::{Origin, Service};
-use crate::{api::authority, defaults, server::head, server::socket};
+use crate::{api::authority, defaults, server::socket};
 
 /// How a request's task speaks to the shard.
 #[derive(Debug, Clone)]
@@ -107,27 +107,25 @@ impl Answering {
     async fn answer(self, request: Request<Upload>, refused: Option<Refusal>) -> bool {
         let Self { service, origin, answering, credit, asking } = self;
         let checked = refused.map_or_else(|| authority::check(&request, true), Err);
-        let (mut response, share) = match checked {
+        let (reply, share) = match checked {
             Ok(()) => service.answer(request, origin).await,
-            Err(refusal) => (service.refuse(&request, origin.peer, refusal).await, None),
+            Err(refusal) => (service.refuse(&request, origin.peer, refusal).await.into(), None),
         };
         let _answering = answering.begun();
-        if let Some(reader) =
-            response.extensions_mut().remove::<PendingReply>().and_then(|pending| pending.take())
-        {
-            asking.say(Said::Wait(Box::new((headed(reader, response), share))));
-            return true;
-        }
-        if let Some(socket) =
-            response.extensions_mut().remove::<PendingSocket>().and_then(|pending| pending.take())
-        {
-            let mut head = Vec::new();
-            head::write(&response.into_parts().0, &mut head);
-            head::write_upgrade_end(&mut head);
-            asking.say(Said::Open(Box::new((socket, head, share))));
-            return true;
-        }
-        let (mut parts, body) = response.into_parts();
+        let (mut parts, body) = match reply {
+            Reply::Whole(response) => response.into_parts(),
+            Reply::Held { head, reader, .. } | Reply::Streamed { head, reader, .. } => {
+                // The stream ends with what is sent.
+                let reader = reader.headed(&head.into_parts().0, true);
+                asking.say(Said::Wait(Box::new((reader, share))));
+                return true;
+            }
+            Reply::Socket { head, socket } => {
+                let head = upgrade_head(&head.into_parts().0);
+                asking.say(Said::Open(Box::new((*socket, head, share))));
+                return true;
+            }
+        };
         let date = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now()));
         if let Ok(date) = date {
             parts.headers.entry(DATE).or_insert(date);
@@ -175,26 +173,6 @@ async fn give(
     }
     asking.say(Said::Piece(Piece { bytes: Bytes::new(), end: true }));
     true
-}
-
-/// A reader, with the head of its response as HTTP/1.1 has it.
-fn headed(mut reader: NewReader, response: Response) -> NewReader {
-    let mut head = Vec::new();
-    head::write(&response.into_parts().0, &mut head);
-    match &mut reader.interest.shape {
-        Shape::Stream { .. } => {
-            head::write_stream_end(&mut head);
-            head.append(&mut reader.opening);
-            reader.opening = head;
-        }
-        Shape::Poll { response: None, .. } => {}
-        Shape::Poll { response: Some(PollResponse { head: own, close, .. }), .. } => {
-            *own = head.into();
-            // The stream ends with the answer.
-            *close = true;
-        }
-    }
-    reader
 }
 
 impl Drop for Ending {

@@ -18,8 +18,9 @@ use crate::delivery::encoding::SubscriptionName;
 use crate::delivery::parking::group::Shape;
 use crate::delivery::parking::http2::since;
 use crate::delivery::parking::mailbox::{Address, EntryName};
+use crate::delivery::parking::new_reader::NewReader;
 use crate::delivery::parking::parked::Key;
-use crate::delivery::parking::parked_connections::{Arrival, NewReader};
+use crate::delivery::parking::parked_connections::Arrival;
 use crate::delivery::parking::sink::Link;
 use crate::delivery::parking::tls_sink::TlsSink;
 use crate::delivery::parking::websocket::{
