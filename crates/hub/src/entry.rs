@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tidings_event_stream::Encoder;
-use tidings_protocol::{Cursor, Epoch, Event, Format, Lineage, write_line, write_object};
+use tidings_protocol::{Cursor, Epoch, Event, Format, Lineage, Sequence, write_line, write_object};
 use tidings_websocket::Deflater;
 
 /// How an event is written to a reader.
@@ -34,6 +34,8 @@ pub enum Framing {
 pub struct Entry {
     event: Arc<Event>,
     epoch: Epoch,
+    /// The first event that is joined in it: its own, but for those that a reader has joined.
+    first: Sequence,
     /// Each framing, once it was asked for; nothing is kept of one that there was no memory for.
     frames: [OnceLock<Option<Box<[u8]>>>; Framing::COUNT],
     memory: Option<Arc<FrameMemory>>,
@@ -85,13 +87,21 @@ impl Entry {
     /// Takes an entry that was written in `epoch`.
     #[must_use]
     pub fn new(event: Arc<Event>, epoch: Epoch) -> Self {
-        Self { event, epoch, frames: Default::default(), memory: None, counted: AtomicUsize::new(0) }
+        let first = event.sequence;
+        Self { event, epoch, first, frames: Default::default(), memory: None, counted: AtomicUsize::new(0) }
+    }
+
+    /// Takes what events from `first` on were joined to.
+    pub(crate) fn joined(event: Arc<Event>, epoch: Epoch, first: Sequence) -> Self {
+        let mut entry = Self::new(event, epoch);
+        entry.first = first;
+        entry
     }
 
     /// Takes an entry whose framings are counted; none is kept where there is no memory for it.
     pub(crate) fn counted(event: Arc<Event>, epoch: Epoch, memory: &Arc<FrameMemory>) -> Self {
-        let memory = Some(Arc::clone(memory));
-        Self { event, epoch, frames: Default::default(), memory, counted: AtomicUsize::new(0) }
+        let (first, memory) = (event.sequence, Some(Arc::clone(memory)));
+        Self { event, epoch, first, frames: Default::default(), memory, counted: AtomicUsize::new(0) }
     }
 
     /// Takes an entry of a log that has, or had, these epochs.
@@ -105,6 +115,12 @@ impl Entry {
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    /// The first event that it consists of: itself, or where [joined](crate::Conflate::Append) the first of those.
+    #[must_use]
+    pub fn first(&self) -> Sequence {
+        self.first
     }
 
     /// The cursor after this entry: the event's id.

@@ -10,9 +10,11 @@ mod audience;
 mod census;
 mod ends;
 mod entry;
+mod folding;
 mod hub;
 mod hub_state;
 mod journal;
+mod look;
 mod producer;
 mod reader;
 mod seats;
@@ -25,7 +27,9 @@ mod waiters;
 pub use audience::Audience;
 pub use census::Census;
 pub use entry::{Entry, Framing};
+pub use folding::{Conflate, Folding, InvalidConflate, JOINED_BYTES, fold};
 pub use hub::{Hub, HubConfig, HubStats, NotReady, Published};
+pub use look::{Found, Look};
 pub use producer::{
     PRODUCER_BYTES, Producer, ProducerError, ProducerOptions, Progress, StreamEnd, StreamStats,
 };

@@ -3,12 +3,12 @@ use std::time::{Duration, Instant};
 
 use tidings_log::{Position, ReadError};
 use tidings_protocol::{
-    Cursor, EndReason, Epoch, Event, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
+    Cursor, EndReason, Epoch, Gap, GapReason, Lineage, Selection, Sequence, Start, Timestamp, limits,
 };
 use tokio::task::yield_now;
 
 use crate::waiters::WaiterGuard;
-use crate::{End, Entry, Hub};
+use crate::{Conflate, End, Entry, Hub, Look, Reader, Renewal};
 
 /// What a subscription has not seen: a selection, and a cursor into the log.
 ///
@@ -19,10 +19,14 @@ use crate::{End, Entry, Hub};
 pub struct Subscription {
     hub: Hub,
     selection: Arc<Selection>,
+    /// How what it has not seen is folded.
+    conflate: Option<Conflate>,
     /// Which log it reads, as it knows it.
     lineage: Lineage,
-    /// Everything up to and including this is seen.
-    after: Sequence,
+    /// How far it is: the same rules as for whoever reads over HTTP.
+    reader: Reader,
+    /// Where the last look ended that found something.
+    until: Sequence,
     gap: Option<Gap>,
     /// The entry that ends the only topic of the selection, where that is known.
     end: Option<Sequence>,
@@ -138,13 +142,26 @@ impl Subscription {
             end = Some(info.latest);
             reason = hub.end_reason(topic, info.latest).await?;
         }
-        Ok(Self { hub, selection: Arc::new(selection), lineage, after: place, gap, end, reason, place: None })
+        let (selection, reader) = (Arc::new(selection), Reader::new(place));
+        Ok(Self { hub, selection, conflate: None, lineage, reader, until: place, gap, end, reason, place: None })
+    }
+
+    /// Folds what was not seen, from the next pull on: so many events less, and none that matters to whoever asks for it.
+    #[must_use]
+    pub fn conflated(self, conflate: Option<Conflate>) -> Self {
+        Self { conflate, ..self }
     }
 
     /// Everything up to and including this is seen.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        self.lineage.id(self.after)
+        self.lineage.id(self.reader.cursor())
+    }
+
+    /// Where the look ended that the last pull made: with this end, [the same is found again](Look::until).
+    #[must_use]
+    pub fn until(&self) -> Sequence {
+        self.until
     }
 
     /// The present epoch of the log, as far as it knows.
@@ -168,7 +185,7 @@ impl Subscription {
     /// Whether everything of the only topic of the subscription is seen, and it has ended; there may be a gap to tell.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.end.is_some_and(|end| self.after >= end)
+        self.end.is_some_and(|end| self.reader.cursor() >= end)
     }
 
     /// Why the only topic of the subscription has ended, where it has and that was no clean end.
@@ -227,14 +244,17 @@ impl Subscription {
         let limits = PullLimits { events: limits.events.max(1), bytes: limits.bytes.max(1) };
         let mut pull = Pull::default();
         // The subscription itself changes only after the last await, so that a dropped pull changes nothing.
-        let (mut lineage, mut after, mut end) = (self.lineage.clone(), self.after, self.end);
+        let (mut lineage, mut reader, mut end) = (self.lineage.clone(), self.reader, self.end);
         let (mut gap, mut reason) = (self.gap.clone(), self.reason.clone());
-        let (mut bytes, begun) = (0, Instant::now());
+        let (mut bytes, mut until, begun) = (0, reader.cursor(), Instant::now());
         for look in 0..LOOKS {
-            let full = pull.entries.len() >= limits.events || bytes >= limits.bytes;
+            // What is pending is folded at once, so that nothing of it is superseded by what comes later.
+            let is_folded = self.conflate.is_some() && !pull.entries.is_empty();
+            let full = is_folded || pull.entries.len() >= limits.events || bytes >= limits.bytes;
             let latest = self.hub.end();
             let renewed = latest.epoch() != lineage.present();
-            pull.more = renewed || (end.is_none_or(|end| after < end) && after < latest.latest);
+            let has_ended = end.is_some_and(|end| reader.cursor() >= end);
+            pull.more = renewed || (!has_ended && reader.cursor() < latest.latest);
             if full || !pull.more {
                 break;
             }
@@ -245,40 +265,43 @@ impl Subscription {
                 yield_now().await;
             }
             let left = PullLimits { events: limits.events - pull.entries.len(), bytes: limits.bytes - bytes };
-            let recent = match self.hub.read(lineage.present(), after, &self.selection, left).await {
-                Ok(recent) if recent.epoch() == lineage.present() => recent,
+            let (epoch, look) = (lineage.present(), Look::new(self.conflate, left));
+            let recent = match self.hub.read_folded(epoch, reader.cursor(), &self.selection, look).await {
+                Ok(found) if found.recent.epoch() == epoch => {
+                    until = found.until;
+                    found.recent
+                }
                 // A gap belongs after the entries, so it is for the next pull to find.
                 Ok(_) | Err(ReadError::Expired { .. }) if !pull.entries.is_empty() => break,
                 read @ (Ok(_) | Err(ReadError::Expired { .. })) => {
-                    let bounds = self.hub.bounds();
-                    let reason = match bounds.resume(lineage.id(after)) {
-                        // What the log has lost is all behind this place.
-                        Ok(_) if read.is_ok() => {
-                            end = end.filter(|end| bounds.lineage.place(lineage.id(*end)).is_ok());
-                            lineage = bounds.lineage;
+                    let present = self.hub.bounds().lineage;
+                    let (reason, since) = match reader.renew(&lineage, &present, reader.cursor()) {
+                        Renewal::Gap(reason, since) => (reason, since),
+                        Renewal::GoesOn | Renewal::Unconcerned if read.is_ok() => {
+                            end = end.filter(|end| present.place(lineage.id(*end)).is_ok());
+                            lineage = present;
                             continue;
                         }
-                        Ok(_) => GapReason::Expired,
-                        Err(reason) => reason,
+                        Renewal::GoesOn | Renewal::Unconcerned => {
+                            (GapReason::Expired, lineage.id(reader.cursor()))
+                        }
                     };
                     // Where a gap is to be told already, its reason was the first.
-                    let (reason, since) = gap.map_or_else(
-                        || (reason, lineage.id(after).to_string()),
-                        |gap| (gap.reason, gap.since),
-                    );
+                    let (reason, since) =
+                        gap.map_or_else(|| (reason, since.to_string()), |gap| (gap.reason, gap.since));
                     let (found, resumed) = self.hub.gap(reason, since);
                     gap = Some(found);
                     if resumed.epoch() != lineage.present() {
                         end = None;
                     }
-                    (lineage, after) = (resumed.lineage, resumed.latest);
+                    reader.gap(resumed.latest);
+                    lineage = resumed.lineage;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            after = recent.next;
             for entry in recent.entries {
-                if entry.event().closes() && self.selection.single_topic().is_some() {
+                if self.selection.is_ended_by(entry.event()) {
                     end = Some(entry.event().sequence);
                     reason = entry.event().end_reason();
                 }
@@ -287,12 +310,13 @@ impl Subscription {
                     pull.entries.push(entry);
                 }
             }
+            reader.take(recent.next, pull.entries.last().map(|entry| entry.event().sequence));
         }
-        pull.ended = end.is_some_and(|end| after >= end);
+        pull.ended = end.is_some_and(|end| reader.cursor() >= end);
         pull.reason = reason.clone().filter(|_| pull.ended);
         pull.gap = gap;
-        (self.lineage, self.after, self.gap) = (lineage, after, None);
-        (self.end, self.reason) = (end, reason);
+        (self.lineage, self.reader, self.until) = (lineage, reader, until);
+        (self.end, self.reason, self.gap) = (end, reason, None);
         Ok(pull)
     }
 
@@ -313,11 +337,11 @@ impl Subscription {
             if latest.epoch() != self.lineage.present() {
                 return Ok(true);
             }
-            if self.after >= latest.latest || self.has_ended() {
+            if self.reader.cursor() >= latest.latest || self.has_ended() {
                 return Ok(false);
             }
             let (epoch, one) = (self.lineage.present(), PullLimits { events: 1, bytes: 1 });
-            let recent = match self.hub.read(epoch, self.after, &self.selection, one).await {
+            let recent = match self.hub.read(epoch, self.reader.cursor(), &self.selection, one).await {
                 Ok(recent) => recent,
                 Err(ReadError::Expired { .. }) => return Ok(true),
                 Err(error) => return Err(error),
@@ -325,12 +349,13 @@ impl Subscription {
             if recent.epoch() != epoch {
                 return Ok(true);
             }
-            let ends = self.selection.single_topic().is_some();
-            let tells = |event: &Event| (ends && event.closes()) || self.selection.matches(event);
-            if recent.entries.iter().any(|entry| tells(entry.event())) {
+            let events = recent.entries.iter().map(|entry| entry.event());
+            let mut tells =
+                events.map(|event| self.selection.is_ended_by(event) || self.selection.matches(event));
+            if tells.any(|tells| tells) {
                 return Ok(true);
             }
-            self.after = recent.next;
+            self.reader.pass(recent.next);
         }
         Ok(true)
     }

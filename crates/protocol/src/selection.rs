@@ -112,6 +112,12 @@ impl Selection {
         self.types.is_empty() || self.types.binary_search_by(|wanted| wanted.as_str().cmp(name)).is_ok()
     }
 
+    /// Whether nothing follows an entry for whoever reads the selection: it ends the only topic of it.
+    #[must_use]
+    pub fn is_ended_by(&self, event: &Event) -> bool {
+        event.closes() && self.single_topic().is_some_and(|topic| *topic == event.topic)
+    }
+
     /// Whether a reader of the selection has to know of the entry: it is an event that matches, or it ends a
     /// topic of the selection.
     #[must_use]
