@@ -15,8 +15,7 @@ pub(crate) mod cors;
 pub(crate) mod forwarded;
 pub(crate) mod guard;
 pub(crate) mod hosts;
-pub(crate) mod lease;
-pub(crate) mod metrics;
+pub(crate) mod mounted;
 pub(crate) mod origin;
 pub(crate) mod poll;
 pub(crate) mod problem;
@@ -39,19 +38,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidings_hub::Hub;
+use tidings_protocol::ProblemKind;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::ApiBuilder;
 use crate::api::advice::Adviser;
-use crate::api::lease::Subjects;
-use crate::api::metrics::Metrics;
+use crate::api::problem::Refusal;
 use crate::api::rate::Rates;
 use crate::api::turns::Turns;
-use crate::delivery::lately::Lately;
+use crate::delivery::context::Context;
+use crate::delivery::lease::Subjects;
 use crate::delivery::memory::Budget;
-use crate::delivery::parking::Parking;
+use crate::delivery::parking::{Messages, ParkedConnections, Parking};
+use crate::metrics::Metrics;
 use crate::{Auth, HttpConfig, defaults};
 
 /// A hub with its HTTP API. Clones are the same API.
@@ -61,10 +62,8 @@ pub struct Api(Arc<Parts>);
 /// What an API consists of. Every request has the API, so that is one pointer.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    pub(crate) hub: Hub,
-    pub(crate) config: Arc<HttpConfig>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) draining: CancellationToken,
+    /// What delivery works with as well; its fields can be named as if they were here.
+    pub(crate) context: Context,
     pub(crate) auth: Auth,
     pub(crate) subjects: Subjects,
     /// Requests that are under way in other programs, by address.
@@ -74,12 +73,6 @@ pub struct Parts {
     pub(crate) rates: Arc<Rates>,
     /// Who polls a busy topic again and again.
     pub(crate) adviser: Arc<Adviser>,
-    /// The memory for bodies of requests that are under way.
-    pub(crate) bodies: Budget,
-    /// The memory for what readers have not taken yet.
-    pub(crate) answers: Budget,
-    /// Events that readers are in the middle of.
-    pub(crate) lately: Arc<Lately>,
     /// Turns to parse large bodies.
     pub(crate) parses: Arc<Semaphore>,
     /// Turns to list the topics.
@@ -100,6 +93,14 @@ impl Deref for Api {
     }
 }
 
+impl Deref for Parts {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
 impl Api {
     /// Begins to give a hub its API. Nobody may do anything, until the builder is told who may.
     pub fn builder(hub: Hub, config: HttpConfig) -> ApiBuilder {
@@ -111,19 +112,21 @@ impl Api {
         auth.set_relays(relays);
         let metrics = Arc::new(Metrics::new());
         Self(Arc::new(Parts {
-            hub,
             rates: Arc::new(Rates::new(&config)),
             adviser: Arc::default(),
-            bodies: Budget::new(config.max_buffered_bytes, &metrics),
-            answers: Budget::new(config.max_buffered_bytes, &metrics),
-            config: Arc::new(config),
-            metrics,
-            draining: CancellationToken::new(),
+            context: Context {
+                hub,
+                bodies: Budget::new(config.max_buffered_bytes, &metrics),
+                answers: Budget::new(config.max_buffered_bytes, &metrics),
+                config: Arc::new(config),
+                metrics,
+                draining: CancellationToken::new(),
+                lately: Arc::default(),
+            },
             auth,
             subjects: Subjects::default(),
             addresses: Subjects::default(),
             under_way: TaskTracker::new(),
-            lately: Arc::default(),
             parses: Arc::new(Semaphore::new(defaults::PARSES)),
             listings: Turns::new(defaults::LISTINGS),
             parking: Parking::default(),
@@ -139,9 +142,17 @@ impl Api {
         self.parking.drain();
     }
 
+    /// What the API parks with.
+    pub(crate) fn parked(&self) -> Result<Arc<ParkedConnections>, Refusal> {
+        self.parking.get(&self.context, || self.messages()).map_err(|error| {
+            tracing::error!(%error, "failed to start the threads that deliver events");
+            Refusal::new(ProblemKind::Unavailable, "the hub has no thread that could deliver events")
+        })
+    }
+
     /// The same API for the threads of its parked connections, which do not keep these.
-    pub(crate) fn without_parking(&self) -> Self {
-        Self(Arc::new(Parts { parking: Parking::default(), ..Parts::clone(self) }))
+    pub(crate) fn messages(&self) -> Arc<dyn Messages> {
+        Arc::new(Self(Arc::new(Parts { parking: Parking::default(), ..Parts::clone(self) })))
     }
 
     /// Waits for a signal, and [drains](Self::drain): what `axum::serve` takes to shut down gracefully.

@@ -75,6 +75,10 @@ pub mod defaults {
     pub const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
     /// The longest interval between heartbeats that a client may wish for (§3).
     pub const MAX_HEARTBEAT: Duration = Duration::from_secs(60);
+    /// The longest that a reader may wish for between two deliveries (§3.10).
+    pub const MAX_EVERY: Duration = Duration::from_secs(60);
+    /// What a poll has beyond its wait to be given what was held for it, where the log has to be read for that.
+    pub const HELD_GRACE: Duration = Duration::from_secs(5);
     /// The longest that a long poll is held.
     pub const MAX_WAIT: Duration = Duration::from_secs(60);
     /// How long a connection may take no byte before it is closed.

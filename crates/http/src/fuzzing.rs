@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderValue, Uri};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use tidings_protocol::{Cursor, Epoch, Selector, Start, limits};
 
-use crate::api::accept::Form;
 use crate::api::auth::Access;
 use crate::api::problem::Refusal;
 use crate::api::query::{Query, ReadOptions, path_topic, selector};
+use crate::delivery::frames::Form;
 use crate::delivery::parking::{Known, REQUEST_BYTES, Template};
 use crate::{Auth, AuthConfig, Cors, Key, defaults};
 

@@ -26,7 +26,9 @@ mod delivery;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod limit;
+mod metrics;
 mod server;
+mod system;
 
 pub use api::auth::{
     Auth, AuthConfig, Authorize, CloseRight, Denied, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key,

@@ -1,8 +1,8 @@
 //! Ports: listeners, TLS, strict HTTP/1.1, HTTP/2, permits and draining. It knows no topics and no events.
 
+pub(crate) mod asking;
 pub(crate) mod connection;
 pub(crate) mod detect;
-pub(crate) mod head;
 pub(crate) mod heard;
 pub(crate) mod http1;
 pub(crate) mod kept;
@@ -11,13 +11,10 @@ pub(crate) mod listener;
 pub(crate) mod opening;
 pub(crate) mod paced;
 pub(crate) mod permits;
-pub(crate) mod poller;
-pub(crate) mod sending;
 pub(crate) mod service;
 pub(crate) mod socket;
 pub(crate) mod strict;
 pub(crate) mod tls;
-pub(crate) mod vanishing;
 
 use std::future::pending;
 use std::io;
@@ -33,12 +30,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::delivery::parking::{Link, ParkedConnections, Returned};
+use crate::delivery::parking::{Link, ParkedConnections, Requests, Returned};
 use crate::server::connection::{Cleartext, Host, Peer};
 use crate::server::listener::Listeners;
 use crate::server::permits::Permits;
 use crate::server::service::Service;
 use crate::server::tls::Session;
+use crate::system::{sending, vanishing};
 use crate::{Api, ClientAddress, Tls, TrustedProxies, defaults};
 
 /// Serves the API of a hub on a port of its own: HTTP/1.1 and HTTP/2, in clear (HTTP/2 by prior knowledge) or over
@@ -112,7 +110,9 @@ impl Server {
             has_tls: tls.is_some(),
             cleartext,
         });
-        let parked = Arc::new(ParkedConnections::start(&api, Some(&service), &returned)?);
+        let requests: Arc<dyn Requests> = service.clone();
+        let parked =
+            Arc::new(ParkedConnections::start(&api.context, Some(&requests), &api.messages(), &returned)?);
         api.parking.adopt(&parked);
         let host =
             Arc::new(Host { api: api.clone(), service, parked: Arc::clone(&parked), tls: tls.clone() });

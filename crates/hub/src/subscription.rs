@@ -143,7 +143,18 @@ impl Subscription {
             reason = hub.end_reason(topic, info.latest).await?;
         }
         let (selection, reader) = (Arc::new(selection), Reader::new(place));
-        Ok(Self { hub, selection, conflate: None, lineage, reader, until: place, gap, end, reason, place: None })
+        Ok(Self {
+            hub,
+            selection,
+            conflate: None,
+            lineage,
+            reader,
+            until: place,
+            gap,
+            end,
+            reason,
+            place: None,
+        })
     }
 
     /// Folds what was not seen, from the next pull on: so many events less, and none that matters to whoever asks for it.

@@ -64,8 +64,8 @@ pub use tidings_http::{
 };
 #[cfg(not(windows))]
 pub use tidings_hub::{
-    Entry, Framing, Hub, HubConfig, HubStats, NotReady, Producer, ProducerError, ProducerOptions, Progress,
-    Published, Pull, PullLimits, StreamEnd, StreamStats, Subscription, ThreadFailure,
+    Conflate, Entry, Framing, Hub, HubConfig, HubStats, NotReady, Producer, ProducerError, ProducerOptions,
+    Progress, Published, Pull, PullLimits, StreamEnd, StreamStats, Subscription, ThreadFailure,
 };
 #[cfg(not(windows))]
 pub use tidings_log::{
@@ -120,7 +120,7 @@ pub mod relay {
 /// For transports of your own: what a [`Hub`] tells those who deliver its events.
 #[cfg(not(windows))]
 pub mod delivery {
-    pub use tidings_hub::{Audience, Census, End, Recent, Supervisor};
+    pub use tidings_hub::{Audience, Census, End, Found, Look, Recent, Supervisor};
 }
 
 /// The Rust of the documentation, which `cargo test` compiles.

@@ -4,34 +4,12 @@ use tidings_protocol::ProblemKind;
 
 use crate::api::problem::Refusal;
 use crate::api::query::{Query, shown};
-
-/// The form of an answer to a reader (§3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// `application/json`: a poll.
-    Page,
-    /// `text/event-stream`.
-    Stream,
-    /// `application/x-ndjson`.
-    Lines,
-}
+use crate::delivery::frames::Form;
 
 // === impl Form ===
 
 impl Form {
     const ALL: [Self; 3] = [Self::Page, Self::Stream, Self::Lines];
-
-    pub(crate) fn is_stream(self) -> bool {
-        matches!(self, Self::Stream | Self::Lines)
-    }
-
-    pub(crate) fn media_type(self) -> &'static str {
-        match self {
-            Self::Page => "application/json",
-            Self::Stream => "text/event-stream",
-            Self::Lines => "application/x-ndjson",
-        }
-    }
 
     /// The form that `?as=` names, for clients that cannot set `Accept`; else the one that is accepted most gladly.
     pub(crate) fn of(headers: &HeaderMap, query: Option<&str>) -> Result<Self, Refusal> {

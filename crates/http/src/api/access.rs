@@ -19,8 +19,9 @@ use percent_encoding::percent_decode_str;
 use tidings_protocol::Cursor;
 use tracing::{Instrument as _, Level};
 
-use crate::api::metrics::Transport;
 use crate::api::reply::Reply;
+use crate::delivery::observer::Observer;
+use crate::metrics::Transport;
 use crate::{Api, ClientAddress, api::authority, api::trace};
 
 /// What is known of a request when it comes, and is told when it is over.
@@ -38,11 +39,6 @@ pub(crate) struct Line {
     cursor: Option<Cursor>,
 }
 
-/// The line of a request that waits, until a shard has it. Where nobody comes to have it, because its client has left just
-/// then, it ends here.
-#[derive(Debug, Default)]
-pub(crate) struct OpenLine(Option<Box<Line>>);
-
 /// The body of a response, which tells of itself when it ends or is given up.
 struct ObservedBody {
     body: Body,
@@ -52,11 +48,13 @@ struct ObservedBody {
 }
 
 /// The parameters that are told with their values. Others, and be it only by their name, may be a secret.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 13] = [
     "after",
     "close",
+    "conflate",
     "envelope",
     "event",
+    "every",
     "heartbeat",
     "lastEventId",
     "limit",
@@ -143,29 +141,6 @@ impl Line {
         matches!(self.transport, Some(Transport::Stream | Transport::Lines | Transport::WebSocket))
     }
 
-    /// The request is over: answered, or given up by the client before there was an answer.
-    pub(crate) fn end(&self, status: Option<StatusCode>, bytes: Option<u64>) {
-        let what = match status {
-            _ if self.is_stream() => "stream ended",
-            Some(_) => "request",
-            None => "request given up",
-        };
-        self.tell(what, status, bytes);
-    }
-
-    /// The request came with this cursor, and may be repeated with another.
-    pub(crate) fn came_with(&mut self, cursor: Option<Cursor>) {
-        self.cursor = cursor;
-    }
-
-    /// The same request again, but for its cursor.
-    pub(crate) fn again(&mut self, cursor: Cursor) {
-        self.began = Instant::now();
-        if let Some(before) = self.cursor.replace(cursor) {
-            self.query = self.query.replacen(&before.to_string(), &cursor.to_string(), 1);
-        }
-    }
-
     fn tell(&self, what: &str, status: Option<StatusCode>, bytes: Option<u64>) {
         tracing::debug!(
             target: "tidings::access",
@@ -181,6 +156,28 @@ impl Line {
             request_id = self.request_id,
             "{what}"
         );
+    }
+}
+
+impl Observer for Line {
+    fn end(&self, status: Option<StatusCode>, bytes: Option<u64>) {
+        let what = match status {
+            _ if self.is_stream() => "stream ended",
+            Some(_) => "request",
+            None => "request given up",
+        };
+        self.tell(what, status, bytes);
+    }
+
+    fn came_with(&mut self, cursor: Option<Cursor>) {
+        self.cursor = cursor;
+    }
+
+    fn again(&mut self, cursor: Cursor) {
+        self.began = Instant::now();
+        if let Some(before) = self.cursor.replace(cursor) {
+            self.query = self.query.replacen(&before.to_string(), &cursor.to_string(), 1);
+        }
     }
 }
 
@@ -241,26 +238,6 @@ impl HttpBody for ObservedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-// === impl OpenLine ===
-
-impl OpenLine {
-    pub(crate) fn open(&mut self, line: Box<Line>) {
-        self.0 = Some(line);
-    }
-
-    pub(crate) fn take(&mut self) -> Option<Box<Line>> {
-        self.0.take()
-    }
-}
-
-impl Drop for OpenLine {
-    fn drop(&mut self) {
-        if let Some(line) = &self.0 {
-            line.end(None, None);
-        }
     }
 }
 

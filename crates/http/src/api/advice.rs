@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
@@ -11,6 +11,7 @@ use tidings_protocol::Sequence;
 
 use crate::defaults;
 use crate::delivery::memory::Client;
+use crate::delivery::page::Advice;
 
 /// What clients have polled lately, in bounded memory: a client that shares its slot with one that polls is not advised.
 #[derive(Debug, Default)]
@@ -44,14 +45,6 @@ pub(crate) struct Polled {
     /// Where its page ended.
     pub(crate) next: Sequence,
     pub(crate) events: usize,
-}
-
-/// What a client is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Advice {
-    polls: u64,
-    events: u64,
-    time: Duration,
 }
 
 // === impl Adviser ===
@@ -109,25 +102,10 @@ impl Adviser {
     }
 }
 
-// === impl Advice ===
-
-impl Advice {
-    /// Appends it as a field of a page.
-    pub(crate) fn write(self, page: &mut Vec<u8>) {
-        let Self { polls, events, time } = self;
-        let seconds = time.as_secs_f64().ceil().max(1.0);
-        let time = if seconds > 1.0 { format!("{seconds} seconds") } else { "second".into() };
-        let text = format!(
-            ",\"advice\":{{\"transport\":\"stream\",\"detail\":\"{events} events came by {polls} polls in the last {time}; a stream \
-             would have taken one request\"}}"
-        );
-        page.extend_from_slice(text.as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// A poll that does not move, as of a client that has caught up.
     const SAME: Polled = Polled { asked: 7, next: 7, events: 1 };

@@ -1,14 +1,17 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
 use http::header::FORWARDED;
-use http::{HeaderMap, Request};
+use http::{Extensions, HeaderMap, Request};
 use ipnet::IpNet;
 
+use crate::api::auth::Access;
 use crate::api::forwarded;
 use crate::api::origin::Way;
+use crate::delivery::memory::Client;
 
 /// Where a request comes from. [`Server`](crate::Server) leaves it in the extensions of every request.
 ///
@@ -172,6 +175,21 @@ impl fmt::Display for TrustedProxies {
 fn network(text: &str) -> Result<IpNet, InvalidNetwork> {
     let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
     text.parse().or_else(|_| address()).map_err(|_| InvalidNetwork(text.chars().take(64).collect()))
+}
+
+impl Client {
+    /// Whom a request is from: the subject of its token, else its address.
+    pub(crate) fn of(extensions: &Extensions, access: Option<&Access>) -> Self {
+        Self::at(extensions.get::<ClientAddress>().copied(), access)
+    }
+
+    /// Who is at an address, as far as that is known.
+    pub(crate) fn at(address: Option<ClientAddress>, access: Option<&Access>) -> Self {
+        if let Some(subject) = access.and_then(Access::subject) {
+            return Self::Subject(Arc::clone(subject));
+        }
+        address.map_or(Self::Unknown, |address| Self::Network(address.network()))
+    }
 }
 
 #[cfg(test)]

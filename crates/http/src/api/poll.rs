@@ -8,20 +8,21 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
-use tidings_hub::{Framing, Pull, PullLimits, Subscription};
-use tidings_protocol::{Cursor, Epoch, Selection, Sequence, Start, limits};
+use tidings_hub::{Conflate, Framing, Pull, PullLimits, Subscription};
+use tidings_protocol::{Epoch, Selection, Sequence, Start, limits};
 
-use crate::api::advice::{Advice, Polled, Poller};
-use crate::api::caching::Caching;
-use crate::api::lease::Reader;
-use crate::api::metrics::Transport;
+use crate::api::advice::{Polled, Poller};
 use crate::api::problem::{Answer, Refusal};
 use crate::api::query::ReadOptions;
+use crate::api::read::Reader;
 use crate::api::reply::Reply;
+use crate::delivery::caching::Caching;
 use crate::delivery::memory::{Client, Portion};
+use crate::delivery::page::Page;
 use crate::delivery::parking::{HeldPage, Interest, NewReader, PollResponse, Shape, Space};
 use crate::delivery::pieces::Pieces;
 use crate::delivery::remainder::{Held, Remainder};
+use crate::metrics::Transport;
 use crate::{Api, defaults};
 
 /// A short or a long poll (§3.1).
@@ -35,6 +36,7 @@ pub(crate) async fn answer(
 ) -> Result<Reply, Refusal> {
     let page_limits = PullLimits { events: options.limit, bytes: limits::PAGE_BYTES };
     let wait = options.wait.min(api.config.max_wait);
+    let before = subscription.cursor();
     let first = subscription.pull(page_limits).await?;
     let transport = if wait.is_zero() { Transport::Poll } else { Transport::LongPoll };
     let known = parts.headers.get(IF_NONE_MATCH).cloned();
@@ -43,22 +45,36 @@ pub(crate) async fn answer(
         Some(Start::Cursor(asked)) => Some((api.adviser.poller(&client, &parts.headers), asked.sequence)),
         _ => None,
     };
-    let page = PageMaker { transport, caching, known, selection: Arc::clone(&selection), client, poller };
-    if first.is_empty() && !wait.is_zero() && !api.draining.is_cancelled() {
+    let folding = options.folding;
+    let page = PageMaker {
+        transport,
+        caching,
+        known,
+        selection: Arc::clone(&selection),
+        conflate: folding.conflate,
+        client,
+        poller,
+    };
+    let asked = match options.start {
+        Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
+        _ => None,
+    };
+    // Whoever comes back with a cursor had a delivery just before.
+    let is_held = !folding.every.is_zero() && asked.is_some() && first.gap.is_none() && !first.ended;
+    if (first.is_empty() || is_held) && !wait.is_zero() && !api.draining.is_cancelled() {
         let response = may_park(parts).then(|| PollResponse::of(parts, caching));
-        let interest = Interest { selection, shape: Shape::Poll { limit: options.limit, response } };
-        let asked = match options.start {
-            Some(Start::Cursor(cursor)) if options.starts == 1 => Some(cursor),
-            _ => None,
-        };
-        let reader = NewReader { wait, lease, asked, ..NewReader::new(interest, subscription.cursor()) };
+        let shape = Shape::Poll { limit: options.limit, response };
+        let interest = Interest { selection, folding, shape };
+        let cursor = if first.is_empty() { subscription.cursor() } else { before };
+        let reader = NewReader { wait, lease, asked, ..NewReader::new(interest, cursor) };
         return Ok(Reply::Held { head: head(), reader, page });
     }
     let more = first.more && !first.ended && subscription.has_more().await?;
     let ended = first.ended || (!more && subscription.has_ended());
     let reason = subscription.end_reason().filter(|_| ended).cloned();
     let pull = Pull { more, ended, reason, ..first };
-    let found = HeldPage { pull, next: subscription.cursor(), epoch: subscription.epoch() };
+    let (next, until) = (subscription.cursor(), subscription.until());
+    let found = HeldPage { pull, next, until, epoch: subscription.epoch() };
     page.respond(api, head(), found).map(Reply::Whole)
 }
 
@@ -88,6 +104,7 @@ pub(crate) struct PageMaker {
     /// The tags that the client knows.
     known: Option<HeaderValue>,
     selection: Arc<Selection>,
+    conflate: Option<Conflate>,
     client: Client,
     /// Who polls, and from where on, where that is known.
     poller: Option<(Poller, Sequence)>,
@@ -98,8 +115,8 @@ pub(crate) struct PageMaker {
 impl PageMaker {
     /// The response: its head, as far as it does not depend on the page, and the page.
     pub(crate) fn respond(self, api: &Api, head: Response, found: HeldPage) -> Answer {
-        let Self { transport, caching, known, selection, client, poller } = self;
-        let HeldPage { pull, next, epoch } = found;
+        let Self { transport, caching, known, selection, conflate, client, poller } = self;
+        let HeldPage { pull, next, until, epoch } = found;
         if let Some(gap) = &pull.gap {
             api.metrics.count_gap(gap.reason);
         }
@@ -116,8 +133,11 @@ impl PageMaker {
         let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
         let unchanged = known.is_some_and(|known| known.split(',').any(same));
         let memory = api.answers.portion(client);
-        let (body, length) =
-            if unchanged { (Body::empty(), 0) } else { page.body(epoch, &selection, api, memory) };
+        let (body, length) = if unchanged {
+            (Body::empty(), 0)
+        } else {
+            body(&page, epoch, &selection, (conflate, until), api, memory)
+        };
         api.metrics.deliveries(transport).count(pull.entries.len(), length);
         if page.advice.is_some() && !unchanged {
             api.metrics.advised_polls.inc();
@@ -156,83 +176,25 @@ impl PollResponse {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spare;
 
-/// What a poll is answered with.
-pub(crate) struct Page<'a> {
-    pub(crate) pull: &'a Pull,
-    pub(crate) next: Cursor,
-    pub(crate) more: bool,
-    pub(crate) closed: bool,
-    pub(crate) caching: Caching,
-    /// A word to whoever asked, which no other reader gets.
-    pub(crate) advice: Option<Advice>,
-}
-
-// === impl Page ===
-
-impl Page<'_> {
-    /// Whether it says nothing but that there is nothing yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pull.entries.is_empty() && !self.more && !self.closed && self.pull.gap.is_none()
+/// The page as a body, and its length. What is large is given away in pieces.
+fn body(
+    page: &Page<'_>,
+    epoch: Epoch,
+    selection: &Arc<Selection>,
+    (conflate, until): (Option<Conflate>, Sequence),
+    api: &Api,
+    memory: Portion,
+) -> (Body, usize) {
+    let events = page.pull.entries.iter().map(|entry| Held::new(entry.clone(), Framing::Object));
+    let mut rest = Remainder::new(Framing::Object, epoch, events, memory)
+        .folded(conflate, until)
+        .headed(Bytes::from_static(Page::HEAD))
+        .separated(b",");
+    rest.then(&page.foot());
+    let length = rest.len();
+    if length <= defaults::STREAM_PIECE_BYTES {
+        return (Body::from(rest.compose(length)), length);
     }
-
-    /// Whether it may have something in it that is for one client alone, and that client might have had its events from a stream. Who
-    /// catches up page by page, and who comes to the end, is not better served by one.
-    fn is_for_one(&self) -> bool {
-        let is_private = matches!(self.caching, Caching::Private);
-        is_private && !self.pull.entries.is_empty() && !self.more && !self.closed && self.pull.gap.is_none()
-    }
-
-    /// Of one request's answers, those with the same tag are the same: the log behind a cursor only grows, and
-    /// loses from its beginning.
-    pub(crate) fn tag(&self) -> String {
-        let first = self.pull.entries.first().map_or(0, |entry| entry.event().sequence);
-        let (more, closed, gap) =
-            (u8::from(self.more), u8::from(self.closed), u8::from(self.pull.gap.is_some()));
-        let advice = if self.advice.is_some() { "-advice" } else { "" };
-        format!("\"{}-{first}-{}-{more}{closed}{gap}{advice}\"", self.next, self.pull.entries.len())
-    }
-
-    /// The page as a body, and its length. What is large is given away in pieces.
-    fn body(&self, epoch: Epoch, selection: &Arc<Selection>, api: &Api, memory: Portion) -> (Body, usize) {
-        let events = self.pull.entries.iter().map(|entry| Held::new(entry.clone(), Framing::Object));
-        let mut page = Remainder::new(Framing::Object, epoch, events, memory)
-            .headed(Bytes::from_static(Self::HEAD))
-            .separated(b",");
-        page.then(&self.foot());
-        let length = page.len();
-        if length <= defaults::STREAM_PIECE_BYTES {
-            return (Body::from(page.compose(length)), length);
-        }
-        let pieces = Pieces::new(api.clone(), Arc::clone(selection), page);
-        (pieces.into_body(length), length)
-    }
-
-    /// What every page begins with.
-    pub(crate) const HEAD: &'static [u8] = b"{\"events\":[";
-
-    /// What a page ends with, behind its events.
-    pub(crate) fn foot(&self) -> Vec<u8> {
-        let mut body = b"],\"next\":\"".to_vec();
-        self.next.write(&mut body);
-        if let Some(moment) = self.caching.moment().filter(|_| self.is_empty()) {
-            body.extend_from_slice(format!("-{moment}").as_bytes());
-        }
-        body.extend_from_slice(if self.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
-        if let Some(gap) = &self.pull.gap {
-            body.extend_from_slice(b",\"gap\":");
-            // A gap always serializes, and a Vec takes all that is written to it.
-            drop(serde_json::to_writer(&mut body, gap));
-        }
-        if self.closed {
-            body.extend_from_slice(b",\"closed\":true");
-            if let Some(reason) = &self.pull.reason {
-                body.extend_from_slice(format!(",\"reason\":\"{reason}\"").as_bytes());
-            }
-        }
-        if let Some(advice) = self.advice {
-            advice.write(&mut body);
-        }
-        body.extend_from_slice(b"}\n");
-        body
-    }
+    let pieces = Pieces::new(api.context.clone(), Arc::clone(selection), rest);
+    (pieces.into_body(length), length)
 }

@@ -7,6 +7,7 @@ use tidings_log::{AppendError, ReadError};
 use tidings_protocol::{EndReason, InvalidData, InvalidSelector, InvalidTopic, Problem, ProblemKind};
 
 use crate::defaults;
+use crate::delivery::memory::{Portion, Short};
 
 /// A request that is answered with an error (§4): as a response it is `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,5 +232,12 @@ impl From<(&str, InvalidTopic)> for Refusal {
 impl From<(&str, InvalidSelector)> for Refusal {
     fn from((text, error): (&str, InvalidSelector)) -> Self {
         Self::topic(text, &error)
+    }
+}
+
+impl Portion {
+    /// Refuses what there is no memory for. `what` is what the budget is for.
+    pub(crate) fn refuse(&self, short: Short, what: &str) -> Refusal {
+        Refusal::new(ProblemKind::Busy, self.explain(short, what))
     }
 }

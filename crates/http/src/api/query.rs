@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
+use tidings_hub::Folding;
 use tidings_protocol::{Selection, Selector, Start, limits, parse_duration};
 
 use crate::api::problem::Refusal;
@@ -30,6 +31,8 @@ pub(crate) struct ReadOptions {
     /// The data of the event that tells such a client of a clean end.
     pub(crate) end: Option<Arc<str>>,
     pub(crate) heartbeat: Option<Duration>,
+    /// How what is pending is folded, and how often it is delivered.
+    pub(crate) folding: Folding,
 }
 
 // === impl Query ===
@@ -142,6 +145,7 @@ impl ReadOptions {
             envelope: query.flag("envelope")?,
             plain: query.flag("plain")?,
             end: query.get("end")?.map(end_text).transpose()?,
+            folding: folding(query.get("conflate")?, query.get("every")?)?,
             heartbeat: heartbeat.map(|wish| wish.clamp(defaults::MIN_HEARTBEAT, defaults::MAX_HEARTBEAT)),
         })
     }
@@ -161,6 +165,22 @@ fn end_text(text: &str) -> Result<Arc<str>, Refusal> {
         )));
     }
     Ok(text.into())
+}
+
+/// How a reader wants what is pending for it (§3.10).
+pub(crate) fn folding(conflate: Option<&str>, every: Option<&str>) -> Result<Folding, Refusal> {
+    let conflate = conflate.map(|text| {
+        text.parse().map_err(|error| Refusal::query(format!("`conflate`: {error}, not `{}`", shown(text))))
+    });
+    let every = every.map(|text| match parse_duration(text) {
+        Ok(every) if every <= defaults::MAX_EVERY => Ok(every),
+        Ok(_) => {
+            let most = defaults::MAX_EVERY.as_secs();
+            Err(Refusal::query(format!("`every` is at most {most} seconds, not `{}`", shown(text))))
+        }
+        Err(error) => Err(Refusal::query(format!("`every`: {error}"))),
+    });
+    Ok(Folding { conflate: conflate.transpose()?, every: every.transpose()?.unwrap_or_default() })
 }
 
 /// A last event id, which wins over `since`, is never an error. Clients without one may send it empty.
@@ -187,6 +207,7 @@ fn starts(query: &Query<'_>, headers: &HeaderMap) -> usize {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use tidings_hub::Conflate;
 
     fn options(query: &str) -> Result<ReadOptions, Refusal> {
         ReadOptions::new(&Query::new(Some(query)), &HeaderMap::new())
@@ -217,6 +238,16 @@ mod tests {
             "envelope=1",
             "heartbeat=often",
             "since=-0",
+            "conflate=",
+            "conflate=newest",
+            "conflate=Latest",
+            "conflate=%ff",
+            "every=",
+            "every=often",
+            "every=-1",
+            "every=61",
+            "every=1h",
+            "every=%ff",
         ] {
             assert!(options(query).is_err(), "{query}");
         }
@@ -227,6 +258,22 @@ mod tests {
         assert_eq!(options("heartbeat=0").unwrap().heartbeat, Some(Duration::from_secs(1)));
         assert_eq!(options("heartbeat=90").unwrap().heartbeat, Some(Duration::from_secs(60)));
         assert_eq!(options("heartbeat=2.5").unwrap().heartbeat, Some(Duration::from_millis(2_500)));
+    }
+
+    #[test]
+    fn what_is_pending_can_be_folded() {
+        let folding = |query| options(query).unwrap().folding;
+        assert_eq!(folding(""), Folding::default());
+        let every = Duration::from_millis(100);
+        assert_eq!(
+            folding("conflate=latest&every=100ms"),
+            Folding { conflate: Some(Conflate::Latest), every }
+        );
+        assert_eq!(folding("conflate=append").conflate, Some(Conflate::Append));
+        for (text, seconds) in [("0", 0), ("60", 60), ("1m", 60)] {
+            let query = format!("every={text}");
+            assert_eq!(options(&query).unwrap().folding.every, Duration::from_secs(seconds));
+        }
     }
 
     #[test]

@@ -5,17 +5,24 @@ use http::request::Parts;
 use http::{Method, Request};
 use tidings_protocol::{ProblemKind, Selection, Selector, Start, Topic};
 
-use crate::api::accept::Form;
 use crate::api::auth::Access;
-use crate::api::caching::Caching;
-use crate::api::lease::{Lease, Reader};
-use crate::api::metrics::Transport;
 use crate::api::problem::Refusal;
 use crate::api::query::{Query, ReadOptions};
 use crate::api::reply::Reply;
+use crate::delivery::caching::Caching;
+use crate::delivery::frames::Form;
+use crate::delivery::lease::Lease;
 use crate::delivery::memory::Client;
 use crate::limit::Limit;
+use crate::metrics::Transport;
 use crate::{Api, ClientAddress, api::poll, api::stream, defaults};
+
+/// Who reads: for whom its memory is counted, and on what terms where a token was shown.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) client: Client,
+    pub(crate) lease: Option<Lease>,
+}
 
 /// The selectors of `GET /events`.
 pub(crate) fn selectors(api: &Api, parts: &Parts) -> Result<Vec<Selector>, Refusal> {
@@ -50,12 +57,13 @@ pub(crate) async fn stream_of(api: &Api, parts: &Parts, topic: Topic, start: Sta
         let client = Client::of(&parts.extensions, Some(&access));
         let reader = Reader { client, lease: lease(api, parts, &access)? };
         let subscription = api.hub.subscribe(Selection::new([topic.into()]), start).await?;
-        let mut response = stream::answer(api, parts, Form::Stream, &subscription, &options, false, reader)?;
-        response.extensions_mut().insert(Transport::Stream);
-        Ok(response)
+        let reply = stream::answer(api, parts, Form::Stream, &subscription, &options, false, reader);
+        let mut reply = reply.settled(api, &parts.extensions).await?;
+        reply.head_mut().extensions_mut().insert(Transport::Stream);
+        Ok(reply)
     };
     match answer.await {
-        Ok(response) => response,
+        Ok(reply) => reply.into_response(),
         Err(refusal) if Refusal::passes(&refusal) => stream::put_off(Form::Stream, &refusal),
         Err(refusal) => refusal.into_response(),
     }
@@ -94,7 +102,7 @@ async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector
     if matches!(options.start, Some(Start::Cursor(_) | Start::Foreign(_))) {
         api.metrics.deliveries(transport).reconnect();
     }
-    let subscription = api.hub.subscribe(selection, start).await?;
+    let subscription = api.hub.subscribe(selection, start).await?.conflated(options.folding.conflate);
     let reply = match form {
         Form::Page => poll::answer(api, parts, subscription, &options, caching, reader).await?,
         Form::Stream | Form::Lines => {

@@ -9,8 +9,8 @@ use http::request::Parts;
 use prometheus_client::encoding::EncodeLabelSet;
 use tidings_protocol::{ProblemKind, Start, Topic};
 
-use crate::api::metrics::Counted;
 use crate::api::problem::Refusal;
+use crate::metrics::Counted;
 use crate::server::socket::{Attention, Waits};
 use crate::{Api, HttpConfig, api::read};
 

@@ -14,6 +14,7 @@ use crate::api::access::Line;
 use crate::api::poll::PageMaker;
 use crate::api::problem::Refusal;
 use crate::delivery::memory::Client;
+use crate::delivery::observer::Observer as _;
 use crate::delivery::parking::{Link, NewReader, NewSocket, Space, body, held};
 use crate::server::socket::Attention;
 
@@ -67,9 +68,9 @@ impl Reply {
         match &mut *travelling.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(Follows::Held(reader, _) | Follows::Streamed(reader, _)) => {
                 line.came_with(reader.asked);
-                reader.line.open(line);
+                reader.observed.by(line);
             }
-            Some(Follows::Socket(socket)) => socket.line.open(line),
+            Some(Follows::Socket(socket)) => socket.observed.by(line),
             None => return Some(line),
         }
         None

@@ -12,8 +12,8 @@ use crate::Api;
 use crate::api::problem::Refusal;
 use crate::api::reply::Reply;
 use crate::{
-    api::access, api::guard, api::publish, api::query, api::read, api::status, api::topics, api::websocket,
-    delivery::mounted,
+    api::access, api::guard, api::mounted, api::publish, api::query, api::read, api::status, api::topics,
+    api::websocket,
 };
 
 const TOPIC: &str = "/topics/{*topic}";

@@ -6,8 +6,8 @@ use http::request::Parts;
 use tidings_protocol::ProblemKind;
 
 use crate::Api;
-use crate::api::metrics::Format;
 use crate::api::problem::{Answer, Refusal};
+use crate::metrics::Format;
 
 /// The process serves.
 pub(crate) fn health(_: &Api) -> Response {

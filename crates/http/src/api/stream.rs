@@ -10,14 +10,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tidings_hub::Subscription;
 
-use crate::api::accept::Form;
-use crate::api::lease::Reader;
-use crate::api::metrics::Transport;
 use crate::api::problem::Refusal;
 use crate::api::query::ReadOptions;
+use crate::api::read::Reader;
 use crate::api::reply::Reply;
-use crate::delivery::frames::Frames;
+use crate::delivery::frames::{Form, Frames};
 use crate::delivery::parking::{Interest, NewReader, Shape, ticks};
+use crate::metrics::Transport;
 use crate::{Api, defaults};
 
 /// A stream of events (§3.2, §3.3).
@@ -59,7 +58,8 @@ pub(crate) fn answer(
     } else if parts.method == Method::GET {
         let heartbeat = ticks(options.heartbeat.unwrap_or(api.config.heartbeat));
         let shape = Shape::Stream { frames, transport, heartbeat };
-        let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
+        let selection = Arc::clone(subscription.selection());
+        let interest = Interest { selection, folding: options.folding, shape };
         let reader = NewReader { opening, lease, ..NewReader::new(interest, subscription.cursor()) };
         return Reply::Streamed { head: response, reader, client };
     }

@@ -14,11 +14,11 @@ use http::{Extensions, HeaderMap, HeaderValue, Method};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use serde_json::value::RawValue;
+use tidings_hub::Folding;
 use tidings_protocol::{ProblemKind, Selection, Selector, Start};
 use tidings_websocket::{CloseCode, Deflate, Opening};
 
 use crate::api::auth::Access;
-use crate::api::metrics::Transport;
 use crate::api::problem::Refusal;
 use crate::api::query::{Query, ReadOptions};
 use crate::api::read;
@@ -26,11 +26,12 @@ use crate::api::reply::Reply;
 use crate::delivery::encoding::SubscriptionName;
 use crate::delivery::frames::Frames;
 use crate::delivery::memory::Client;
+use crate::delivery::observer::Observed;
 use crate::delivery::parking::{Interest, NewSocket, NewSubscription, Shape, Space, serve_mounted, ticks};
+use crate::metrics::Transport;
 use crate::{Api, ClientAddress, HttpConfig, defaults};
 
 pub(crate) use self::message::{problem, unsubscribed};
-pub(crate) use self::serve::serve;
 
 /// What a message is named by in its answer.
 pub(crate) type Reference = Option<Box<RawValue>>;
@@ -200,7 +201,7 @@ impl NewSocket {
             awaits_token: false,
             lease: None,
             farewell: None,
-            line: Default::default(),
+            observed: Observed::default(),
         }
     }
 
@@ -225,7 +226,8 @@ impl Session {
             api.metrics.deliveries(Transport::WebSocket).reconnect();
         }
         let selection = options.selection(selectors);
-        self.subscription(api, SubscriptionName::FIRST, selection, options.start, None).await
+        let ReadOptions { start, folding, .. } = options;
+        self.subscription(api, SubscriptionName::FIRST, selection, start, folding, None).await
     }
 
     /// Opens a subscription, whose rights have been looked at.
@@ -235,6 +237,7 @@ impl Session {
         name: SubscriptionName,
         selection: Selection,
         start: Option<Start>,
+        folding: Folding,
         reference: Reference,
     ) -> Result<NewSubscription, Refusal> {
         let bytes = selection.bytes();
@@ -252,7 +255,7 @@ impl Session {
             return Ok(NewSubscription { name, reference, opening, reader: None, bytes });
         }
         let shape = Shape::Stream { frames, transport: Transport::WebSocket, heartbeat: self.heartbeat };
-        let interest = Interest { selection: Arc::clone(subscription.selection()), shape };
+        let interest = Interest { selection: Arc::clone(subscription.selection()), folding, shape };
         let reader = Some((interest, subscription.cursor()));
         Ok(NewSubscription { name, reference, opening, reader, bytes })
     }

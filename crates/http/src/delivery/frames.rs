@@ -6,8 +6,18 @@ use tidings_hub::Framing;
 use tidings_protocol::{Cursor, EndReason, Gap, write_end_line, write_gap_line};
 use tidings_websocket::{Deflate, Opcode, encode};
 
-use crate::api::accept::Form;
 use crate::delivery::encoding::{Encoding, SubscriptionName};
+
+/// The form of an answer to a reader (§3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `application/json`: a poll.
+    Page,
+    /// `text/event-stream`.
+    Stream,
+    /// `application/x-ndjson`.
+    Lines,
+}
 
 /// How a stream says what it says, as `text/event-stream` (§3.2), as lines of JSON (§3.3), or as messages of a WebSocket (§3.8).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,6 +33,22 @@ pub(crate) struct Frames {
 struct Plain {
     /// The data of the event that tells of a clean end.
     end: Option<Arc<str>>,
+}
+
+// === impl Form ===
+
+impl Form {
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::Lines)
+    }
+
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Page => "application/json",
+            Self::Stream => "text/event-stream",
+            Self::Lines => "application/x-ndjson",
+        }
+    }
 }
 
 // === impl Frames ===

@@ -28,7 +28,7 @@ impl Lately {
     pub(crate) fn keep(&self, epoch: Epoch, event: Held, encoding: impl Into<Encoding>) {
         let encoding = encoding.into();
         let mut kept = self.kept();
-        if kept.place(epoch, event.sequence(), encoding).is_some() {
+        if kept.place(epoch, event.range(), encoding).is_some() {
             return;
         }
         kept.bytes += event.size();
@@ -40,14 +40,15 @@ impl Lately {
         }
     }
 
+    /// What the events from the first to the last of a range were joined to, or the one that there is in it.
     pub(crate) fn find(
         &self,
         epoch: Epoch,
-        sequence: Sequence,
+        range: (Sequence, Sequence),
         encoding: impl Into<Encoding>,
     ) -> Option<Held> {
         let mut kept = self.kept();
-        let place = kept.place(epoch, sequence, encoding.into())?;
+        let place = kept.place(epoch, range, encoding.into())?;
         let found = kept.events.remove(place)?;
         let event = found.2.clone();
         kept.events.push_back(found);
@@ -62,9 +63,9 @@ impl Lately {
 // === impl Kept ===
 
 impl Kept {
-    fn place(&self, epoch: Epoch, sequence: Sequence, encoding: Encoding) -> Option<usize> {
-        let wanted = (epoch, encoding, sequence);
-        self.events.iter().rposition(|(own, form, event)| (*own, *form, event.sequence()) == wanted)
+    fn place(&self, epoch: Epoch, range: (Sequence, Sequence), encoding: Encoding) -> Option<usize> {
+        let wanted = (epoch, encoding, range);
+        self.events.iter().rposition(|(own, form, event)| (*own, *form, event.range()) == wanted)
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn those_that_were_asked_for_lately_are_kept_within_their_memory() {
         let (lately, epoch) = (Lately::default(), Epoch::from_random(0));
-        let has = |sequence| lately.find(epoch, sequence, Framing::Line).is_some();
+        let has = |sequence| lately.find(epoch, (sequence, sequence), Framing::Line).is_some();
         for sequence in 1..=3 {
             lately.keep(epoch, event(sequence, BYTES / 7), Framing::Line);
             lately.keep(epoch, event(sequence, BYTES / 7), Framing::Line);

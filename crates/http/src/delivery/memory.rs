@@ -4,14 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::Extensions;
-use tidings_protocol::ProblemKind;
-
-use crate::api::auth::Access;
-use crate::api::metrics::Metrics;
-use crate::api::problem::Refusal;
+use crate::defaults;
 use crate::limit::Limit;
-use crate::{ClientAddress, defaults};
+use crate::metrics::Metrics;
 
 /// Memory that all connections have together, for one purpose. However many of them come, and however slowly each
 /// sends or takes, there is no more; and no client has more than its share of it.
@@ -68,19 +63,6 @@ pub(crate) enum Short {
 // === impl Client ===
 
 impl Client {
-    /// Whom a request is from: the subject of its token, else its address.
-    pub(crate) fn of(extensions: &Extensions, access: Option<&Access>) -> Self {
-        Self::at(extensions.get::<ClientAddress>().copied(), access)
-    }
-
-    /// Who is at an address, as far as that is known.
-    pub(crate) fn at(address: Option<ClientAddress>, access: Option<&Access>) -> Self {
-        if let Some(subject) = access.and_then(Access::subject) {
-            return Self::Subject(Arc::clone(subject));
-        }
-        address.map_or(Self::Unknown, |address| Self::Network(address.network()))
-    }
-
     /// What is counted together, as a refusal says it to whoever showed a token.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -185,8 +167,8 @@ impl Portion {
         self.bytes = bytes;
     }
 
-    /// Refuses what there is no memory for. `what` is what the budget is for.
-    pub(crate) fn refuse(&self, short: Short, what: &str) -> Refusal {
+    /// Counts that there is no memory for something, and says why. `what` is what the budget is for.
+    pub(crate) fn explain(&self, short: Short, what: &str) -> String {
         self.budget.0.metrics.count_limit(Limit::BufferedBytes);
         let all = self.budget.0.bytes;
         let detail = match short {
@@ -199,7 +181,7 @@ impl Portion {
                 all / defaults::CLIENT_SHARE,
             ),
         };
-        Refusal::new(ProblemKind::Busy, format!("{detail}; try again when some of them are done"))
+        format!("{detail}; try again when some of them are done")
     }
 }
 

@@ -34,7 +34,7 @@ mod wheel;
 pub(crate) use body::body;
 pub(crate) use group::{Interest, PollResponse, Shape};
 pub(crate) use held::{HeldPage, held};
-pub(crate) use http2::{Carrier, Newcomer};
+pub(crate) use http2::{Asking, Carrier, NewRequest, Newcomer, Origin, Piece, RequestFault, Requests, Said};
 pub(crate) use new_reader::NewReader;
 pub(crate) use parked_connections::{ParkedConnections, Parking, Returned, Space};
 pub(crate) use sink::{DISCARD_BYTES, Link};
@@ -42,6 +42,6 @@ pub(crate) use sink::{DISCARD_BYTES, Link};
 pub(crate) use template::Known;
 pub(crate) use template::{REQUEST_BYTES, Template};
 pub(crate) use websocket::{
-    Inbox, NewSocket, NewSubscription, SocketArrival, SocketHandle, Told, serve_mounted,
+    Inbox, Messages, NewSocket, NewSubscription, SocketArrival, SocketHandle, Told, serve_mounted,
 };
 pub(crate) use wheel::ticks;

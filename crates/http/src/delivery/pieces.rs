@@ -1,7 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context as TaskContext, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -9,12 +9,13 @@ use futures_util::stream::{self, Stream};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tidings_protocol::Selection;
 
+use crate::defaults;
+use crate::delivery::context::Context;
 use crate::delivery::remainder::{Lost, Remainder};
-use crate::{Api, defaults};
 
 /// A remainder that its reader takes in pieces.
 pub(crate) struct Pieces {
-    api: Api,
+    context: Context,
     selection: Arc<Selection>,
     remainder: Remainder,
 }
@@ -28,9 +29,9 @@ struct Measured<S> {
 // === impl Pieces ===
 
 impl Pieces {
-    pub(crate) fn new(api: Api, selection: Arc<Selection>, mut remainder: Remainder) -> Self {
-        remainder.settle(&api.lately);
-        Self { api, selection, remainder }
+    pub(crate) fn new(context: Context, selection: Arc<Selection>, mut remainder: Remainder) -> Self {
+        remainder.settle(&context.lately);
+        Self { context, selection, remainder }
     }
 
     /// The next piece; `None` at the end.
@@ -39,15 +40,15 @@ impl Pieces {
             let piece = self.remainder.compose(defaults::STREAM_PIECE_BYTES);
             if !piece.is_empty() {
                 self.remainder.advance(piece.len());
-                self.remainder.settle(&self.api.lately);
+                self.remainder.settle(&self.context.lately);
                 return Some(Ok(Bytes::from(piece)));
             }
-            let ((epoch, after), limits) = self.remainder.wants()?;
-            if self.remainder.recall(&self.api.lately) {
+            let ((epoch, after), look) = self.remainder.wants()?;
+            if self.remainder.recall(&self.context.lately) {
                 continue;
             }
-            let found = match self.api.hub.read(epoch, after, &self.selection, limits).await {
-                Ok(recent) => self.remainder.feed(&recent, &self.selection),
+            let found = match self.context.hub.read_folded(epoch, after, &self.selection, look).await {
+                Ok(found) => self.remainder.feed(&found.recent, &self.selection),
                 Err(error) => {
                     tracing::debug!(%error, "failed to go on with an answer");
                     Err(Lost)
@@ -83,7 +84,7 @@ impl<S: Stream<Item = Result<Bytes, Lost>> + Unpin> HttpBody for Measured<S> {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
         let piece = ready!(Pin::new(&mut self.pieces).poll_next(cx));
         if let Some(Ok(piece)) = &piece {

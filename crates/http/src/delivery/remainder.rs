@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
-use tidings_hub::{Entry, PullLimits, Recent};
+use tidings_hub::{Conflate, Entry, Look, PullLimits, Recent};
 use tidings_protocol::{Epoch, Selection, Sequence};
 
 use crate::defaults;
@@ -27,8 +27,12 @@ pub(crate) struct Remainder {
     /// How many follow that are not held, and the place after which they do.
     left: usize,
     place: Sequence,
-    /// How much of the next event was taken already.
+    /// How much of the next event was taken already,
     taken: usize,
+    /// and which one that is, where it is not held.
+    next: Sequence,
+    /// How the events were folded, where they were, and where the look ended that found them.
+    folded: Option<(Conflate, Sequence)>,
     /// What stands between two events.
     between: &'static [u8],
     foot: Bytes,
@@ -68,10 +72,18 @@ impl Remainder {
             held,
             left: 0,
             taken: 0,
+            next: 0,
+            folded: None,
             between: b"",
             foot: Bytes::new(),
             memory,
         }
+    }
+
+    /// Says that the events were folded, of what there was up to a place.
+    pub(crate) fn folded(mut self, conflate: Option<Conflate>, until: Sequence) -> Self {
+        self.folded = conflate.map(|conflate| (conflate, until));
+        self
     }
 
     /// What comes before the events.
@@ -161,11 +173,12 @@ impl Remainder {
     }
 
     /// The place after which events are to be found, and how many at most, where it has to go on with them.
-    pub(crate) fn wants(&self) -> Option<((Epoch, Sequence), PullLimits)> {
+    pub(crate) fn wants(&self) -> Option<((Epoch, Sequence), Look)> {
         let wants = self.left > 0 && self.held.is_empty() && self.head.is_empty();
         let limits =
             PullLimits { events: self.left.min(defaults::PIECE_EVENTS), bytes: defaults::STREAM_PIECE_BYTES };
-        wants.then_some(((self.epoch, self.place), limits))
+        let (conflate, until) = self.folded.unzip();
+        wants.then_some(((self.epoch, self.place), Look { conflate, until, limits }))
     }
 
     /// Goes on with the events that were found after the place that it named.
@@ -190,10 +203,10 @@ impl Remainder {
         if self.taken == 0 || self.left == 0 || !self.held.is_empty() {
             return false;
         }
-        let sequence = self.place + 1;
-        let Some(event) = lately.find(self.epoch, sequence, self.encoding) else { return false };
+        let range = (self.place + 1, self.next);
+        let Some(event) = lately.find(self.epoch, range, self.encoding) else { return false };
         self.held.push_back(event);
-        (self.left, self.place) = (self.left - 1, sequence);
+        (self.left, self.place) = (self.left - 1, self.next);
         true
     }
 
@@ -208,7 +221,7 @@ impl Remainder {
         } else if self.memory.grow(bytes).is_err()
             && let Some(first) = self.held.front()
         {
-            self.place = first.sequence() - 1;
+            (self.place, self.next) = (first.range().0 - 1, first.sequence());
             self.left += self.held.len();
             let first = std::mem::take(&mut self.held).into_iter().next();
             if let Some(event) = first.filter(|event| self.taken > 0 && event.is_dear()) {
@@ -254,6 +267,11 @@ impl Held {
         self.entry.event().sequence
     }
 
+    /// The first and the last of the events that it consists of.
+    pub(crate) fn range(&self) -> (Sequence, Sequence) {
+        (self.entry.first(), self.sequence())
+    }
+
     /// How long the frame is.
     pub(crate) fn len(&self) -> usize {
         self.length
@@ -277,8 +295,8 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::metrics::Metrics;
     use crate::delivery::memory::{Budget, Client};
+    use crate::metrics::Metrics;
     use tidings_hub::Framing;
     use tidings_protocol::{Closing, Event, Format, Lineage, Timestamp, Topic};
 
@@ -346,10 +364,10 @@ mod tests {
                         remainder.held.is_empty(),
                         lets_go || remainder.left + remainder.held.len() == 0
                     );
-                    if let Some((place, limits)) = remainder.wants()
+                    if let Some((place, look)) = remainder.wants()
                         && !(most == 7 && remainder.recall(&lately))
                     {
-                        let limits = PullLimits { events: limits.events.min(3), ..limits };
+                        let limits = PullLimits { events: look.limits.events.min(3), ..look.limits };
                         remainder.feed(&recent(place.1, limits), &selection()).unwrap();
                     }
                     let composed = remainder.compose(most);

@@ -8,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::delivery::parking::{Carrier, Link, Newcomer, ParkedConnections};
+use crate::delivery::parking::{Carrier, Link, Newcomer, Origin, ParkedConnections};
 use crate::limit::Limit;
 use crate::server::detect::{Protocol, Rewound, detect};
 use crate::server::permits::Permit;
-use crate::server::service::{Origin, Service};
+use crate::server::service::Service;
 use crate::server::socket::{Progress, Watched};
 use crate::server::tls::{Session, Tls, TlsLink, TlsSocket};
 use crate::{Api, defaults};

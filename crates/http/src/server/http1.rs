@@ -16,16 +16,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::api::metrics::Speaks;
 use crate::api::reply::Reply;
+use crate::delivery::head::upgrade_head;
 use crate::delivery::parking::{
-    Link, NewReader, NewSocket, PollResponse, Shape, SocketArrival, Space, Template, ticks,
+    Link, NewReader, NewSocket, Origin, PollResponse, Shape, SocketArrival, Space, Template, ticks,
 };
+use crate::metrics::Speaks;
 use crate::server::connection::{Host, Peer, Wire};
-use crate::server::head::upgrade_head;
 use crate::server::kept::keep;
 use crate::server::permits::Share;
-use crate::server::service::Origin;
 use crate::server::socket::{HeadTimer, Progress};
 use crate::server::strict::{Fragments, Strict};
 use crate::{api::authority, defaults};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::api::metrics::{Counted, Metrics, Speaks};
 use crate::limit::Limit;
+use crate::metrics::{Counted, Metrics, Speaks};
 use crate::{Api, ClientAddress, HttpConfig};
 
 /// The connections that a server may have: so many in all, and so many from one address.

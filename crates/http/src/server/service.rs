@@ -17,6 +17,7 @@ use crate::api::poll::Spare;
 use crate::api::problem::Refusal;
 use crate::api::reply::Reply;
 use crate::delivery::memory::Client;
+use crate::delivery::parking::Origin;
 use crate::limit::Limit;
 use crate::server::connection::Cleartext;
 use crate::server::kept::keep;
@@ -34,15 +35,6 @@ pub(crate) struct Service {
     /// Whether the server speaks TLS, so that who speaks in clear may be told to.
     pub(crate) has_tls: bool,
     pub(crate) cleartext: Cleartext,
-}
-
-/// Where a request came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// The address at the other end of its connection.
-    pub(crate) peer: IpAddr,
-    /// Whether nobody on the way can read it.
-    pub(crate) encrypted: bool,
 }
 
 /// What a field of a head takes beside its name and its value: `: ` and the end of the line.

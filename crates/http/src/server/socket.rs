@@ -12,11 +12,11 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::api::metrics::Metrics;
 use crate::delivery::parking::DISCARD_BYTES;
 use crate::limit::Limit;
-use crate::server::sending::send_now;
-use crate::{Api, defaults, server::vanishing};
+use crate::metrics::Metrics;
+use crate::system::sending::send_now;
+use crate::{Api, defaults, system::vanishing};
 
 /// A connection that is watched: one that takes no byte for the write timeout fails, and what was read of it is
 /// counted for the deadline of the next request's head.

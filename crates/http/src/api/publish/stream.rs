@@ -18,11 +18,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::items::{Form, Items};
 use super::{end_reason, event_type, idempotency_key, is_json, media_type};
-use crate::api::accept;
+
 use crate::api::auth::Access;
 use crate::api::coding::Coding;
 use crate::api::problem::{Answer, Refusal, StreamPlace, json_line};
 use crate::api::query::{Query, shown};
+use crate::delivery::frames;
 use crate::delivery::memory::{Client, Portion};
 use crate::limit::Limit;
 use crate::{Api, defaults};
@@ -131,7 +132,7 @@ impl Asked {
             return Err(Refusal::new(ProblemKind::UnsupportedMediaType, detail).accept_encoding("identity"));
         }
         let acknowledges =
-            accept::Form::negotiate(&parts.headers).is_ok_and(|form| form == accept::Form::Lines);
+            frames::Form::negotiate(&parts.headers).is_ok_and(|form| form == frames::Form::Lines);
         Ok(Some(Self { form, options, acknowledges }))
     }
 

@@ -4,21 +4,27 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidings_hub::Published;
+use tidings_hub::{Folding, Published};
 use tidings_protocol::{Cursor, Object, Problem, Selector, Start};
 use tidings_websocket::{Opcode, encode};
 
 use super::Reference;
 use crate::api::problem::Refusal;
 use crate::api::publish::{Publication, SinglePublication};
-use crate::api::query::{selector, shown};
+use crate::api::query::{folding, selector, shown};
 use crate::delivery::encoding::SubscriptionName;
 use crate::{Api, defaults};
 
 /// What a client asks for in a message.
 #[derive(Debug)]
 pub(super) enum Command {
-    Subscribe { name: SubscriptionName, selectors: Vec<Selector>, start: Option<Start>, types: Vec<String> },
+    Subscribe {
+        name: SubscriptionName,
+        selectors: Vec<Selector>,
+        start: Option<Start>,
+        types: Vec<String>,
+        folding: Folding,
+    },
     Unsubscribe(SubscriptionName),
     Publish(Box<SinglePublication>),
     Token(String),
@@ -42,6 +48,10 @@ struct Message<'a> {
     since: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow)]
+    conflate: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    every: Option<Cow<'a, str>>,
     #[serde(borrow)]
     unsubscribe: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -172,7 +182,18 @@ impl From<Refusal> for Box<Refused> {
 
 impl Message<'_> {
     fn command(self, api: &Api) -> Result<Command, Box<Refused>> {
-        let Self { subscribe, topics, since, event, unsubscribe, publish, token, reference: _ } = self;
+        let Self {
+            subscribe,
+            topics,
+            since,
+            event,
+            unsubscribe,
+            publish,
+            token,
+            conflate,
+            every,
+            reference: _,
+        } = self;
         match (subscribe, unsubscribe, publish, token) {
             (Some(name), None, None, None) => {
                 let name = named(&name)?;
@@ -199,6 +220,7 @@ impl Message<'_> {
                     selectors: selectors.map_err(told)?,
                     start: start.map_err(|error| told(Refusal::query(error.to_string())))?,
                     types,
+                    folding: folding(conflate.as_deref(), every.as_deref()).map_err(told)?,
                 })
             }
             (None, Some(name), None, None) => Ok(Command::Unsubscribe(named(&name)?)),

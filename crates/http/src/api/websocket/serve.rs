@@ -1,6 +1,7 @@
 //! The task that serves the messages of a WebSocket, for as long as there are some.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tidings_log::{Batch, Close, Idempotency, Scope};
@@ -13,12 +14,13 @@ use crate::api::publish::{self, SinglePublication};
 use crate::api::read;
 use crate::delivery::encoding::SubscriptionName;
 use crate::delivery::memory::Client;
-use crate::delivery::parking::{Inbox, SocketHandle, Told};
+use crate::delivery::parking::{Inbox, Messages, SocketHandle, Told};
 use crate::{Api, defaults};
-use tidings_protocol::{Selection, Selector, Start};
+use tidings_hub::Folding;
+use tidings_protocol::{Selection, Start};
 
 /// Serves what waits in a socket's inbox, in order, and says what comes of it.
-pub(crate) async fn serve(api: Api, session: Session, inbox: Arc<Inbox>, socket: SocketHandle) {
+async fn serve(api: Api, session: Session, inbox: Arc<Inbox>, socket: SocketHandle) {
     let mut ending = Ending { socket: socket.clone(), is_over: false };
     let mut server = MessageServer {
         api,
@@ -40,6 +42,17 @@ pub(crate) async fn serve(api: Api, session: Session, inbox: Arc<Inbox>, socket:
         server.finish().await;
     }
     ending.is_over = true;
+}
+
+impl Messages for Api {
+    fn serve(
+        &self,
+        session: Session,
+        inbox: Arc<Inbox>,
+        socket: SocketHandle,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(serve(self.clone(), session, inbox, socket))
+    }
 }
 
 /// Tells the shard when the task ends, however that comes.
@@ -108,10 +121,11 @@ impl MessageServer {
 
     async fn command(&mut self, command: Command, reference: &Reference) -> Result<(), Box<Refused>> {
         match command {
-            Command::Subscribe { name, selectors, start, types } => {
+            Command::Subscribe { name, selectors, start, types, folding } => {
                 let told = |refusal| Box::new(Refused { refusal, name: Some(name) });
                 self.session.access.subscribe(&selectors).map_err(told)?;
-                self.subscribe(name, selectors, start, types, reference).await.map_err(told)
+                let selection = Selection::new(selectors).of_types(types);
+                self.subscribe(name, selection, start, folding, reference).await.map_err(told)
             }
             Command::Unsubscribe(name) => {
                 self.send();
@@ -126,14 +140,14 @@ impl MessageServer {
     async fn subscribe(
         &mut self,
         name: SubscriptionName,
-        selectors: Vec<Selector>,
+        selection: Selection,
         start: Option<Start>,
-        types: Vec<String>,
+        folding: Folding,
         reference: &Reference,
     ) -> Result<(), Refusal> {
-        let selection = Selection::new(selectors).of_types(types);
+        let reference = reference.clone();
         let subscription =
-            self.session.subscription(&self.api, name, selection, start, reference.clone()).await?;
+            self.session.subscription(&self.api, name, selection, start, folding, reference).await?;
         self.send();
         self.socket.tell(Told::Subscribe(Box::new(subscription)));
         Ok(())

@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_hub::{Entry, Recent};
+use tidings_hub::{Conflate, Entry, Found, Recent};
 use tidings_protocol::{Selection, Sequence, Timestamp};
 
 use crate::delivery::frames::Frames;
@@ -18,6 +18,8 @@ pub(super) struct Chunk {
     pub(super) next: Sequence,
     /// Whether the topic ends here, so that the stream does as well.
     pub(super) ended: bool,
+    /// How far what was folded was looked for, where what comes later would be folded with it.
+    folded_until: Option<Sequence>,
 }
 
 /// Where a write stopped in a chunk.
@@ -37,14 +39,20 @@ pub(super) enum Cut {
 impl Chunk {
     /// Frames the events of `recent` that belong to the selection.
     pub(super) fn new(recent: &Recent, selection: &Selection, frames: &Frames) -> Self {
-        let mut chunk = Self { bytes: Bytes::new(), marks: Vec::new(), next: recent.next, ended: false };
+        let mut chunk = Self {
+            bytes: Bytes::new(),
+            marks: Vec::new(),
+            next: recent.next,
+            ended: false,
+            folded_until: None,
+        };
         let mut bytes = Vec::new();
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
                 frames.encoding().write(entry, &mut bytes);
                 chunk.marks.push((bytes.len(), Arc::clone(entry)));
             }
-            if entry.event().closes() && selection.single_topic().is_some() {
+            if selection.is_ended_by(entry.event()) {
                 chunk.ended = true;
                 frames.end(entry.cursor(), entry.event().end_reason().as_ref(), &mut bytes);
                 break;
@@ -52,6 +60,22 @@ impl Chunk {
         }
         chunk.bytes = bytes.into();
         chunk
+    }
+
+    /// Takes note of how its events were folded.
+    pub(super) fn folded(self, conflate: Option<Conflate>, found: &Found) -> Self {
+        let is_done = match conflate {
+            None => true,
+            // More follows, but would not be joined.
+            Some(Conflate::Append) => found.is_cut(),
+            Some(Conflate::Latest) => false,
+        };
+        Self { folded_until: (!is_done).then_some(found.until), ..self }
+    }
+
+    /// Whether it is what a reader at its place would be given now, where everything up to `position` is seen.
+    pub(super) fn is_current(&self, position: Sequence) -> bool {
+        self.folded_until.is_none_or(|until| until >= position)
     }
 
     /// The memory that it takes, with the events that it refers to.
@@ -104,7 +128,7 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::accept::Form;
+    use crate::delivery::frames::Form;
     use tidings_protocol::{Closing, Epoch, Event, Format, Lineage, Topic};
 
     fn recent(count: u64, closing: Closing) -> Recent {

@@ -2,16 +2,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use slab::Slab;
+use tidings_hub::Folding;
 use tidings_protocol::{Event, Selection, SelectorTree, Topic};
 
-use crate::api::caching::Caching;
-use crate::api::metrics::Transport;
+use crate::delivery::caching::Caching;
 use crate::delivery::frames::Frames;
+use crate::metrics::Transport;
 
 /// What an entry waits for, and how it wants it. Entries with equal interests get the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Interest {
     pub(crate) selection: Arc<Selection>,
+    pub(crate) folding: Folding,
     pub(crate) shape: Shape,
 }
 
@@ -193,7 +195,7 @@ pub(super) fn narrow(number: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::accept::Form;
+    use crate::delivery::frames::Form;
     use tidings_protocol::Selector;
 
     fn interest(selectors: &[&str], heartbeat: u32) -> Interest {
@@ -201,6 +203,7 @@ mod tests {
         let frames = Frames::new(Form::Stream, false, false);
         Interest {
             selection: Arc::new(Selection::new(selectors)),
+            folding: Folding::default(),
             shape: Shape::Stream { frames, transport: Transport::Stream, heartbeat },
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tidings_hub::Pull;
-use tidings_protocol::{Cursor, Epoch};
+use tidings_protocol::{Cursor, Epoch, Sequence};
 use tokio::sync::oneshot;
 
 use super::body::Seat;
@@ -17,6 +17,8 @@ use super::mailbox::{Address, Message};
 pub(crate) struct HeldPage {
     pub(crate) pull: Pull,
     pub(crate) next: Cursor,
+    /// Where the look ended that found it, which may be beyond that.
+    pub(crate) until: Sequence,
     /// The present epoch of the log.
     pub(crate) epoch: Epoch,
 }

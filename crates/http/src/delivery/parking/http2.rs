@@ -22,10 +22,12 @@ mod room_queue;
 mod stream;
 mod upload;
 
-pub(super) use asking::{Answering, Asking, Said, StreamName};
+pub(super) use asking::StreamName;
+pub(crate) use asking::{Asking, NewRequest, Origin, RequestFault, Requests, Said};
 pub(crate) use carrier::Carrier;
 pub(super) use connection::{Connection, Flushed, Phase};
 pub(super) use room_queue::RoomQueue;
+pub(crate) use stream::Piece;
 pub(super) use stream::{Role, Running, Stream, Task};
 pub(super) use upload::Upload;
 
@@ -35,7 +37,7 @@ pub(crate) struct Newcomer {
     pub(crate) carrier: Carrier,
     /// What was read of it already, from its first byte on.
     pub(crate) unread: bytes::Bytes,
-    pub(crate) origin: crate::server::service::Origin,
+    pub(crate) origin: Origin,
     pub(crate) permit: Permit,
 }
 

@@ -8,11 +8,13 @@ use tidings_hub::panic_message;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::http2::Requests;
 use super::mailbox::Mailbox;
 use super::parked_connections::Returned;
 use super::shard::Shard;
-use crate::server::service::Service;
-use crate::{Api, defaults};
+use super::websocket::Messages;
+use crate::defaults;
+use crate::delivery::context::Context;
 
 /// Runs a shard in a thread of its own, and begins it anew where it ends and should not have.
 ///
@@ -21,8 +23,9 @@ use crate::{Api, defaults};
 #[derive(Debug)]
 pub(super) struct Keeper {
     name: String,
-    api: Api,
-    service: Option<Arc<Service>>,
+    context: Context,
+    service: Option<Arc<dyn Requests>>,
+    messages: Arc<dyn Messages>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
     returned: UnboundedSender<Returned>,
@@ -33,30 +36,39 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn start(
         name: String,
-        api: &Api,
-        service: Option<&Arc<Service>>,
+        context: &Context,
+        service: Option<&Arc<dyn Requests>>,
+        messages: &Arc<dyn Messages>,
         mailbox: &Arc<Mailbox>,
         runtime: &Handle,
         returned: &UnboundedSender<Returned>,
     ) -> io::Result<JoinHandle<()>> {
         let own = Self {
             name: name.clone(),
-            api: api.clone(),
+            context: context.clone(),
             service: service.cloned(),
+            messages: Arc::clone(messages),
             mailbox: Arc::clone(mailbox),
             runtime: runtime.clone(),
             returned: returned.clone(),
         };
         let shard = own.shard()?;
-        api.hub.supervisor().spawn(name, move || {
+        context.hub.supervisor().spawn(name, move || {
             own.run(shard);
             Ok::<_, Infallible>(())
         })
     }
 
     fn shard(&self) -> io::Result<Shard> {
-        let Self { api, service, mailbox, runtime, returned, .. } = self;
-        Shard::new(api.clone(), service.clone(), Arc::clone(mailbox), runtime.clone(), returned.clone())
+        let Self { context, service, messages, mailbox, runtime, returned, .. } = self;
+        Shard::new(
+            context.clone(),
+            service.clone(),
+            Arc::clone(messages),
+            Arc::clone(mailbox),
+            runtime.clone(),
+            returned.clone(),
+        )
     }
 
     fn run(&self, mut shard: Shard) {
@@ -76,7 +88,7 @@ impl Keeper {
                 );
             }
             self.mailbox.forget_entries();
-            self.api.hub.supervisor().report(&self.name, reason);
+            self.context.hub.supervisor().report(&self.name, reason);
             let Some(next) = self.next() else { return };
             shard = next;
             self.mailbox.set_alive(true);

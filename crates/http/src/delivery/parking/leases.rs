@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::parked::Key;
-use crate::api::lease::Lease;
+use crate::delivery::lease::Lease;
 use crate::delivery::memory::Client;
 
 /// The terms of the entries that came with tokens. The others have no part in it, and cost nothing.

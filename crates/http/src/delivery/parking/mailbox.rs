@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidings_hub::{Audience, Recent};
+use tidings_hub::{Audience, Found};
 use tidings_log::ReadError;
 use tidings_protocol::{Epoch, Selection, Sequence, Topic};
 
@@ -12,7 +12,7 @@ use super::http2::{Newcomer, Said, StreamName};
 use super::parked::Key;
 use super::parked_connections::Arrival;
 use super::websocket::{SocketArrival, Told};
-use crate::server::poller::Waker;
+use crate::system::poller::Waker;
 
 /// How the world speaks to a shard.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) enum Message {
     /// What comes of the messages of a WebSocket.
     Socket(EntryName, Told),
     /// What an entry has asked the log for.
-    Read(Asked, Result<Recent, ReadError>),
+    Read(Asked, Result<Found, ReadError>),
     /// The read of an entry ended without a result.
     Lost(Asked),
     /// The hub begins to shut down.

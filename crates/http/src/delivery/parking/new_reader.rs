@@ -5,9 +5,9 @@ use tidings_protocol::Cursor;
 
 use super::group::{Interest, PollResponse, Shape};
 use super::template::Template;
-use crate::api::access::OpenLine;
-use crate::api::lease::Lease;
-use crate::server::head;
+use crate::delivery::head;
+use crate::delivery::lease::Lease;
+use crate::delivery::observer::Observed;
 
 /// A reader that is to be given a sink, and a place in a shard.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct NewReader {
     /// The terms of whoever showed a token.
     pub(crate) lease: Option<Lease>,
     /// What is told when it is over, where somebody wants to know.
-    pub(crate) line: OpenLine,
+    pub(crate) observed: Observed,
 }
 
 // === impl NewReader ===
@@ -42,7 +42,7 @@ impl NewReader {
             asked: None,
             template: None,
             lease: None,
-            line: OpenLine::default(),
+            observed: Observed::default(),
         }
     }
 

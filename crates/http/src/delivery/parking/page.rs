@@ -2,19 +2,22 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use tidings_hub::{Framing, Pull, Recent};
-use tidings_protocol::{Lineage, Selection, Sequence};
+use tidings_hub::{Conflate, Found, Framing, Pull};
+use tidings_protocol::{Lineage, Sequence};
 
-use super::group::{PollResponse, Shape};
+use super::group::{Interest, PollResponse, Shape};
 use super::held::HeldPage;
-use crate::api::poll::Page;
 use crate::delivery::memory::Portion;
+use crate::delivery::page::Page;
 use crate::delivery::remainder::{Held, Remainder};
 
 /// What a poll gets of entries that concern it.
 pub(super) struct PagePart {
     pub(super) pull: Pull,
     pub(super) next: Sequence,
+    /// Where the look ended that found the events, and how they were folded.
+    until: Sequence,
+    conflate: Option<Conflate>,
     lineage: Lineage,
 }
 
@@ -30,9 +33,12 @@ pub(super) struct Answer {
 // === impl PagePart ===
 
 impl PagePart {
-    /// Takes up to `limit` events of `recent`.
-    pub(super) fn new(recent: &Recent, selection: &Selection, limit: usize) -> Self {
-        let mut part = Self { pull: Pull::default(), next: recent.next, lineage: recent.lineage.clone() };
+    /// Takes up to `limit` of the events that were found, which are folded.
+    pub(super) fn new(found: &Found, interest: &Interest, limit: usize) -> Self {
+        let Found { recent, until } = found;
+        let (selection, conflate) = (&interest.selection, interest.folding.conflate);
+        let (next, lineage) = (recent.next, recent.lineage.clone());
+        let mut part = Self { pull: Pull::default(), next, until: *until, conflate, lineage };
         for entry in &recent.entries {
             if selection.matches(entry.event()) {
                 if part.pull.entries.len() == limit {
@@ -42,7 +48,7 @@ impl PagePart {
                 }
                 part.pull.entries.push(entry.clone());
             }
-            if entry.event().closes() && selection.single_topic().is_some() {
+            if selection.is_ended_by(entry.event()) {
                 part.pull.ended = true;
                 part.pull.reason = entry.event().end_reason();
             }
@@ -50,10 +56,15 @@ impl PagePart {
         part
     }
 
+    /// A page without events.
+    pub(super) fn empty(lineage: Lineage, next: Sequence) -> Self {
+        Self { pull: Pull::default(), next, until: next, conflate: None, lineage }
+    }
+
     /// The page as it is, for a handler.
     pub(super) fn held(&self) -> HeldPage {
         let (next, epoch) = (self.lineage.id(self.next), self.lineage.present());
-        HeldPage { pull: self.pull.clone(), next, epoch }
+        HeldPage { pull: self.pull.clone(), next, until: self.until, epoch }
     }
 
     /// The page as a response, unless a handler sees to that. `last` says that the connection ends with it.
@@ -109,6 +120,7 @@ impl PagePart {
             events.map(|(entry, place)| Held::framed(entry.clone(), answer.bytes.slice(place.clone())));
         let (head, foot) = (&answer.bytes[..answer.head], &answer.bytes[answer.bytes.len() - answer.foot..]);
         let mut rest = Remainder::new(Framing::Object, self.lineage.present(), events, memory)
+            .folded(self.conflate, self.until)
             .headed(Bytes::copy_from_slice(head))
             .separated(b",");
         rest.then(foot);

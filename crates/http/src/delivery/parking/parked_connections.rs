@@ -6,20 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_hub::{Audience, Hub};
-use tidings_protocol::ProblemKind;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::http2::Newcomer;
+use super::http2::{Newcomer, Requests};
 use super::keeper::Keeper;
 use super::mailbox::{Mailbox, Message};
 use super::new_reader::NewReader;
 use super::sink::Link;
-use super::websocket::SocketArrival;
-use crate::Api;
-use crate::api::problem::Refusal;
+use super::websocket::{Messages, SocketArrival};
+use crate::delivery::context::Context;
 use crate::server::permits::Permit;
-use crate::server::service::Service;
 
 /// The threads that own the parked connections. They end when it is dropped.
 #[derive(Debug)]
@@ -70,40 +67,30 @@ pub(crate) struct Returned {
     pub(crate) permit: Permit,
 }
 
-impl Api {
-    /// What the API parks with.
-    pub(crate) fn parked(&self) -> Result<Arc<ParkedConnections>, Refusal> {
-        self.parking.get(self).map_err(|error| {
-            tracing::error!(%error, "failed to start the threads that deliver events");
-            Refusal::new(ProblemKind::Unavailable, "the hub has no thread that could deliver events")
-        })
-    }
-}
-
 // === impl ParkedConnections ===
 
 impl ParkedConnections {
     /// Starts a thread for each core. Connections that leave the shards are sent to `returned`.
     pub(crate) fn start(
-        api: &Api,
-        service: Option<&Arc<Service>>,
+        context: &Context,
+        service: Option<&Arc<dyn Requests>>,
+        messages: &Arc<dyn Messages>,
         returned: &UnboundedSender<Returned>,
     ) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let api = &api.without_parking();
         let mut parked = Self {
             mailboxes: Vec::new(),
             threads: Mutex::default(),
             turn: AtomicUsize::new(0),
-            hub: api.hub.clone(),
+            hub: context.hub.clone(),
         };
         for number in 0..count {
             let mailbox = Arc::new(Mailbox::new()?);
             let name = format!("tidings-park-{number}");
-            let thread = Keeper::start(name, api, service, &mailbox, &runtime, returned)?;
+            let thread = Keeper::start(name, context, service, messages, &mailbox, &runtime, returned)?;
             parked.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
-            api.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
+            context.hub.attach(Arc::clone(&mailbox) as Arc<dyn Audience>);
             parked.mailboxes.push(mailbox);
         }
         Ok(parked)
@@ -186,14 +173,18 @@ impl ParkedConnections {
 
 impl Parking {
     /// The threads, which are started where there are none yet.
-    pub(crate) fn get(&self, api: &Api) -> io::Result<Arc<ParkedConnections>> {
+    pub(crate) fn get(
+        &self,
+        context: &Context,
+        messages: impl FnOnce() -> Arc<dyn Messages>,
+    ) -> io::Result<Arc<ParkedConnections>> {
         let mut own = self.lock();
         if let Some(parked) = own.parked() {
             return Ok(parked);
         }
         // No connection comes back from it.
         let (returned, _) = unbounded_channel();
-        let parked = Arc::new(ParkedConnections::start(api, None, &returned)?);
+        let parked = Arc::new(ParkedConnections::start(context, None, &messages(), &returned)?);
         *own = Owner::Own(Arc::clone(&parked));
         Ok(parked)
     }

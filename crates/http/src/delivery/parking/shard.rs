@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::chunk::Chunk;
 use super::group::{GroupSerial, Groups, PollResponse, Shape, narrow};
-use super::http2::settings;
+use super::http2::{Requests, settings};
 use super::leases::Leases;
 use super::mailbox::{Mailbox, Message};
 use super::page::{Answer, PagePart};
@@ -25,12 +25,13 @@ use super::parked::{Key, Parked};
 use super::parked_connections::Returned;
 use super::sink::Sinks;
 use super::template::Template;
+use super::websocket::Messages;
 use super::wheel::{Wheel, ticks};
-use crate::api::access::Line;
+use crate::delivery::context::Context;
+use crate::delivery::observer::Observer;
 use crate::server::permits::Permit;
-use crate::server::poller::{Event, Events};
-use crate::server::service::Service;
-use crate::{Api, defaults, server::vanishing};
+use crate::system::poller::{Event, Events};
+use crate::{defaults, system::vanishing};
 
 mod admission;
 mod answers;
@@ -46,6 +47,7 @@ mod flush;
 mod idle;
 #[cfg(test)]
 mod model;
+mod pacing;
 mod websocket_input;
 mod websocket_times;
 mod websockets;
@@ -58,8 +60,9 @@ type PagePlace = (GroupSerial, Sequence, Sequence, u32);
 pub(super) struct Shard {
     /// Which of those it is that have had the mailbox.
     number: u32,
-    api: Api,
-    service: Option<Arc<Service>>,
+    context: Context,
+    service: Option<Arc<dyn Requests>>,
+    messages: Arc<dyn Messages>,
     http2_settings: Arc<Settings>,
     mailbox: Arc<Mailbox>,
     runtime: Handle,
@@ -101,8 +104,10 @@ pub(super) struct Shard {
     page: Option<(PagePlace, Arc<(PagePart, Answer)>)>,
     /// What was read of polls beyond their requests, or of requests that have not come whole, which is rare.
     unread: HashMap<Key, Bytes>,
+    /// The ticks of the last deliveries to those that want them no more often than so.
+    delivered: HashMap<Key, u32>,
     /// What is told of entries when they are over, where somebody wants to know.
-    lines: HashMap<Key, Box<Line>>,
+    observers: HashMap<Key, Box<dyn Observer>>,
     /// The requests that entries keep.
     templates: HashSet<Arc<Template>>,
     counts: Counts,
@@ -143,25 +148,27 @@ const CHUNK_BYTES: usize = 8 << 20;
 
 impl Shard {
     pub(super) fn new(
-        api: Api,
-        service: Option<Arc<Service>>,
+        context: Context,
+        service: Option<Arc<dyn Requests>>,
+        messages: Arc<dyn Messages>,
         mailbox: Arc<Mailbox>,
         runtime: Handle,
         returned: UnboundedSender<Returned>,
     ) -> io::Result<Self> {
         let number = mailbox.next_shard();
         let sinks = Sinks::new(Arc::clone(&mailbox), number)?;
-        let counts = Counts::new(&api);
-        let end = api.hub.end();
+        let counts = Counts::new(&context);
+        let end = context.hub.end();
         Ok(Self {
             number,
-            draining: api.draining.is_cancelled(),
+            draining: context.draining.is_cancelled(),
             lineage: end.lineage,
             position: end.latest,
-            write_timeout: ticks(api.config.write_timeout),
-            http2_settings: Arc::new(settings(&api.config)),
-            api,
+            write_timeout: ticks(context.config.write_timeout),
+            http2_settings: Arc::new(settings(&context.config)),
+            context,
             service,
+            messages,
             mailbox,
             runtime,
             returned,
@@ -185,7 +192,8 @@ impl Shard {
             chunk_bytes: 0,
             page: None,
             unread: HashMap::new(),
-            lines: HashMap::new(),
+            delivered: HashMap::new(),
+            observers: HashMap::new(),
             targets: Vec::new(),
             heard: Vec::new(),
             input: Vec::new(),
@@ -320,7 +328,7 @@ impl Shard {
         }
         let Some(entry) = self.find(key) else { return };
         if self.sinks.has_vanished(&entry.sink) {
-            vanishing::count(&self.api.metrics);
+            vanishing::count(&self.context.metrics);
         }
         self.close(key.index);
     }
@@ -424,27 +432,28 @@ impl Shard {
 
     /// Tells that a poll is answered.
     fn told(&self, index: u32, status: StatusCode, bytes: usize) {
-        if let Some(line) = self.lines.get(&self.key(index)) {
-            line.end(Some(status), Some(bytes as u64));
+        if let Some(observer) = self.observers.get(&self.key(index)) {
+            observer.end(Some(status), Some(bytes as u64));
         }
     }
 
     /// Tells that a stream is over, or a poll that was not answered.
-    fn end_line(&mut self, index: u32) {
+    fn end_observation(&mut self, index: u32) {
         let key = self.key(index);
-        let Some(line) = self.lines.remove(&key) else { return };
+        let Some(observer) = self.observers.remove(&key) else { return };
         let entry = &self.entries[index as usize];
         match self.groups.get(entry.group).interest.shape {
-            Shape::Stream { .. } => line.end(Some(StatusCode::OK), None),
+            Shape::Stream { .. } => observer.end(Some(StatusCode::OK), None),
             Shape::Poll { .. } if matches!(entry.seen.state(), State::Ending | State::Idle) => {}
-            Shape::Poll { .. } => line.end(None, None),
+            Shape::Poll { .. } => observer.end(None, None),
         }
     }
 
     fn remove(&mut self, index: u32) -> (Parked, Option<Permit>) {
         let permit = self.permits[index as usize].take();
-        self.end_line(index);
+        self.end_observation(index);
         self.leases.remove(self.key(index));
+        self.delivered.remove(&self.key(index));
         self.forget_template(index);
         let entry = self.entries.remove(index as usize);
         self.mailbox.occupy(self.entries.len());
@@ -472,8 +481,8 @@ impl Shard {
 impl Drop for Shard {
     /// Also where it broke: what is told of its entries is told.
     fn drop(&mut self) {
-        for (_, line) in self.lines.drain() {
-            line.end(None, None);
+        for (_, observer) in self.observers.drain() {
+            observer.end(None, None);
         }
     }
 }

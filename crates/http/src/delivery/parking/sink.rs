@@ -20,10 +20,10 @@ use super::parked::Key;
 use super::tls_sink::TlsSink;
 use super::websocket::{SocketTask, WebSockets};
 use crate::delivery::memory::Client;
-use crate::server::poller::{Events, Poller};
-use crate::server::sending::send_now;
 use crate::server::tls::TlsLink;
-use crate::server::vanishing;
+use crate::system::poller::{Events, Poller};
+use crate::system::sending::send_now;
+use crate::system::vanishing;
 
 /// What takes the bytes of an entry. The entry keeps its kind, and where among the shard's [`Sinks`] the rest of it is.
 #[derive(Debug)]

@@ -10,6 +10,9 @@
 //! [`defaults::SOCKET_WAITING_BYTES`] wait for it, the socket is not read.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -22,11 +25,11 @@ use super::http2::Connections;
 use super::mailbox::{Address, Message};
 use super::parked::Key;
 use super::sink::{Link, Sent};
-use crate::api::access::OpenLine;
-use crate::api::lease::Lease;
 use crate::api::websocket::Session;
 use crate::delivery::encoding::SubscriptionName;
+use crate::delivery::lease::Lease;
 use crate::delivery::memory::Client;
+use crate::delivery::observer::Observed;
 use crate::server::permits::Permit;
 
 mod boundary;
@@ -40,6 +43,17 @@ pub(crate) use carrier::SocketTask;
 pub(crate) use inbox::Inbox;
 pub(crate) use mounted::serve_mounted;
 pub(super) use socket::{Phase, WebSocket};
+
+/// Serves the messages of WebSockets.
+pub(crate) trait Messages: fmt::Debug + Send + Sync {
+    /// Serves what waits in a socket's inbox, in order, and says what comes of it.
+    fn serve(
+        &self,
+        session: Session,
+        inbox: Arc<Inbox>,
+        socket: SocketHandle,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
 
 /// How a WebSocket begins.
 #[derive(Debug)]
@@ -56,7 +70,7 @@ pub(crate) struct NewSocket {
     /// Why it is closed again at once, where it is.
     pub(crate) farewell: Option<(CloseCode, Cow<'static, str>)>,
     /// What is told when it is over, where somebody wants to know.
-    pub(crate) line: OpenLine,
+    pub(crate) observed: Observed,
 }
 
 /// A WebSocket that comes to a shard.

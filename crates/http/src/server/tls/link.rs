@@ -6,7 +6,7 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 use super::session::{Read, Session};
 use crate::delivery::parking::DISCARD_BYTES;
-use crate::server::sending::send_now;
+use crate::system::sending::send_now;
 
 /// A TLS connection that never waits: what its socket does not take at once is kept, or given back.
 #[derive(Debug)]

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use tidings_http2::StreamId;
 
+use super::asking::Origin;
 use super::carrier::Carrier;
 use super::room_queue::RoomQueue;
 use super::{Given, since};
@@ -10,7 +11,6 @@ use crate::defaults;
 use crate::delivery::parking::parked::Key;
 use crate::delivery::parking::sink::Sent;
 use crate::server::permits::Permit;
-use crate::server::service::Origin;
 
 /// An HTTP/2 connection of a shard.
 #[derive(Debug)]

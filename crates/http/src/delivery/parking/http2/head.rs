@@ -31,7 +31,7 @@ mod tests {
             .unwrap();
         let mut head = Vec::new();
         let parts = response.into_parts().0;
-        crate::server::head::write(&parts, &mut head);
+        crate::delivery::head::write(&parts, &mut head);
         head.extend_from_slice(b"\r\nretry: 1\n\n");
         let (length, status, headers) = read(&head).unwrap();
         assert_eq!(&head[length..], b"retry: 1\n\n");

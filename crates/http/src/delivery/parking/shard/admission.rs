@@ -22,7 +22,7 @@ impl Shard {
         // Said first: from then on the shard is rung for whatever comes after the place that it begins at.
         self.mailbox.occupy(self.entries.len() + 1);
         if self.entries.is_empty() {
-            let end = self.api.hub.end();
+            let end = self.context.hub.end();
             (self.lineage, self.position) = (end.lineage, end.latest);
         } else if self.lineage.place(reader.cursor).is_err() {
             // The routes may have heard first that the log was renewed.
@@ -80,8 +80,12 @@ impl Shard {
         if !unread.is_empty() {
             self.unread.insert(key, unread);
         }
-        if let Some(line) = reader.line.take() {
-            self.lines.insert(key, line);
+        if let Some(observer) = reader.observed.take() {
+            self.observers.insert(key, observer);
+        }
+        if reader.asked.is_some() {
+            // Whoever comes back with a cursor had a delivery just before.
+            self.note_delivery(index, 1);
         }
         self.schedule(index);
         if let Err(reason) = self.lineage.place(reader.cursor) {
@@ -119,7 +123,7 @@ impl Shard {
         if idle {
             self.give_back(key.index, &[]);
         } else {
-            self.dismiss(key.index, self.api.config.retry);
+            self.dismiss(key.index, self.context.config.retry);
         }
     }
 

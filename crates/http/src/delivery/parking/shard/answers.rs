@@ -56,7 +56,7 @@ impl Shard {
                     own.share = share;
                 }
                 if !reader.interest.shape.is_poll() {
-                    self.api.metrics.waiting_streams.fetch_add(1, Ordering::Relaxed);
+                    self.context.metrics.waiting_streams.fetch_add(1, Ordering::Relaxed);
                 }
                 let has_left = self.sinks.http2.get(index).left.is_some();
                 self.admit(Arrival {

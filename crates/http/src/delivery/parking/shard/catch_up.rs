@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_hub::{PullLimits, ReaderState as State, Recent, Renewal};
+use tidings_hub::{Found, Look, PullLimits, ReaderState as State, Renewal};
 use tidings_log::ReadError;
 use tidings_protocol::{Cursor, Epoch, GapReason, Selection, Sequence, limits};
 
@@ -79,24 +79,33 @@ impl Shard {
         if entry.seen.cursor() >= self.position {
             return self.settle(index);
         }
+        if self.holds(index) {
+            return self.schedule_if_sooner(index);
+        }
+        self.end_hold(index);
+        let entry = &mut self.entries[index as usize];
         let after = entry.seen.cursor();
         let group = self.groups.get(entry.group);
         let (interest, group) = (&group.interest, group.serial);
+        let conflate = interest.folding.conflate;
         match interest.shape {
             Shape::Stream { ref frames, .. } => {
-                let chunk = match self.chunks.get(&(group, after)) {
+                let kept = self.chunks.get(&(group, after));
+                let chunk = match kept.filter(|chunk| chunk.is_current(self.position)) {
                     Some(chunk) => Arc::clone(chunk),
                     None => {
                         let bytes = CATCH_UP.bytes.min(self.sinks.room(&entry.sink));
-                        let limits = PullLimits { bytes, ..CATCH_UP };
-                        let Some(recent) = self.api.hub.recent_of(after, &interest.selection, limits) else {
+                        let look = Look::new(conflate, PullLimits { bytes, ..CATCH_UP });
+                        let Some(found) = self.context.hub.recent_folded(after, &interest.selection, look)
+                        else {
                             return self.read_later(index);
                         };
-                        if recent.lineage != self.lineage {
+                        if found.recent.lineage != self.lineage {
                             self.behind = true;
                             return;
                         }
-                        let chunk = Arc::new(Chunk::new(&recent, &interest.selection, frames));
+                        let chunk = Chunk::new(&found.recent, &interest.selection, frames);
+                        let chunk = Arc::new(chunk.folded(conflate, &found));
                         self.keep_chunk((group, after), &chunk);
                         chunk
                     }
@@ -110,10 +119,11 @@ impl Shard {
                     let shared = Arc::clone(shared);
                     return self.answer_again(index, &shared);
                 }
-                match self.api.hub.recent_of(after, &interest.selection, limits) {
-                    Some(recent) if recent.lineage != self.lineage => self.behind = true,
-                    Some(recent) => {
-                        self.page = self.give_page(index, &recent).map(|page| (place, Arc::new(page)));
+                let look = Look::new(conflate, limits);
+                match self.context.hub.recent_folded(after, &interest.selection, look) {
+                    Some(found) if found.recent.lineage != self.lineage => self.behind = true,
+                    Some(found) => {
+                        self.page = self.give_page(index, &found).map(|page| (place, Arc::new(page)));
                     }
                     None => self.read_later(index),
                 }
@@ -162,11 +172,11 @@ impl Shard {
     }
 
     /// Answers a poll with what is found after its cursor. Gives back a page that others may get as well.
-    fn give_page(&mut self, index: u32, recent: &Recent) -> Option<(PagePart, Answer)> {
+    fn give_page(&mut self, index: u32, found: &Found) -> Option<(PagePart, Answer)> {
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
         let Shape::Poll { limit, .. } = interest.shape else { return None };
-        let mut page = PagePart::new(recent, &interest.selection, limit);
+        let mut page = PagePart::new(found, interest, limit);
         if page.pull.is_empty() {
             entry.seen.pass(page.next);
             self.live_or_later(index);
@@ -211,9 +221,9 @@ impl Shard {
             let Some(entry) = self.find(key) else { continue };
             let interest = &self.groups.get(entry.group).interest;
             if let Some(Pending::Rest { rest, asked: true }) = entry.pending.as_deref() {
-                if let Some((place, limits)) = rest.wants() {
+                if let Some((place, look)) = rest.wants() {
                     let selection = Arc::clone(&interest.selection);
-                    self.read(key, place, selection, limits);
+                    self.read(key, place, selection, look);
                 }
                 continue;
             }
@@ -230,18 +240,19 @@ impl Shard {
                 Shape::Stream { .. } => CATCH_UP,
                 Shape::Poll { limit, .. } => PullLimits { events: limit.saturating_add(1), ..CATCH_UP },
             };
-            self.read(key, place, selection, limits);
+            let look = Look::new(interest.folding.conflate, limits);
+            self.read(key, place, selection, look);
         }
     }
 
-    fn read(&mut self, key: Key, place: (Epoch, Sequence), selection: Arc<Selection>, limits: PullLimits) {
-        let (hub, mailbox) = (self.api.hub.clone(), Arc::clone(&self.mailbox));
+    fn read(&mut self, key: Key, place: (Epoch, Sequence), selection: Arc<Selection>, look: Look) {
+        let (hub, mailbox) = (self.context.hub.clone(), Arc::clone(&self.mailbox));
         self.reading += 1;
         let asked = Asked { shard: self.number, key, place };
         let mut reading = Reading { mailbox, lost: Some(asked) };
         self.runtime.spawn(async move {
             let (epoch, after) = place;
-            let result = hub.read(epoch, after, &selection, limits).await;
+            let result = hub.read_folded(epoch, after, &selection, look).await;
             reading.lost = None;
             reading.mailbox.post(Message::Read(asked, result));
         });
@@ -260,7 +271,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_read(&mut self, asked: Asked, result: Result<Recent, ReadError>) {
+    pub(super) fn on_read(&mut self, asked: Asked, result: Result<Found, ReadError>) {
         let Asked { key, place, .. } = asked;
         if let Some(entry) = self.entries.get_mut(key.index as usize)
             && entry.generation == key.generation
@@ -271,7 +282,7 @@ impl Shard {
             }
             *asked = false;
             let selection = &self.groups.get(entry.group).interest.selection;
-            let found = result.map_err(|_| Lost).and_then(|recent| rest.feed(&recent, selection));
+            let found = result.map_err(|_| Lost).and_then(|found| rest.feed(&found.recent, selection));
             if self.is_found(key.index, found) {
                 self.resume(key.index);
             }
@@ -283,7 +294,7 @@ impl Shard {
             // It was asked for before the log was renewed, and what the entry waits for now is still to come.
             return;
         }
-        if result.as_ref().is_ok_and(|recent| recent.lineage != self.lineage) {
+        if result.as_ref().is_ok_and(|found| found.recent.lineage != self.lineage) {
             // The shard has yet to hear that the log was renewed.
             self.behind = true;
             return;
@@ -295,14 +306,14 @@ impl Shard {
             return;
         }
         match result {
-            Ok(recent) => {
+            Ok(found) => {
                 let interest = &self.groups.get(group).interest;
                 match interest.shape {
                     Shape::Stream { ref frames, .. } => {
-                        let chunk = Chunk::new(&recent, &interest.selection, frames);
+                        let chunk = Chunk::new(&found.recent, &interest.selection, frames);
                         self.give(key.index, &chunk);
                     }
-                    Shape::Poll { .. } => drop(self.give_page(key.index, &recent)),
+                    Shape::Poll { .. } => drop(self.give_page(key.index, &found)),
                 }
             }
             Err(ReadError::Expired { .. }) => {
@@ -335,7 +346,7 @@ impl Shard {
     /// Goes over to the log that the hub is over now. Entries that have seen something that is lost are told, and the
     /// others go on.
     pub(super) fn renew(&mut self) {
-        let end = self.api.hub.end();
+        let end = self.context.hub.end();
         if end.lineage == self.lineage {
             return;
         }
@@ -371,8 +382,8 @@ impl Shard {
 
     /// Something after an entry's place may be missing: it is told, and goes on from the earliest event.
     pub(super) fn tell_gap(&mut self, index: u32, reason: GapReason, since: Cursor) {
-        let (gap, resumed) = self.api.hub.gap(reason, since.to_string());
-        self.api.metrics.count_gap(gap.reason);
+        let (gap, resumed) = self.context.hub.gap(reason, since.to_string());
+        self.context.metrics.count_gap(gap.reason);
         let entry = &mut self.entries[index as usize];
         let interest = &self.groups.get(entry.group).interest;
         match interest.shape {
@@ -387,8 +398,7 @@ impl Shard {
             Shape::Poll { .. } => {
                 let next = resumed.latest;
                 entry.seen.pass(next);
-                let none = Recent { lineage: resumed.lineage, entries: Vec::new(), next };
-                let mut page = PagePart::new(&none, &interest.selection, 1);
+                let mut page = PagePart::empty(resumed.lineage, next);
                 page.pull.gap = Some(gap);
                 page.pull.more = next < self.position;
                 let answer = page.answer(&interest.shape, self.draining);

@@ -11,8 +11,8 @@ use crate::limit::Limit;
 
 impl Shard {
     fn connection_due(&mut self, index: u32) -> u32 {
-        let (idle, ping) = (ticks(self.api.config.idle_timeout), ticks(defaults::HTTP2_PING));
-        let (write_timeout, head_timeout) = (self.write_timeout, ticks(self.api.config.head_timeout));
+        let (idle, ping) = (ticks(self.context.config.idle_timeout), ticks(defaults::HTTP2_PING));
+        let (write_timeout, head_timeout) = (self.write_timeout, ticks(self.context.config.head_timeout));
         let connection = self.sinks.http2.get(index);
         let mut due = match connection.blocked {
             Some(blocked) => blocked.get().saturating_add(write_timeout),
@@ -66,7 +66,7 @@ impl Shard {
 
     fn on_connection_due(&mut self, index: u32) {
         let now = self.now;
-        let (idle, ping) = (ticks(self.api.config.idle_timeout), ticks(defaults::HTTP2_PING));
+        let (idle, ping) = (ticks(self.context.config.idle_timeout), ticks(defaults::HTTP2_PING));
         let connection = self.sinks.http2.get(index);
         match connection.phase {
             Phase::Ended(by) if by <= now => return self.close_connection(index),
@@ -82,22 +82,22 @@ impl Shard {
             }
             Phase::Open | Phase::Draining(_) | Phase::Leaving | Phase::Left(_) => {}
         }
-        let head_timeout = ticks(self.api.config.head_timeout);
+        let head_timeout = ticks(self.context.config.head_timeout);
         let connection = self.sinks.http2.get(index);
         if connection.head.is_some_and(|head| head.get().saturating_add(head_timeout) <= now) {
             // Also where its streams go on: what has come of a head is kept for it.
-            self.api.metrics.count_limit(Limit::HeadTimeout);
+            self.context.metrics.count_limit(Limit::HeadTimeout);
             return self.end_connection(index, Some(ErrorCode::ENHANCE_YOUR_CALM));
         }
         if let Some(blocked) = connection.blocked {
             if blocked.get().saturating_add(self.write_timeout) <= now && !self.takes_something(index) {
                 tracing::debug!("closed a connection that took no byte for the write timeout");
-                self.api.metrics.slow_closes.inc();
-                self.api.metrics.count_limit(Limit::WriteTimeout);
+                self.context.metrics.slow_closes.inc();
+                self.context.metrics.count_limit(Limit::WriteTimeout);
                 return self.close_connection(index);
             }
         } else if connection.streams == 0 && connection.idle.saturating_add(idle) <= now {
-            self.api.metrics.count_limit(Limit::IdleTimeout);
+            self.context.metrics.count_limit(Limit::IdleTimeout);
             return self.end_connection(index, Some(ErrorCode::NO_ERROR));
         } else if let Some(pinged) = connection.pinged {
             if pinged.get().saturating_add(ping) <= now {

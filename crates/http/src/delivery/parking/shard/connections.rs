@@ -6,23 +6,22 @@ use std::sync::Arc;
 use http::Request;
 use hyper::ext::Protocol;
 use tidings_http2::{ErrorCode, Event, Head, StreamId};
-use tidings_protocol::ProblemKind;
 use tokio::sync::Semaphore;
 
 use super::Shard;
-use crate::api::metrics::Speaks;
-use crate::api::problem::Refusal;
 use crate::delivery::parking::group::narrow;
 use crate::delivery::parking::http2::{
-    Answering, Asking, Connection, Flushed, Newcomer, Phase, Role, Running, StreamName, Task, Upload, since,
+    Asking, Connection, Flushed, NewRequest, Newcomer, Phase, RequestFault, Role, Running, StreamName, Task,
+    Upload, since,
 };
 use crate::delivery::parking::parked::Key;
 use crate::delivery::parking::parked_connections::Space;
 use crate::delivery::parking::sink::Received;
 use crate::delivery::parking::wheel::ticks;
 use crate::limit::Limit;
+use crate::metrics::Speaks;
 use crate::server::socket::Progress;
-use crate::{api::authority, defaults, server::poller, server::vanishing};
+use crate::{defaults, system::poller, system::vanishing};
 
 /// What is read of a connection at once.
 const READ_BYTES: usize = 32 << 10;
@@ -59,7 +58,7 @@ impl Shard {
         if event.failed {
             tracing::debug!("a client of HTTP/2 has left");
             if vanishing::is_cause(connection.carrier.socket()) {
-                vanishing::count(&self.api.metrics);
+                vanishing::count(&self.context.metrics);
             }
             return self.close_connection(key.index);
         }
@@ -155,10 +154,8 @@ impl Shard {
         match event {
             Event::Request { stream, head, end } => self.ask(key, stream, Ok(head), end),
             Event::HeadTooLarge { stream, end } => {
-                self.api.metrics.count_limit(Limit::HeadBytes);
-                let most = self.api.config.max_head_bytes;
-                let refusal = Refusal::new(ProblemKind::HeadTooLarge, format!("the limit is {most} bytes"));
-                self.ask(key, stream, Err(refusal), end);
+                self.context.metrics.count_limit(Limit::HeadBytes);
+                self.ask(key, stream, Err(RequestFault::HeadTooLarge), end);
             }
             Event::Data { stream, key: number, bytes, end } => {
                 let taken = match self.sinks.http2.stream_of(key.index, stream, number) {
@@ -213,7 +210,7 @@ impl Shard {
     }
 
     /// Gives a request to the routes.
-    fn ask(&mut self, key: Key, stream: StreamId, head: Result<Box<Head>, Refusal>, end: bool) {
+    fn ask(&mut self, key: Key, stream: StreamId, head: Result<Box<Head>, RequestFault>, end: bool) {
         // Only a server has connections.
         let Some(service) = self.service.clone() else { return self.refuse_stream(key.index, stream) };
         let asking = Asking {
@@ -222,22 +219,22 @@ impl Shard {
         };
         let (body, inlet) = Upload::new(asking.clone(), !end);
         let mut is_socket = false;
-        let (mut request, refused) = match head {
+        let (mut request, fault) = match head {
             Ok(head) => {
-                let refused = head.has_fragment().then(authority::fragment);
+                let fault = head.has_fragment().then_some(RequestFault::Fragment);
                 is_socket = head.protocol.as_deref() == Some("websocket");
                 match head.uri() {
                     Ok(_) => match head.into_request(body) {
-                        Ok(request) => (request, refused),
+                        Ok(request) => (request, fault),
                         Err(_) => return self.refuse_stream(key.index, stream),
                     },
                     Err(error) => {
-                        let refusal = Refusal::query(format!("the target cannot be read: {error}"));
-                        (Request::new(body), Some(refused.unwrap_or(refusal)))
+                        let target = RequestFault::Target(error.to_string());
+                        (Request::new(body), Some(fault.unwrap_or(target)))
                     }
                 }
             }
-            Err(refusal) => (Request::new(body), Some(refusal)),
+            Err(fault) => (Request::new(body), Some(fault)),
         };
         *request.version_mut() = http::Version::HTTP_2;
         if is_socket {
@@ -250,12 +247,12 @@ impl Shard {
         let credit = Arc::new(Semaphore::new(defaults::HTTP2_PIECES));
         let connection = self.sinks.http2.get(key.index);
         connection.streams += 1;
-        if connection.streams == self.api.config.max_streams_per_connection {
-            self.api.metrics.count_limit(Limit::StreamsPerConnection);
+        if connection.streams == self.context.config.max_streams_per_connection {
+            self.context.metrics.count_limit(Limit::StreamsPerConnection);
         }
-        let answering =
-            Answering { service, origin: connection.origin, answering, credit: Arc::clone(&credit), asking };
-        let task = Running(self.runtime.spawn(answering.run(request, refused)));
+        let (origin, credit_of_task) = (connection.origin, Arc::clone(&credit));
+        let request = NewRequest { request, fault, origin, answering, credit: credit_of_task, asking };
+        let task = Running(self.runtime.spawn(service.answer(request)));
         let task = Task {
             _task: task,
             progress,
@@ -340,8 +337,8 @@ impl Shard {
                 continue;
             }
             tracing::debug!("gave up a stream that took no byte for the write timeout");
-            self.api.metrics.slow_closes.inc();
-            self.api.metrics.count_limit(Limit::WriteTimeout);
+            self.context.metrics.slow_closes.inc();
+            self.context.metrics.count_limit(Limit::WriteTimeout);
             self.give_up_stream(index, stream, number);
         }
         if let Some(connection) = self.sinks.http2.find(key) {
@@ -391,11 +388,11 @@ impl Shard {
             return self.check_end(index);
         }
         let flushed = connection.flush(self.now);
-        self.api.metrics.http2_writes.inc_by(std::mem::take(&mut connection.writes).into());
+        self.context.metrics.http2_writes.inc_by(std::mem::take(&mut connection.writes).into());
         match flushed {
             Flushed::Failed => {
                 if vanishing::is_cause(connection.carrier.socket()) {
-                    vanishing::count(&self.api.metrics);
+                    vanishing::count(&self.context.metrics);
                 }
                 return self.close_connection(index);
             }

@@ -1,8 +1,8 @@
 use prometheus_client::metrics::counter::Counter;
 
-use crate::Api;
-use crate::api::metrics::{Deliveries, Transport};
+use crate::delivery::context::Context;
 use crate::delivery::parking::group::Shape;
+use crate::metrics::{Deliveries, Transport};
 
 /// What a shard counts.
 pub(super) struct Counts {
@@ -23,15 +23,15 @@ struct WaitingReaders {
 // === impl Counts ===
 
 impl Counts {
-    pub(super) fn new(api: &Api) -> Self {
+    pub(super) fn new(context: &Context) -> Self {
         let waiting =
-            |transport| WaitingReaders { deliveries: api.metrics.deliveries(transport), readers: 0 };
+            |transport| WaitingReaders { deliveries: context.metrics.deliveries(transport), readers: 0 };
         Self {
             stream: waiting(Transport::Stream),
             lines: waiting(Transport::Lines),
             messages: waiting(Transport::WebSocket),
             long_poll: waiting(Transport::LongPoll),
-            answers: api.metrics.responses(200),
+            answers: context.metrics.responses(200),
         }
     }
 

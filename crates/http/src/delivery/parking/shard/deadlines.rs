@@ -12,25 +12,27 @@ use crate::limit::Limit;
 
 impl Shard {
     /// The tick at which an entry has to be looked at.
-    pub(super) fn due(&self, entry: &Parked) -> u32 {
+    pub(super) fn due(&self, index: u32) -> u32 {
+        let entry = &self.entries[index as usize];
         if let Some(blocked) = entry.blocked {
             if !self.sinks.has_deadline(&entry.sink) {
                 return u32::MAX;
             }
             return blocked.get().saturating_add(self.write_timeout);
         }
-        match self.groups.get(entry.group).interest.shape {
+        let due = match self.groups.get(entry.group).interest.shape {
             Shape::Poll { .. } => entry.since,
             Shape::Stream { heartbeat, .. } => {
                 // Readers who fell silent together are not all due together.
                 let spread = entry.generation.wrapping_mul(2_654_435_761) % (heartbeat / 8).max(1);
                 entry.since.saturating_add(heartbeat).saturating_add(spread)
             }
-        }
+        };
+        self.held_until(index).map_or(due, |until| due.min(until))
     }
 
     pub(super) fn schedule(&mut self, index: u32) {
-        let due = self.due(&self.entries[index as usize]);
+        let due = self.due(index);
         let key = self.key(index);
         self.entries[index as usize].scheduled = Wheel::short(self.wheel.put(due, key));
     }
@@ -44,7 +46,7 @@ impl Shard {
     /// harm: it is looked at then, and put in again.
     pub(super) fn schedule_if_sooner(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
-        if self.scheduled(entry).is_none_or(|tick| self.due(entry) < tick) {
+        if self.scheduled(entry).is_none_or(|tick| self.due(index) < tick) {
             self.schedule(index);
         }
     }
@@ -59,7 +61,8 @@ impl Shard {
         let Some(entry) = self.find(key).filter(|entry| entry.scheduled == Wheel::short(tick)) else {
             return;
         };
-        if self.due(entry) <= self.now {
+        let held_until = self.held_until(key.index);
+        if self.due(key.index) <= self.now {
             let polls = self.groups.get(entry.group).interest.shape.is_poll();
             match (entry.blocked.is_some(), entry.seen.state(), polls) {
                 (true, ..) => self.close_if_stalled(key),
@@ -68,11 +71,18 @@ impl Shard {
                 (false, State::Idle, _) => {
                     let begun = self.unread.contains_key(&key);
                     let limit = if begun { Limit::HeadTimeout } else { Limit::IdleTimeout };
-                    self.api.metrics.count_limit(limit);
+                    self.context.metrics.count_limit(limit);
                     self.close(key.index);
                 }
                 (false, State::Reading, false) => self.sign_of_life(key.index),
                 (false, State::Reading, true) => self.give_up(key.index),
+                (false, State::Lagging, polls) if let Some(until) = held_until => {
+                    if until <= self.now {
+                        self.resume(key.index);
+                    } else if !polls {
+                        self.sign_of_life(key.index);
+                    }
+                }
                 // What it is about to be given is sign enough of life.
                 (false, _, false) => self.entries[key.index as usize].since = self.now,
                 (false, _, true) => self.entries[key.index as usize].since = self.now + 1,
@@ -114,8 +124,8 @@ impl Shard {
             return self.block(index);
         }
         tracing::debug!("closed a connection that took no byte for the write timeout");
-        self.api.metrics.slow_closes.inc();
-        self.api.metrics.count_limit(Limit::WriteTimeout);
+        self.context.metrics.slow_closes.inc();
+        self.context.metrics.count_limit(Limit::WriteTimeout);
         self.close(index);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tidings_hub::{Dismissal, Recent, Turn};
+use tidings_hub::{Dismissal, Found, Recent, Turn, fold};
 use tidings_protocol::Sequence;
 
 use super::{BATCH, Shard, TIMED};
@@ -15,14 +15,14 @@ use crate::delivery::parking::group::{Shape, narrow};
 use crate::delivery::parking::page::{Answer, PagePart};
 use crate::delivery::parking::parked::{Key, Pending};
 use crate::delivery::parking::sink::Sent;
-use crate::delivery::remainder::Remainder;
+use crate::delivery::remainder::{Held, Remainder};
 
 impl Shard {
     /// Passes on what the hub has after the shard's position, some at a time.
     pub(super) fn advance(&mut self) {
         let start = self.position;
-        let recent = self.api.hub.recent(start, BATCH);
-        let end = self.api.hub.end();
+        let recent = self.context.hub.recent(start, BATCH);
+        let end = self.context.hub.end();
         if recent.as_ref().map_or(&end.lineage, |recent| &recent.lineage) != &self.lineage {
             return self.renew();
         }
@@ -59,8 +59,11 @@ impl Shard {
             let matched = std::mem::take(&mut group.matched);
             let interest = group.interest.clone();
             let entries = matched.iter().map(|place| Arc::clone(&recent.entries[*place as usize]));
-            let part =
-                Recent { lineage: recent.lineage.clone(), entries: entries.collect(), next: recent.next };
+            if self.hold_batch(number, start) {
+                continue;
+            }
+            let entries = fold(entries.collect(), &interest.selection, interest.folding.conflate);
+            let part = Recent { lineage: recent.lineage.clone(), entries, next: recent.next };
             match interest.shape {
                 Shape::Stream { ref frames, .. } => {
                     let chunk = Chunk::new(&part, &interest.selection, frames);
@@ -72,7 +75,7 @@ impl Shard {
                     }
                 }
                 Shape::Poll { limit, .. } => {
-                    let page = PagePart::new(&part, &interest.selection, limit);
+                    let page = PagePart::new(&Found { until: part.next, recent: part }, &interest, limit);
                     if !page.pull.is_empty() {
                         let answer = page.answer(&interest.shape, self.draining);
                         self.deliver_page(number, start, &page, answer.as_ref());
@@ -157,6 +160,7 @@ impl Shard {
     pub(super) fn answer(&mut self, index: u32, page: &PagePart, answer: Option<&Answer>) {
         let entry = &mut self.entries[index as usize];
         entry.seen.answer(page.next, !page.pull.ended && page.pull.gap.is_none());
+        self.note_delivery(index, page.pull.entries.len());
         let Some(answer) = answer else {
             // It waits no longer when its handler goes on.
             let (entry, _) = self.remove(index);
@@ -183,8 +187,7 @@ impl Shard {
         if !interest.shape.is_poll() {
             return;
         }
-        let none = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next };
-        let page = PagePart::new(&none, &interest.selection, 1);
+        let page = PagePart::empty(self.lineage.clone(), next);
         let answer = page.answer(&interest.shape, self.draining);
         self.count_page(&page, answer.as_ref(), 1);
         self.answer(index, &page, answer.as_ref());
@@ -199,11 +202,11 @@ impl Shard {
         let known = self.leases.client(self.key(index));
         let known = known.or_else(|| self.sinks.client(&self.entries[index as usize].sink).cloned());
         let client = known.unwrap_or_else(|| network.map_or(Client::Unknown, Client::Network));
-        self.api.answers.portion(client)
+        self.context.answers.portion(client)
     }
 
     fn keep_rest(&mut self, index: u32, mut rest: Remainder) {
-        rest.settle(&self.api.lately);
+        rest.settle(&self.context.lately);
         self.entries[index as usize].pending = Some(Box::new(Pending::Rest { rest, asked: false }));
     }
 
@@ -266,6 +269,7 @@ impl Shard {
         entry.seen.take(chunk.next, chunk.last());
         entry.since = self.now;
         entry.blocked = None;
+        self.note_delivery(index, chunk.events());
         if chunk.ended {
             self.finish(index);
         }
@@ -275,9 +279,13 @@ impl Shard {
     pub(super) fn took_some(&mut self, index: u32, chunk: &Chunk, sent: usize) {
         let portion = self.portion(index);
         let entry = &mut self.entries[index as usize];
-        let Shape::Stream { frames, .. } = &self.groups.get(entry.group).interest.shape else { return };
-        let encoding = frames.encoding();
-        let rest = |event| Remainder::new(encoding, self.lineage.present(), event, portion);
+        let interest = &self.groups.get(entry.group).interest;
+        let Shape::Stream { frames, .. } = &interest.shape else { return };
+        let (encoding, conflate) = (frames.encoding(), interest.folding.conflate);
+        let rest = |event: Option<Held>| {
+            let until = event.as_ref().map_or(0, Held::sequence);
+            Remainder::new(encoding, self.lineage.present(), event, portion).folded(conflate, until)
+        };
         match chunk.cut(sent, entry.seen.cursor()) {
             Cut::Frame(event, sent) => {
                 entry.seen.take_until(event.sequence());
@@ -296,6 +304,7 @@ impl Shard {
                 self.keep_rest(index, rest);
             }
         }
+        self.note_delivery(index, sent);
         self.block_after(index, sent);
     }
 }

@@ -37,7 +37,7 @@ impl Shard {
                         Sent::Some(count) => rest.advance(count),
                         Sent::Failed => {}
                     }
-                    rest.settle(&self.api.lately);
+                    rest.settle(&self.context.lately);
                     (offered, offered == Sent::All && rest.is_done())
                 }
             };
@@ -70,13 +70,13 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         let selection = &self.groups.get(entry.group).interest.selection;
         let Some(Pending::Rest { rest, asked }) = entry.pending.as_deref_mut() else { return true };
-        let Some((place, limits)) = rest.wants() else { return true };
-        if rest.recall(&self.api.lately) {
+        let Some((place, look)) = rest.wants() else { return true };
+        if rest.recall(&self.context.lately) {
             return true;
         }
-        match self.api.hub.recent_of(place.1, selection, limits) {
-            Some(recent) => {
-                let found = rest.feed(&recent, selection);
+        match self.context.hub.recent_folded(place.1, selection, look) {
+            Some(found) => {
+                let found = rest.feed(&found.recent, selection);
                 self.is_found(index, found)
             }
             None => {

@@ -31,7 +31,7 @@ impl Shard {
         let entry = &mut self.entries[index as usize];
         entry.seen.rest();
         entry.blocked = None;
-        entry.since = self.now.saturating_add(ticks(self.api.config.idle_timeout));
+        entry.since = self.now.saturating_add(ticks(self.context.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
         self.mailbox.count(&interest.selection, false);
         self.counts.leave(&interest.shape);
@@ -83,7 +83,7 @@ impl Shard {
             }
             Known::Begun => {
                 if before == 0 {
-                    let head_timeout = ticks(self.api.config.head_timeout);
+                    let head_timeout = ticks(self.context.config.head_timeout);
                     self.entries[index as usize].since =
                         self.now.saturating_add(head_timeout).saturating_add(1);
                     self.schedule_if_sooner(index);
@@ -98,9 +98,9 @@ impl Shard {
         self.counts.arrive(&group.interest.shape);
         self.counts.of(&group.interest.shape).reconnect();
         self.counts.answers.inc();
-        self.api.metrics.repeated_polls.inc();
-        if let Some(line) = self.lines.get_mut(&key) {
-            line.again(cursor);
+        self.context.metrics.repeated_polls.inc();
+        if let Some(observer) = self.observers.get_mut(&key) {
+            observer.again(cursor);
         }
         self.schedule_if_sooner(index);
         self.resume(index);

@@ -149,7 +149,7 @@ impl Shard {
         let Some(socket) = self.sinks.websockets.find(key) else { return };
         let is_open = socket.is_open();
         #[cfg(test)]
-        if self.api.config.websocket_echo
+        if self.context.config.websocket_echo
             && let Some(frames) = super::autobahn::echo(&message, socket.session.deflate)
         {
             if is_open {
@@ -159,7 +159,7 @@ impl Shard {
         }
         match message {
             Message::Text(text) if is_open => {
-                self.api.metrics.websocket_messages.inc();
+                self.context.metrics.websocket_messages.inc();
                 let traffic = socket.traffic();
                 traffic.under_way += text.len() + defaults::BATCH_EVENT_BYTES;
                 match &traffic.inbox {
@@ -200,7 +200,7 @@ impl Shard {
             }
             return socket.settle();
         }
-        let memory = socket.traffic().memory.get_or_insert_with(|| self.api.bodies.portion(client));
+        let memory = socket.traffic().memory.get_or_insert_with(|| self.context.bodies.portion(client));
         memory.shrink(bytes);
         let Err(short) = memory.grow(bytes) else { return };
         let refusal = memory.refuse(short, "messages that are under way");

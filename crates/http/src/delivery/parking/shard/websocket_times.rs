@@ -116,8 +116,8 @@ impl Shard {
         let Some(socket) = self.sinks.websockets.find(key) else { return };
         if socket.blocked.is_some() && socket.blocked == before {
             tracing::debug!("closed a WebSocket that took no byte for the write timeout");
-            self.api.metrics.slow_closes.inc();
-            self.api.metrics.count_limit(Limit::WriteTimeout);
+            self.context.metrics.slow_closes.inc();
+            self.context.metrics.count_limit(Limit::WriteTimeout);
             self.close_websocket(key.index);
         }
     }

@@ -27,7 +27,7 @@ use crate::delivery::parking::websocket::{
     NewSocket, NewSubscription, Phase, SocketArrival, SocketCarrier, SocketHandle, Told, WebSocket,
 };
 use crate::delivery::parking::wheel::ticks;
-use crate::server::{poller, vanishing};
+use crate::system::{poller, vanishing};
 
 /// How a socket is counted that ended without a close frame (RFC 6455 §7.1.5).
 const WITHOUT_A_WORD: u16 = 1_006;
@@ -36,12 +36,12 @@ impl Shard {
     /// Takes over a WebSocket.
     pub(super) fn open_websocket(&mut self, arrival: SocketArrival) {
         let SocketArrival { link, socket, mut head, unread, permit } = arrival;
-        let NewSocket { session, greeting, first, awaits_token, lease, farewell, mut line } = socket;
+        let NewSocket { session, greeting, first, awaits_token, lease, farewell, mut observed } = socket;
         let key = self.sinks.websockets.next_key();
         let Some(carrier) = self.carry(link, key) else { return };
-        let most = websocket::message_bytes(&self.api.config);
+        let most = websocket::message_bytes(&self.context.config);
         let decoder = Decoder::server(most, session.deflate.is_some());
-        let counted = self.api.metrics.open_websocket();
+        let counted = self.context.metrics.open_websocket();
         let mut socket = Box::new(WebSocket::new(key, carrier, decoder, session, permit, counted, self.now));
         head.extend_from_slice(&greeting);
         socket.push(&head);
@@ -51,8 +51,8 @@ impl Shard {
         }
         let index = self.sinks.websockets.insert(socket);
         self.hold_lease(key, lease);
-        if let Some(line) = line.take() {
-            self.lines.insert(key, line);
+        if let Some(observer) = observed.take() {
+            self.observers.insert(key, observer);
         }
         self.sinks.websockets.touch(index);
         self.schedule_websocket(index);
@@ -97,7 +97,7 @@ impl Shard {
     }
 
     /// The terms of a socket whose client showed a token, in place of others.
-    fn hold_lease(&mut self, key: Key, lease: Option<crate::api::lease::Lease>) {
+    fn hold_lease(&mut self, key: Key, lease: Option<crate::delivery::lease::Lease>) {
         self.leases.remove(key);
         if let Some(lease) = lease {
             let left = lease.until.saturating_duration_since(Instant::now());
@@ -184,7 +184,7 @@ impl Shard {
         let handle = SocketHandle(Address { mailbox, entry });
         let session = socket.session.clone();
         socket.traffic().inbox = Some(Arc::clone(&inbox));
-        self.runtime.spawn(websocket::serve(self.api.clone(), session, inbox, handle));
+        self.runtime.spawn(self.messages.serve(session, inbox, handle));
     }
 
     /// Adds a subscription to a socket.
@@ -241,7 +241,7 @@ impl Shard {
             let selectors: Vec<Selector> = interest.selection.selectors().collect();
             let name = self.name_of(key);
             if let Err(refusal) = self.sinks.websockets.get(index).session.access.subscribe(&selectors) {
-                self.api.metrics.count_refusal(refusal.kind());
+                self.context.metrics.count_refusal(refusal.kind());
                 let farewell = websocket::problem(&refusal, None, name);
                 self.part(index, number, key, farewell);
             }
@@ -284,7 +284,7 @@ impl Shard {
         reference: &Reference,
         name: Option<SubscriptionName>,
     ) {
-        self.api.metrics.count_refusal(refusal.kind());
+        self.context.metrics.count_refusal(refusal.kind());
         let frames = websocket::problem(refusal, reference.as_deref(), name);
         self.sinks.websockets.say(index, &frames);
     }
@@ -427,7 +427,7 @@ impl Shard {
         let by = self.now.saturating_add(self.write_timeout);
         socket.phase = Phase::Closing { by, is_answered };
         socket.token_by = None;
-        self.api.metrics.count_websocket_close(code.0);
+        self.context.metrics.count_websocket_close(code.0);
         for (number, entry) in self.sinks.websockets.entries_of(index) {
             self.sinks.websockets.part(number);
             self.sinks.websockets.finish(number);
@@ -445,7 +445,7 @@ impl Shard {
     pub(super) fn break_websocket(&mut self, index: u32) {
         let socket = self.sinks.websockets.get(index);
         if socket.carrier.socket().is_some_and(vanishing::is_cause) {
-            vanishing::count(&self.api.metrics);
+            vanishing::count(&self.context.metrics);
         }
         self.close_websocket(index);
     }
@@ -461,10 +461,10 @@ impl Shard {
         let WebSocket { key, carrier, permit, phase, .. } = *self.sinks.websockets.remove(index);
         if !matches!(phase, Phase::Closing { .. }) {
             // Nobody said why (RFC 6455 §7.1.5).
-            self.api.metrics.count_websocket_close(WITHOUT_A_WORD);
+            self.context.metrics.count_websocket_close(WITHOUT_A_WORD);
         }
         self.leases.remove(key);
-        if let Some(line) = self.lines.remove(&key) {
+        if let Some(line) = self.observers.remove(&key) {
             line.end(Some(StatusCode::SWITCHING_PROTOCOLS), None);
         }
         if let Some(socket) = carrier.socket() {

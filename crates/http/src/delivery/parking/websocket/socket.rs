@@ -7,13 +7,13 @@ use tidings_websocket::{CloseCode, Decoder};
 use super::boundary::Boundary;
 use super::carrier::SocketCarrier;
 use super::inbox::Inbox;
-use crate::api::metrics::Counted;
 use crate::api::websocket::Session;
 use crate::defaults;
 use crate::delivery::memory::Portion;
 use crate::delivery::parking::http2::{Connections, RoomQueue, since};
 use crate::delivery::parking::parked::Key;
 use crate::delivery::parking::sink::Sent;
+use crate::metrics::Counted;
 use crate::server::permits::Permit;
 
 /// A WebSocket of a shard.

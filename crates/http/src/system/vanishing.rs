@@ -5,8 +5,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use crate::api::metrics::Metrics;
 use crate::limit::Limit;
+use crate::metrics::Metrics;
 
 /// Has the kernel notice a client that vanished without a word, as one does whose network is gone: a connection of which
 /// bytes are not acknowledged for the write timeout is given up, and one that is silent for as long is asked whether it is

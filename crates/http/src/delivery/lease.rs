@@ -13,13 +13,6 @@ pub(crate) struct Lease {
     share: Option<SubjectShare>,
 }
 
-/// Who reads: for whom its memory is counted, and on what terms where a token was shown.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    pub(crate) client: Client,
-    pub(crate) lease: Option<Lease>,
-}
-
 /// How many readers each subject of a token has, and each address that showed tokens without one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subjects(Arc<Mutex<HashMap<Client, usize>>>);
