@@ -34,7 +34,7 @@ type Leaving = Arc<Mutex<Option<(Leaver, Option<Share>)>>>;
 
 /// What a connection leaves hyper for.
 enum Leaver {
-    Reader(NewReader),
+    Reader(Box<NewReader>),
     /// A WebSocket, with the head of the answer to its handshake.
     Socket(Box<NewSocket>, Vec<u8>),
 }
@@ -111,7 +111,7 @@ impl Host {
             peer.permit.count_for(share);
         }
         let mut reader = match leaver {
-            Leaver::Reader(reader) => reader,
+            Leaver::Reader(reader) => *reader,
             Leaver::Socket(socket, head) => {
                 let permit = Some(peer.permit);
                 return self.parked.open(SocketArrival { link, socket: *socket, head, unread, permit });
@@ -158,7 +158,7 @@ impl Host {
             }
             Reply::Whole(response) => return (response, share),
             Reply::Held { head, reader, .. } | Reply::Streamed { head, reader, .. } => {
-                Leaver::Reader(reader.headed(&head.into_parts().0, false))
+                Leaver::Reader(Box::new(reader.headed(&head.into_parts().0, false)))
             }
             Reply::Socket { head, socket } => Leaver::Socket(socket, upgrade_head(&head.into_parts().0)),
         };
