@@ -24,9 +24,9 @@ impl Api {
     ///
     /// Limits by address need to know where requests come from. Where the router is served with
     /// [`ConnectInfo`](axum::extract::ConnectInfo), that is whoever is at the other end of the connection, or whom a
-    /// [trusted proxy](HttpConfig::trusted_proxies) there names. A layer of the program that knows better puts a
+    /// [trusted proxy](crate::HttpConfig::trusted_proxies) there names. A layer of the program that knows better puts a
     /// [`ClientAddress`](crate::ClientAddress) into a request's extensions. Without either there are no such limits.
-    /// As the hub does not see connections here, [`max_connections_per_address`](HttpConfig::max_connections_per_address)
+    /// As the hub does not see connections here, [`max_connections_per_address`](crate::HttpConfig::max_connections_per_address)
     /// counts requests that are under way.
     ///
     /// Layers of the program see every request. Its own compression must leave `text/event-stream` alone, as that of

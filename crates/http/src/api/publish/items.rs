@@ -267,7 +267,11 @@ fn not_text(what: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    fn items(form: Form, chunks: &[&[u8]]) -> (Vec<(Option<String>, Format, String)>, Option<String>) {
+    /// An item's type, format and data.
+    type Item = (Option<String>, Format, String);
+
+    /// The items, and why one was refused.
+    fn items(form: Form, chunks: &[&[u8]]) -> (Vec<Item>, Option<String>) {
         let mut items = Items::new(form, "a".parse().unwrap(), None, 32);
         let mut got = Vec::new();
         let mut give = |event: NewEvent| {
