@@ -64,8 +64,9 @@ pub use tidings_http::{
 };
 #[cfg(not(windows))]
 pub use tidings_hub::{
-    Conflate, Entry, Framing, Hub, HubConfig, HubStats, NotReady, Producer, ProducerError, ProducerOptions,
-    Progress, Published, Pull, PullLimits, StreamEnd, StreamStats, Subscription, ThreadFailure,
+    Conflate, Entry, Framing, Hub, HubConfig, HubStats, InvalidConflate, NotReady, Producer, ProducerError,
+    ProducerOptions, Progress, Published, Pull, PullLimits, StreamEnd, StreamStats, Subscription,
+    ThreadFailure,
 };
 #[cfg(not(windows))]
 pub use tidings_log::{
