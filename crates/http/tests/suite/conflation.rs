@@ -169,9 +169,9 @@ async fn tokens_are_joined_to_a_text_in_every_form() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_soon_after_a_delivery_is_held_and_then_comes_together() {
+    const EVERY: Duration = Duration::from_secs(3);
     let both = Both::start(Setup::new().heartbeat(Duration::from_secs(1))).await;
     let hub = &both.hub;
-    const EVERY: Duration = Duration::from_secs(3);
     for (address, conflate) in
         both.addresses().into_iter().flat_map(|own| ["latest", "append"].map(|how| (own, how)))
     {
