@@ -105,6 +105,9 @@ async fn patterns_of_others_cost_an_event_nothing_and_leave_in_no_time() {
         "a publication alone {alone:?}, beside {count} patterns {beside:?}; {leaving} left in {leaving_took:?}"
     );
     // To look at 10,000 patterns one by one would take some hundred microseconds here.
-    assert!(beside < alone * 2 + Duration::from_micros(30), "a publication took {alone:?} alone, and {beside:?} beside {count} patterns");
+    assert!(
+        beside < alone * 2 + Duration::from_micros(30),
+        "a publication took {alone:?} alone, and {beside:?} beside {count} patterns"
+    );
     assert!(leaving_took < Duration::from_secs(2), "{leaving} readers took {leaving_took:?} to leave");
 }
