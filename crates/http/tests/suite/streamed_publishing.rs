@@ -159,8 +159,8 @@ async fn a_wrong_item_ends_it_and_what_came_before_stays() {
     };
     let hub = hub.start().await;
     let long = format!("ok\n{}", "x".repeat(200));
-    type Fields<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Fields<'_>, &[u8], u16, &str, u64); 9] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a str, u64);
+    let cases: [Case<'_>; 9] = [
         ("stream=lines", &[], b"ok\n\xff\nlate\n", 400, "invalid-data", 1),
         ("stream=lines", &[], long.as_bytes(), 413, "event-too-large", 1),
         ("stream=chunks", &[], b"ok\xf0\x9f", 400, "invalid-data", 1),
