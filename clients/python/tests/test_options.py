@@ -51,7 +51,7 @@ def test_a_url_that_is_none_of_a_hub_is_told_at_once(url: str, words: str) -> No
     ("options", "words"),
     [
         ({"transports": []}, "sse, long-poll, poll"),
-        ({"transports": ["sse", "websocket"]}, "sse, long-poll, poll"),
+        ({"transports": ["sse", "webrtc"]}, "sse, long-poll, poll"),
         ({"transports": "sse"}, "sse, long-poll, poll"),
         ({"interval": math.nan}, "interval"),
         ({"wait": -1}, "wait"),

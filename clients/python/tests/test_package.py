@@ -42,7 +42,7 @@ import tidings
 
 tidings.subscribe("http://hub", "a", sinse="earliest")
 tidings.publish_sync("http://hub", 7, "x")
-tidings.subscribe_sync("http://hub", "a", transports=["websocket"])
+tidings.subscribe_sync("http://hub", "a", transports=["webrtc"])
 """
 
 
