@@ -56,6 +56,13 @@ pub(crate) struct Prepared {
 // === impl Header ===
 
 impl Header {
+    /// Whether a segment's file still begins like one. Where it was cut and then filled with zeros by the writer, it is as long
+    /// as before.
+    pub(super) fn is_there(file: &dyn File) -> bool {
+        let mut start = [0; MAGIC.len()];
+        file.read_at(&mut start, 0).map_or(true, |read| read == start.len() && start == *MAGIC)
+    }
+
     pub(crate) fn encode(&self) -> [u8; HEADER as usize] {
         let mut bytes = [0; HEADER as usize];
         bytes[0..8].copy_from_slice(MAGIC);

@@ -452,7 +452,8 @@ impl Writer {
     /// segment that was cut has a hole where events were.
     fn check_place(&mut self) {
         self.looked = Instant::now();
-        let is_whole = self.active.file.len().map_or(true, |length| length >= self.active.end);
+        let is_long = self.active.file.len().map_or(true, |length| length >= self.active.end);
+        let is_whole = is_long && Header::is_there(&*self.active.file);
         if (is_whole && self.look_around() == self.whereabouts) || self.poisoned().is_some() {
             return;
         }
