@@ -13,12 +13,15 @@ use crate::defaults;
 use crate::delivery::memory::Client;
 use crate::delivery::page::Advice;
 
-/// What clients have polled lately, in bounded memory: a client that shares its slot with one that polls is not advised.
+/// What clients have polled lately, in bounded memory: a client whose set of slots is taken by others that poll is not advised.
 #[derive(Debug, Default)]
 pub(crate) struct Adviser {
     key: RandomState,
     slots: Mutex<Vec<Option<Slot>>>,
 }
+
+/// How many slots a client may have one of.
+const WAYS: usize = 8;
 
 /// One client's polls that brought something.
 #[derive(Debug, Clone, Copy)]
@@ -60,18 +63,22 @@ impl Adviser {
         if slots.is_empty() {
             slots.resize(defaults::ADVISED_CLIENTS, None);
         }
-        let count = slots.len() as u64;
-        let place = usize::try_from(client % count).unwrap_or_default();
+        let sets = (slots.len() / WAYS) as u64;
+        let set = usize::try_from(client % sets).unwrap_or_default() * WAYS;
+        let set = &mut slots[set..set + WAYS];
         let fresh = Slot { client, first: now, last: now, polls: 0, events: 0, next: 0, advised: None };
         // Whoever was advised is remembered for as long as he is not to be advised again.
         let is_over = |slot: &Slot| now.duration_since(slot.last) > defaults::ADVICE_PAUSE;
-        let slot = slots[place].get_or_insert(fresh);
-        if slot.client != client {
-            if !is_over(slot) {
-                return None;
+        let own = set.iter().position(|slot| slot.is_some_and(|slot| slot.client == client));
+        let place = match own {
+            Some(place) => place,
+            None => {
+                let free = set.iter().position(|slot| slot.as_ref().is_none_or(is_over))?;
+                set[free] = None;
+                free
             }
-            *slot = fresh;
-        }
+        };
+        let slot = set[place].get_or_insert(fresh);
         if now.duration_since(slot.first) > defaults::ADVICE_WINDOW {
             (slot.first, slot.polls, slot.events, slot.next) = (now, 0, 0, 0);
         }
