@@ -1,7 +1,6 @@
 //! What readers with a pattern each cost an event that does not concern them, and what their leaving costs.
 //!
-//! It counts the processor's time of its process, so it is a program of its own. With `READERS=100000` and `--release` it
-//! gives the figures of `docs/benchmarks.md`.
+//! It counts the processor's time of its process, so it is a program of its own. `READERS=100000` and `--release` measure a crowd.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;

@@ -114,16 +114,15 @@ impl Groups {
         (number, narrow(members.len() - 1))
     }
 
-    /// Removes the member at a place. Says which member has that place now, and whether the group is gone.
-    pub(super) fn leave(&mut self, group: u32, place: u32) -> (Option<u32>, bool) {
+    /// Removes the member at a place. Says which member has that place now. A group without members is gone.
+    pub(super) fn leave(&mut self, group: u32, place: u32) -> Option<u32> {
         let members = &mut self.get_mut(group).members;
         members.swap_remove(place as usize);
         let moved = members.get(place as usize).copied();
-        let gone = members.is_empty();
-        if gone {
+        if members.is_empty() {
             self.remove(group);
         }
-        (moved, gone)
+        moved
     }
 
     /// Calls back with each group that has to know of an event, once.
@@ -215,11 +214,22 @@ mod tests {
         assert_eq!(groups.join(interest(&["b", "a"], 1), 8), (0, 1));
         assert_eq!(groups.join(interest(&["a"], 2), 9), (1, 0));
         assert_eq!(groups.join(interest(&["*"], 1), 10), (2, 0));
-        assert_eq!(groups.leave(0, 0), (Some(8), false));
-        assert_eq!(groups.leave(0, 0), (None, true));
-        assert_eq!(groups.leave(1, 0), (None, true));
-        assert_eq!(groups.leave(2, 0), (None, true));
+        assert_eq!(groups.leave(0, 0), Some(8));
+        assert_eq!(groups.leave(0, 0), None);
+        assert_eq!(groups.leave(1, 0), None);
+        assert_eq!(groups.leave(2, 0), None);
         assert!(groups.by_topic.is_empty() && groups.by_interest.is_empty() && groups.by_pattern.is_empty());
+    }
+
+    #[test]
+    fn a_number_is_given_again_and_a_serial_is_not() {
+        let mut groups = Groups::default();
+        let mut serials = HashSet::new();
+        for topic in ["a", "b", "a"] {
+            assert_eq!(groups.join(interest(&[topic], 1), 7), (0, 0));
+            assert!(serials.insert(groups.get(0).serial));
+            groups.leave(0, 0);
+        }
     }
 
     #[test]
@@ -242,8 +252,8 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, expected, "{topic}");
         }
-        assert_eq!(groups.leave(0, 0), (None, true));
-        assert_eq!(groups.leave(1, 0), (None, true));
+        assert_eq!(groups.leave(0, 0), None);
+        assert_eq!(groups.leave(1, 0), None);
         assert!(groups.by_pattern.is_empty());
     }
 }

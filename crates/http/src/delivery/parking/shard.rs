@@ -462,17 +462,13 @@ impl Shard {
             self.mailbox.count(&interest.selection, false);
             self.counts.leave(&interest.shape);
         }
-        let (moved, gone) = self.groups.leave(entry.group, entry.place);
-        if let Some(moved) = moved {
+        if let Some(moved) = self.groups.leave(entry.group, entry.place) {
             self.entries[moved as usize].place = entry.place;
-        }
-        if gone {
-            // The group's number may name another soon.
-            self.forget_chunks();
         }
         if self.entries.is_empty() {
             // What a crowd needed goes with it.
             self.permits = Vec::new();
+            self.forget_chunks();
         }
         (entry, permit)
     }

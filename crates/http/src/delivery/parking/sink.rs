@@ -253,9 +253,7 @@ impl Sinks {
     pub(super) fn finish(&mut self, sink: &Sink) -> bool {
         match sink {
             Sink::Socket(socket) => {
-                let _ = shutdown(socket, Shutdown::Write);
-                let mut rest = [0; DISCARD_BYTES];
-                let _ = recv(socket, &mut rest, RecvFlags::DONTWAIT);
+                finish_socket(socket);
                 true
             }
             Sink::Tls(place) => self.tls[*place as usize].finish(),
@@ -344,6 +342,27 @@ impl Sinks {
         }
         sink
     }
+}
+
+/// Reads what a socket has, into the spare capacity of `into`.
+pub(super) fn receive_some(socket: &OwnedFd, into: &mut Vec<u8>) -> Received {
+    let before = into.len();
+    let room = into.capacity() - before;
+    match retry_on_intr(|| recv(socket, spare_capacity(&mut *into), RecvFlags::DONTWAIT)) {
+        Ok((0, _)) => Received::Ended,
+        // Where there was less than there was room for, there is no more for now.
+        Ok(_) if into.len() - before < room => Received::Nothing,
+        Ok(_) => Received::Some,
+        Err(Errno::AGAIN) => Received::Nothing,
+        Err(_) => Received::Failed,
+    }
+}
+
+/// Says on a socket that nothing more will be sent. What has come is read, so that the close does not reset it.
+pub(super) fn finish_socket(socket: &OwnedFd) {
+    let _ = shutdown(socket, Shutdown::Write);
+    let mut rest = [0; DISCARD_BYTES];
+    let _ = recv(socket, &mut rest, RecvFlags::DONTWAIT);
 }
 
 /// Sends what a socket takes without waiting.

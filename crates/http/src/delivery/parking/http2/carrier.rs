@@ -1,10 +1,6 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
-
-use crate::delivery::parking::sink::{DISCARD_BYTES, Link, Received, Sent, send_some};
+use crate::delivery::parking::sink::{Link, Received, Sent, finish_socket, receive_some, send_some};
 use crate::server::tls::{self, TlsLink};
 
 /// What carries the bytes of an HTTP/2 connection.
@@ -71,18 +67,7 @@ impl Carrier {
     /// Reads what there is, into the spare capacity of `into`.
     pub(in crate::delivery::parking) fn receive(&mut self, into: &mut Vec<u8>) -> Received {
         match self {
-            Self::Socket(socket) => {
-                let before = into.len();
-                let room = into.capacity() - before;
-                match retry_on_intr(|| recv(&*socket, spare_capacity(&mut *into), RecvFlags::DONTWAIT)) {
-                    Ok((0, _)) => Received::Ended,
-                    // Where there was less than there was room for, there is no more for now.
-                    Ok(_) if into.len() - before < room => Received::Nothing,
-                    Ok(_) => Received::Some,
-                    Err(Errno::AGAIN) => Received::Nothing,
-                    Err(_) => Received::Failed,
-                }
-            }
+            Self::Socket(socket) => receive_some(socket, into),
             Self::Tls(link) => match link.receive(into) {
                 tls::Received::Some => Received::Some,
                 tls::Received::Nothing => Received::Nothing,
@@ -96,9 +81,7 @@ impl Carrier {
     pub(in crate::delivery::parking) fn finish(&mut self) -> bool {
         match self {
             Self::Socket(socket) => {
-                let _ = shutdown(&*socket, Shutdown::Write);
-                let mut rest = [0; DISCARD_BYTES];
-                let _ = recv(&*socket, &mut rest, RecvFlags::DONTWAIT);
+                finish_socket(socket);
                 true
             }
             Self::Tls(link) => link.finish(),

@@ -1,14 +1,11 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::sync::Semaphore;
 
 use crate::delivery::parking::body::BodySink;
 use crate::delivery::parking::http2::Connections;
-use crate::delivery::parking::sink::{DISCARD_BYTES, Received, Sent, send_some};
+use crate::delivery::parking::sink::{Received, Sent, finish_socket, receive_some, send_some};
 use crate::delivery::parking::tls_sink::TlsSink;
 
 /// What carries the bytes of a WebSocket.
@@ -64,18 +61,7 @@ impl SocketCarrier {
     /// Reads what there is, into the spare capacity of `into`. What comes otherwise is not read here.
     pub(in crate::delivery::parking) fn receive(&mut self, into: &mut Vec<u8>) -> Received {
         match self {
-            Self::Socket(socket) => {
-                let before = into.len();
-                let room = into.capacity() - before;
-                match retry_on_intr(|| recv(&*socket, spare_capacity(&mut *into), RecvFlags::DONTWAIT)) {
-                    Ok((0, _)) => Received::Ended,
-                    // Where there was less than there was room for, there is no more for now.
-                    Ok(_) if into.len() - before < room => Received::Nothing,
-                    Ok(_) => Received::Some,
-                    Err(Errno::AGAIN) => Received::Nothing,
-                    Err(_) => Received::Failed,
-                }
-            }
+            Self::Socket(socket) => receive_some(socket, into),
             Self::Tls(sink) => sink.receive(into),
             Self::Stream(_) | Self::Task(_) => Received::Nothing,
         }
@@ -85,9 +71,7 @@ impl SocketCarrier {
     pub(in crate::delivery::parking) fn finish(&mut self, http2: &mut Connections) -> bool {
         match self {
             Self::Socket(socket) => {
-                let _ = shutdown(&*socket, Shutdown::Write);
-                let mut rest = [0; DISCARD_BYTES];
-                let _ = recv(&*socket, &mut rest, RecvFlags::DONTWAIT);
+                finish_socket(socket);
                 true
             }
             Self::Tls(sink) => sink.finish(),
