@@ -4,9 +4,10 @@
 //! The page asks the hub for what it shows by paths that are relative to its own, so it stands wherever the hub's
 //! API stands. Under a prefix, nest both with a slash at its end:
 //!
-//! ```no_run
-//! # let api: tidings_http::Api = todo!();
-//! let app: axum::Router = axum::Router::new().nest("/push/", api.router().merge(tidings_console::router()));
+//! ```
+//! fn push(api: &tidings_http::Api) -> axum::Router {
+//!     axum::Router::new().nest("/push/", api.router().merge(tidings_console::router()))
+//! }
 //! ```
 
 mod file;
