@@ -111,7 +111,7 @@ pub mod relay {
         API_KEY_FIELDS, ClientWatch, InvalidRelayTopics, NoRandomness, Refusal, RelayRun, RelayTopics,
         Relayed, take_api_key,
     };
-    pub use tidings_protocol::ProblemKind;
+    pub use tidings_protocol::{Problem, ProblemKind};
     #[cfg(feature = "relay")]
     pub use tidings_relay::{
         FieldSource, InvalidRelay, InvalidRelays, OnLeave, RelayConfig, Relays, defaults,
