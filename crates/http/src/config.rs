@@ -269,6 +269,8 @@ pub mod defaults {
     pub const ADVICE_PAUSE: Duration = Duration::from_secs(60);
     /// How many clients that poll are remembered at once: less than 100 bytes for each.
     pub const ADVISED_CLIENTS: usize = 1_024;
+    /// The most that a problem says, in bytes.
+    pub const DETAIL_BYTES: usize = 1 << 10;
     /// What `Retry-After` says, in seconds.
     pub const RETRY_AFTER_SECONDS: u64 = 2;
 }

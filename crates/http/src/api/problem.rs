@@ -33,6 +33,16 @@ pub(crate) struct StreamPlace {
     pub(crate) reason: Option<EndReason>,
 }
 
+/// What is said of a problem. It may tell of what a client sent, which is of any length.
+fn short(mut detail: String) -> String {
+    if detail.len() > defaults::DETAIL_BYTES {
+        let end = (0..=defaults::DETAIL_BYTES).rev().find(|&end| detail.is_char_boundary(end));
+        detail.truncate(end.unwrap_or(0));
+        detail.push('…');
+    }
+    detail
+}
+
 /// A problem, with what is known of the stream that it ended.
 #[derive(Serialize)]
 struct StreamProblem<'a> {
@@ -51,7 +61,7 @@ impl Refusal {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
-            detail: detail.into(),
+            detail: short(detail.into()),
             allow: None,
             challenge: None,
             accept_encoding: None,

@@ -117,16 +117,19 @@ async fn answer_in(form: Form, api: &Api, parts: &Parts, selectors: Vec<Selector
 
 /// The terms on which somebody waits who showed a token.
 fn lease(api: &Api, parts: &Parts, access: &Access) -> Result<Option<Lease>, Refusal> {
-    lease_at(api, parts.extensions.get().copied(), access)
+    lease_at(api, parts.extensions.get().copied(), access, None)
 }
 
-/// See [`lease`].
+/// See [`lease`]. Whoever shows another token in place of the one `before` is no reader more: there need not be room for one
+/// where both are counted for the same.
 pub(crate) fn lease_at(
     api: &Api,
     address: Option<ClientAddress>,
     access: &Access,
+    before: Option<&Access>,
 ) -> Result<Option<Lease>, Refusal> {
     let Some(remaining) = access.remaining() else { return Ok(None) };
+    let counted_before = before.and_then(|before| before.counted_as(address));
     let most = api.config.max_connections_per_subject;
     // This machine has as many connections as it likes, where no limit is set.
     let is_counted = |client: &Client| match client {
@@ -134,6 +137,10 @@ pub(crate) fn lease_at(
         Client::Network(address) => !address.is_loopback() || most != defaults::MAX_CONNECTIONS_PER_SUBJECT,
     };
     let share = match access.counted_as(address).filter(is_counted) {
+        Some(counted) if counted_before.as_ref() == Some(&counted) => {
+            // The share before it is given back when this one takes its place.
+            api.subjects.share(&counted, usize::MAX)
+        }
         Some(counted) => Some(api.subjects.share(&counted, most).ok_or_else(|| {
             api.metrics.count_limit(Limit::ConnectionsPerSubject);
             let detail = format!("{most} readers wait for {}, the most that may", counted.name());

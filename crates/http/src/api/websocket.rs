@@ -158,7 +158,7 @@ async fn begin(
         // It is told so by its shard.
         return Ok(socket);
     }
-    match read::lease_at(api, session.address, &session.access) {
+    match read::lease_at(api, session.address, &session.access, None) {
         Ok(lease) => socket.lease = lease,
         Err(refusal) => return Ok(socket.refused(&refusal)),
     }

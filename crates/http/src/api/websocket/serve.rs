@@ -27,7 +27,7 @@ async fn serve(api: Api, session: Session, inbox: Arc<Inbox>, socket: SocketHand
         session,
         socket,
         batch: Vec::new(),
-        keyed: Vec::new(),
+        single: Vec::new(),
         replies: Vec::new(),
         served: 0,
     };
@@ -75,8 +75,8 @@ struct MessageServer {
     /// Events that come next and are appended together: a publication does not wait for the one before it to be durable, and
     /// is appended after it all the same.
     batch: Vec<(NewEvent, Reference)>,
-    /// The same with keys, each in a batch of its own. Where there are some, `batch` is empty.
-    keyed: Vec<(Batch, Reference)>,
+    /// The same, each in a batch of its own, as it has a key or was refused with others. Where there are some, `batch` is empty.
+    single: Vec<(Batch, Reference)>,
     /// What is to be sent.
     replies: Vec<u8>,
     /// How much of what waits was served.
@@ -158,7 +158,8 @@ impl MessageServer {
         let is_needed = self.session.first.is_some() || self.session.access.may_nothing();
         let renewed = match self.api.auth.renew(&self.session.access, token).await {
             Ok(access) => {
-                read::lease_at(&self.api, self.session.address, &access).map(|lease| (access, lease))
+                let before = Some(&self.session.access);
+                read::lease_at(&self.api, self.session.address, &access, before).map(|lease| (access, lease))
             }
             Err(refusal) => Err(refusal),
         };
@@ -210,18 +211,19 @@ impl MessageServer {
         let most = self.api.config.max_batch_events.max(1);
         match event {
             Some(event) if !close && key.is_none() => {
-                if !self.keyed.is_empty() || self.batch.len() >= most {
+                if !self.single.is_empty() || self.batch.len() >= most {
                     self.append().await;
                 }
                 self.batch.push((event, reference.clone()));
                 Ok(())
             }
             Some(event) if !close => {
-                if !self.batch.is_empty() || self.keyed.len() >= most {
+                if !self.batch.is_empty() || self.single.len() >= most {
                     self.append().await;
                 }
                 let idempotency = key.map(|key| Idempotency { scope: Scope::Topic(topic), key });
-                self.keyed.push((Batch { events: vec![event], close: None, idempotency }, reference.clone()));
+                self.single
+                    .push((Batch { events: vec![event], close: None, idempotency }, reference.clone()));
                 Ok(())
             }
             event => {
@@ -242,7 +244,7 @@ impl MessageServer {
 
     /// Appends the events that wait, in one batch. Where that is refused for the sake of one of them, each goes alone.
     async fn append(&mut self) {
-        self.append_keyed().await;
+        self.append_each().await;
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return;
@@ -257,17 +259,9 @@ impl MessageServer {
             }
             // Nothing of it is in the log then, but where nobody knows.
             Err(refusal) if batch.len() > 1 && refusal.kind() != ProblemKind::Unavailable => {
-                for (event, reference) in batch {
-                    let alone = Batch { events: vec![event], close: None, idempotency: None };
-                    match publish::publish(&self.api, alone).await {
-                        Ok(published) => {
-                            self.api.metrics.websocket_publications.inc();
-                            let id = published.ids().next();
-                            self.replies.extend(message::published(id, &published, reference.as_deref()));
-                        }
-                        Err(refusal) => self.refuse(&refusal, &reference, None),
-                    }
-                }
+                let alone = |event| Batch { events: vec![event], close: None, idempotency: None };
+                self.single = batch.into_iter().map(|(event, reference)| (alone(event), reference)).collect();
+                self.append_each().await;
             }
             Err(refusal) => {
                 for (_, reference) in &batch {
@@ -277,11 +271,12 @@ impl MessageServer {
         }
     }
 
-    /// Appends what has keys, one after the other. None waits for the one before it to be durable.
-    async fn append_keyed(&mut self) {
-        let mut waiting = VecDeque::from(std::mem::take(&mut self.keyed));
+    /// Appends batches of one event, one after the other. None waits for the one before it to be durable.
+    async fn append_each(&mut self) {
+        let mut waiting = VecDeque::from(std::mem::take(&mut self.single));
+        let mut most = waiting.len();
         while !waiting.is_empty() {
-            let batches = waiting.iter().map(|(batch, _)| batch.clone()).collect();
+            let batches: Vec<_> = waiting.iter().take(most).map(|(batch, _)| batch.clone()).collect();
             let answers = publish::publish_each(&self.api, batches).await;
             if answers.is_empty() {
                 let refusal = Refusal::new(ProblemKind::Unavailable, "the log gives no answer");
@@ -290,7 +285,8 @@ impl MessageServer {
                 }
                 return;
             }
-            // What stands behind one that was refused goes on without it.
+            // What stands behind one that was refused goes on without it; in small steps at first, as all may be refused.
+            most = if answers.iter().all(Result::is_ok) { most.saturating_mul(2) } else { 1 };
             for answer in answers {
                 let Some((_, reference)) = waiting.pop_front() else { break };
                 match answer {

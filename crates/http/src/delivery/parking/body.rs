@@ -167,6 +167,11 @@ impl<G> EventBody<G> {
 // === impl TaskHandle ===
 
 impl TaskHandle {
+    /// Whether the shard has said all that it had to say.
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.state().end == Some(Ok(()))
+    }
+
     pub(super) fn tell(&self, told: Told) {
         let entry = match &self.0.state().entry {
             Seat::At(address) => Some(address.clone()),

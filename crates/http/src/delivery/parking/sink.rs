@@ -199,7 +199,8 @@ impl Sinks {
     /// How much it is of use to offer to a sink at once.
     pub(super) fn room(&self, sink: &Sink) -> usize {
         match sink {
-            Sink::Socket(_) | Sink::Tls(_) | Sink::Page(_) | Sink::WebSocket(_) => usize::MAX,
+            Sink::Socket(_) | Sink::Tls(_) | Sink::Page(_) => usize::MAX,
+            Sink::WebSocket(number) => self.websockets.room(*number, &self.http2),
             Sink::Stream(number) => self.http2.room(*number),
             Sink::Body(body) => self.bodies[*body as usize].room().max(1),
         }
@@ -345,10 +346,10 @@ impl Sinks {
 }
 
 /// Reads what a socket has, into the spare capacity of `into`.
-pub(super) fn receive_some(socket: &OwnedFd, into: &mut Vec<u8>) -> Received {
+pub(super) fn receive_some(socket: impl AsFd, into: &mut Vec<u8>) -> Received {
     let before = into.len();
     let room = into.capacity() - before;
-    match retry_on_intr(|| recv(socket, spare_capacity(&mut *into), RecvFlags::DONTWAIT)) {
+    match retry_on_intr(|| recv(&socket, spare_capacity(&mut *into), RecvFlags::DONTWAIT)) {
         Ok((0, _)) => Received::Ended,
         // Where there was less than there was room for, there is no more for now.
         Ok(_) if into.len() - before < room => Received::Nothing,

@@ -5,7 +5,7 @@
 //! entries of its group. Where the connection takes a frame in part, the entry that it belongs to finishes it before another
 //! may write ([`Boundary`]). What the hub itself has to say on a socket is put together, and sent at the end of the pass.
 //!
-//! What comes is read into a buffer of the thread. Messages go to a task of the socket (`api/websocket/worker.rs`), which lasts
+//! What comes is read into a buffer of the thread. Messages go to a task of the socket (`api/websocket/serve.rs`), which lasts
 //! as long as there are some, and says what comes of them through the mailbox ([`Told`]). Where more than
 //! [`defaults::SOCKET_WAITING_BYTES`] wait for it, the socket is not read.
 
@@ -42,7 +42,7 @@ pub(super) use carrier::SocketCarrier;
 pub(crate) use carrier::SocketTask;
 pub(crate) use inbox::Inbox;
 pub(crate) use mounted::serve_mounted;
-pub(super) use socket::{Phase, WebSocket};
+pub(super) use socket::{Agreement, Phase, WebSocket};
 
 /// Serves the messages of WebSockets.
 pub(crate) trait Messages: fmt::Debug + Send + Sync {
@@ -310,6 +310,16 @@ impl WebSockets {
         self.touch(index);
     }
 
+    /// How much it is of use to offer to a subscription's connection.
+    pub(super) fn room(&self, number: u32, http2: &Connections) -> usize {
+        let socket = self.subscriptions.get(number as usize).map(|subscription| subscription.socket);
+        match socket.and_then(|socket| self.sockets.get(socket as usize)).map(|socket| &socket.carrier) {
+            Some(SocketCarrier::Stream(stream)) => http2.room(*stream),
+            Some(SocketCarrier::Task(task)) => task.sink.room().max(1),
+            Some(SocketCarrier::Socket(_) | SocketCarrier::Tls(_)) | None => usize::MAX,
+        }
+    }
+
     /// Gives an entry's connection what it takes.
     pub(super) fn offer(&mut self, number: u32, bytes: &[u8], http2: &mut Connections) -> Sent {
         let now = self.now;
@@ -317,6 +327,11 @@ impl WebSockets {
             return Sent::Failed;
         };
         let index = *index;
+        let socket = &mut self.sockets[index as usize];
+        if socket.has_to_wait_for_others(number) {
+            socket.traffic().waiting.add(number, false);
+            return Sent::Some(0);
+        }
         let sent = self.sockets[index as usize].offer(number, bytes, now, http2);
         if self.sockets[index as usize].wants_care() {
             self.touch(index);

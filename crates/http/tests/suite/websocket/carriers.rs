@@ -136,6 +136,28 @@ async fn a_socket_of_a_router_in_another_program_is_like_any_other() {
     within(api.closed()).await;
 }
 
+/// A client of another program's connection that neither takes nor sends anything is let go of at the write timeout.
+#[tokio::test]
+async fn a_socket_of_a_router_in_another_program_is_not_kept_for_who_takes_nothing() {
+    let config = HttpConfig { write_timeout: std::time::Duration::from_secs(1), ..HttpConfig::default() };
+    let api = Api::builder(Setup::new().hub(), config).open_to_everyone().build();
+    let app = api.router();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(tokio::spawn(async move { axum::serve(listener, app).await }));
+    let mut stuck = Socket::open(Wire::narrow(address).await, &upgrade("/topics/a")).await;
+    stuck.subscribed("").await;
+    let large = "x".repeat(1_000_000);
+    for _ in 0..8 {
+        let request = crate::support::Request::post("/topics/a", &large);
+        Wire::connect(address).await.ask(&request).await.id();
+    }
+    let topic = "a".parse().unwrap();
+    eventually("it is gone", async || api.hub().subscribers(&topic) == 0).await;
+    api.drain();
+    within(api.closed()).await;
+}
+
 #[tokio::test]
 async fn events_are_compressed_once_for_everybody() {
     let hub = Running::start().await;

@@ -45,6 +45,50 @@ async fn a_slow_reader_catches_up_from_the_log() {
     }
 }
 
+/// A name that is used again is told of its first subscription first, and then of its second alone.
+#[tokio::test]
+async fn a_name_is_of_one_subscription_at_a_time_however_slow_its_reader_is() {
+    let mut setup = Setup::new();
+    // Less than is published, so that it comes from the log.
+    setup.hub.tail_bytes = 1 << 20;
+    let hub = setup.start().await;
+    let large = "x".repeat(100_000);
+    for round in 0..4 {
+        let mut socket = Socket::open(Wire::narrow(hub.address).await, &upgrade("/socket")).await;
+        for name in ["n", "other"] {
+            socket.send(json!({"subscribe": name, "topics": ["a"]})).await;
+            socket.subscribed(name).await;
+        }
+        for number in 0..60 {
+            hub.publish("a", &format!("{number} {large}")).await;
+        }
+        let messages = json!({"unsubscribe": "n"}).to_string();
+        let again = json!({"subscribe": "n", "topics": ["b"]}).to_string();
+        for text in [&messages, &again, &messages, &again] {
+            socket.send_frame(tidings_websocket::Opcode::Text, text).await;
+        }
+        // Until the hub has heard of it, or not: either has to be told rightly.
+        if round % 2 == 0 {
+            hub.waiting("b", 1).await;
+        }
+        let mut told = Vec::new();
+        let mut others = 0;
+        while told.len() < 4 || others < 60 {
+            let message = socket.news().await;
+            if message["sub"] == "other" {
+                others += 1;
+            } else if message["sub"] == "n" {
+                assert!(told.is_empty(), "an event of the first subscription after {told:?}");
+            } else {
+                told.push(if message["subscribed"] == "n" { "subscribed" } else { "unsubscribed" });
+            }
+        }
+        assert_eq!(told, ["unsubscribed", "subscribed", "unsubscribed", "subscribed"]);
+        hub.publish("b", "news").await;
+        assert_eq!(socket.news().await["data"], "news");
+    }
+}
+
 #[tokio::test]
 async fn who_takes_nothing_is_closed_at_the_write_timeout() {
     let mut setup = Setup::new();

@@ -109,6 +109,57 @@ async fn a_token_is_renewed_before_it_ends() {
     assert_eq!(socket.problem(json!(3)).await, "forbidden");
 }
 
+/// Each token ends at its own time, however many sockets a thread has whose tokens end at others.
+#[tokio::test]
+async fn renewed_tokens_outlive_those_before_them() {
+    let hub = hub().await;
+    let brief = upgrade("/topics/a").header("authorization", &bearer(&short(claims(&[], &["a"]))));
+    let mut renewed = Vec::new();
+    for _ in 0..8 {
+        let mut socket = Socket::open(hub.connect().await, &brief).await;
+        socket.subscribed("").await;
+        socket.send(json!({"token": sign(&claims(&["b"], &["a"]))})).await;
+        assert!(socket.message().await["token"]["until"].is_string());
+        renewed.push(socket);
+    }
+    let brief = upgrade("/topics/a").header("authorization", &bearer(&short(claims(&[], &["a"]))));
+    for _ in 0..4 {
+        let socket = Socket::open(hub.connect().await, &brief).await;
+        assert_eq!(socket.ends().await.0, 4_401);
+    }
+    for mut socket in renewed {
+        socket.send(json!({"publish": {"topic": "b", "data": "x"}, "ref": 1})).await;
+        assert!(socket.news().await["published"].is_object());
+    }
+}
+
+/// A reader that shows another token is no reader more.
+#[tokio::test]
+async fn a_token_is_renewed_where_its_subject_has_as_many_readers_as_it_may() {
+    let mut setup = Setup::new();
+    setup.http.max_connections_per_subject = 1;
+    let hub = hub_with(setup, AuthConfig::default()).await;
+    let token = |subject: &str| sign(&with(claims(&["a"], &["a"]), "sub", json!(subject)));
+    let request = |subject: &str| upgrade("/topics/a").header("authorization", &bearer(&token(subject)));
+    let mut socket = Socket::open(hub.connect().await, &request("ann")).await;
+    socket.subscribed("").await;
+    for _ in 0..3 {
+        socket.send(json!({"token": token("ann"), "ref": 1})).await;
+        let message = socket.news().await;
+        assert!(message["token"]["until"].is_string(), "{message}");
+    }
+    assert_eq!(Socket::open(hub.connect().await, &request("ann")).await.ends().await.0, 4_429);
+    // Another subject's token is another reader.
+    let mut other = Socket::open(hub.connect().await, &request("bob")).await;
+    other.subscribed("").await;
+    other.send(json!({"token": token("ann"), "ref": 1})).await;
+    assert_eq!(other.problem(json!(1)).await, "too-many-requests");
+    socket.send(json!({"token": token("eve"), "ref": 2})).await;
+    assert!(socket.news().await["token"].is_object());
+    other.send(json!({"token": token("ann"), "ref": 2})).await;
+    assert!(other.news().await["token"].is_object());
+}
+
 #[tokio::test]
 async fn where_everybody_may_read_a_token_still_counts() {
     let anonymous = Rights { subscribe: vec!["**".parse().unwrap()], ..Rights::none() };

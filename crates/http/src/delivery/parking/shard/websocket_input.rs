@@ -9,7 +9,7 @@ use crate::defaults;
 use crate::delivery::parking::Inbox;
 use crate::delivery::parking::parked::Key;
 use crate::delivery::parking::sink::Received;
-use crate::delivery::parking::websocket::{Phase, SocketCarrier};
+use crate::delivery::parking::websocket::{Agreement, Phase, SocketCarrier};
 
 /// What is read of a socket at once.
 const READ_BYTES: usize = 32 << 10;
@@ -30,7 +30,19 @@ impl Shard {
             }
             input.clear();
             let is_closing = socket.is_closing;
+            let unread = socket.traffic.as_mut().map(|traffic| std::mem::take(&mut traffic.unread));
+            if let Some(unread) = unread.filter(|unread| !unread.is_empty()) {
+                // What has come behind that is still to be looked for.
+                socket.is_readable = true;
+                self.take_in(key, &unread);
+                continue;
+            }
+            let is_finished = matches!(socket.phase, Phase::Closing { agreement: Agreement::Finished, .. });
             let received = match &mut socket.carrier {
+                carrier if is_finished => {
+                    input.reserve(READ_BYTES);
+                    carrier.discard(&mut input)
+                }
                 SocketCarrier::Socket(_) | SocketCarrier::Tls(_) => {
                     input.reserve(READ_BYTES);
                     socket.carrier.receive(&mut input)
@@ -38,14 +50,9 @@ impl Shard {
                 SocketCarrier::Stream(_) | SocketCarrier::Task(_) => Received::Nothing,
             };
             socket.is_readable = received == Received::Some || is_closing;
-            let unread = socket.traffic.as_mut().map(|traffic| std::mem::take(&mut traffic.unread));
-            let unread = unread.unwrap_or_default();
-            let has_some = !input.is_empty() || !unread.is_empty();
-            if has_some {
-                socket.unanswered = 0;
-                self.take_messages(key, &unread);
-                self.consume(key, unread.len());
-                self.take_messages(key, &input);
+            let has_some = !input.is_empty();
+            if has_some && !is_finished {
+                self.take_in(key, &input);
             }
             match received {
                 Received::Some => {}
@@ -98,9 +105,7 @@ impl Shard {
             socket.is_readable = true;
             return self.count_memory(key);
         }
-        socket.unanswered = 0;
-        self.take_messages(key, bytes);
-        self.consume(key, bytes.len());
+        self.take_in(key, bytes);
     }
 
     /// The client of a socket whose bytes are brought sends nothing more.
@@ -120,11 +125,29 @@ impl Shard {
         }
     }
 
-    pub(super) fn take_messages(&mut self, key: Key, mut input: &[u8]) {
-        loop {
-            let Some(socket) = self.sinks.websockets.find(key) else { return };
+    /// Takes what has come of a client. Nothing else of it is unread.
+    pub(super) fn take_in(&mut self, key: Key, bytes: &[u8]) {
+        let Some(socket) = self.sinks.websockets.find(key).filter(|_| !bytes.is_empty()) else { return };
+        socket.unanswered = 0;
+        let taken = self.take_messages(key, bytes);
+        self.consume(key, taken);
+        let Some(socket) = self.sinks.websockets.find(key).filter(|_| taken < bytes.len()) else { return };
+        socket.traffic().unread = bytes[taken..].to_vec();
+        socket.is_readable = true;
+        self.count_memory(key);
+    }
+
+    /// Takes messages until there are enough that wait: a few bytes may be very large ones, when they are inflated. Says how
+    /// many bytes that were.
+    fn take_messages(&mut self, key: Key, bytes: &[u8]) -> usize {
+        let mut input = bytes;
+        while !input.is_empty() {
+            let Some(socket) = self.sinks.websockets.find(key) else { return bytes.len() };
             if socket.has_failed {
-                return;
+                return bytes.len();
+            }
+            if socket.holds_back() {
+                break;
             }
             match socket.decoder.receive(&mut input, &mut self.inflater) {
                 Ok(None) => break,
@@ -134,15 +157,16 @@ impl Shard {
                     self.close_with(key.index, error.code, error.reason);
                     // Nothing more of it will be understood, so it cannot agree to the end.
                     if let Some(socket) = self.sinks.websockets.find(key)
-                        && let Phase::Closing { is_answered, .. } = &mut socket.phase
+                        && let Phase::Closing { agreement, .. } = &mut socket.phase
                     {
-                        *is_answered = true;
+                        *agreement = Agreement::Impossible;
                     }
                     break;
                 }
             }
         }
         self.count_memory(key);
+        bytes.len() - input.len()
     }
 
     fn on_received(&mut self, key: Key, message: Message) {

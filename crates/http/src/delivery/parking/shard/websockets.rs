@@ -24,7 +24,7 @@ use crate::delivery::parking::parked_connections::Arrival;
 use crate::delivery::parking::sink::Link;
 use crate::delivery::parking::tls_sink::TlsSink;
 use crate::delivery::parking::websocket::{
-    NewSocket, NewSubscription, Phase, SocketArrival, SocketCarrier, SocketHandle, Told, WebSocket,
+    Agreement, NewSocket, NewSubscription, Phase, SocketArrival, SocketCarrier, SocketHandle, Told, WebSocket,
 };
 use crate::delivery::parking::wheel::ticks;
 use crate::system::{poller, vanishing};
@@ -64,7 +64,7 @@ impl Shard {
         } else if self.draining {
             self.drain_websocket(index);
         }
-        self.take_messages(key, &unread);
+        self.take_in(key, &unread);
         // Something may have come before it was watched.
         self.read_websocket(key);
     }
@@ -98,10 +98,12 @@ impl Shard {
 
     /// The terms of a socket whose client showed a token, in place of others.
     fn hold_lease(&mut self, key: Key, lease: Option<crate::delivery::lease::Lease>) {
-        self.leases.remove(key);
-        if let Some(lease) = lease {
-            let left = lease.until.saturating_duration_since(Instant::now());
-            self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
+        match lease {
+            Some(lease) => {
+                let left = lease.until.saturating_duration_since(Instant::now());
+                self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
+            }
+            None => self.leases.remove(key),
         }
     }
 
@@ -190,6 +192,14 @@ impl Shard {
     /// Adds a subscription to a socket.
     fn subscribe(&mut self, index: u32, subscription: NewSubscription) {
         let NewSubscription { name, reference, opening, reader, bytes } = subscription;
+        // One of the same name that is at its end is told so first.
+        for (number, entry) in self.sinks.websockets.entries_of(index) {
+            if self.find(entry).is_some_and(|entry| entry.seen.state() == State::Ending)
+                && self.frames_name(entry) == Some(name)
+            {
+                self.sinks.websockets.get(index).go_first(number);
+            }
+        }
         let refusal = if self.subscription(index, name).is_some() {
             Refusal::data("a subscription of this name is there already; `unsubscribe` it first")
         } else if self.sinks.websockets.get(index).subscriptions.len() >= defaults::SOCKET_SUBSCRIPTIONS {
@@ -270,7 +280,13 @@ impl Shard {
 
     /// The name of the subscription that an entry is. It is free as soon as the end of the one before it is under way.
     fn name_of(&self, key: Key) -> Option<SubscriptionName> {
-        let entry = self.find(key).filter(|entry| entry.seen.state() != State::Ending)?;
+        self.find(key).filter(|entry| entry.seen.state() != State::Ending)?;
+        self.frames_name(key)
+    }
+
+    /// The name that an entry's messages have.
+    fn frames_name(&self, key: Key) -> Option<SubscriptionName> {
+        let entry = self.find(key)?;
         match &self.groups.get(entry.group).interest.shape {
             Shape::Stream { frames, .. } => frames.name(),
             Shape::Poll { .. } => None,
@@ -321,7 +337,11 @@ impl Shard {
         if socket.flush(now, &mut self.sinks.http2) && socket.owner().is_none() && !socket.is_full {
             let waiting = socket.traffic.as_mut().map(|traffic| traffic.waiting.take()).unwrap_or_default();
             for number in waiting {
-                self.go_on_with(number);
+                let socket = self.sinks.websockets.find(key);
+                match socket.filter(|socket| socket.has_to_wait_for_others(number)) {
+                    Some(socket) => socket.traffic().waiting.add(number, false),
+                    None => self.go_on_with(number),
+                }
             }
         }
         let Some(socket) = self.sinks.websockets.find(key) else { return };
@@ -352,6 +372,7 @@ impl Shard {
     fn check_websocket_end(&mut self, index: u32) {
         let now = self.now;
         let linger = now.saturating_add(ticks(defaults::SOCKET_LINGER));
+        let lingers = now.saturating_add(ticks(defaults::LINGER_TIMEOUT));
         let socket = self.sinks.websockets.get(index);
         let is_busy = socket.traffic.as_ref().is_some_and(|traffic| traffic.inbox.is_some());
         let has_unsent = socket.unsent() > 0 || socket.owner().is_some();
@@ -369,17 +390,23 @@ impl Shard {
             }
             Phase::Leaving(_) => {}
             Phase::Closing { .. } if has_unsent => {}
-            Phase::Closing { is_answered: true, .. } => {
-                // What it says of its end may have to wait for its connection.
-                if socket.carrier.finish(&mut self.sinks.http2) {
-                    self.close_websocket(index);
-                } else {
-                    socket.is_full = true;
-                }
-            }
-            Phase::Closing { by, .. } => {
+            Phase::Closing { agreement: Agreement::Finished, .. } => {}
+            Phase::Closing { by, agreement: Agreement::Awaited } => {
                 *by = (*by).min(linger);
                 self.schedule_websocket_if_sooner(index);
+            }
+            Phase::Closing { by, agreement } => {
+                if !socket.carrier.finish(&mut self.sinks.http2) {
+                    // What it says of its end has to wait for its connection.
+                    socket.is_full = true;
+                } else if *agreement == Agreement::Impossible && socket.carrier.socket().is_some() {
+                    // Its client may be in the middle of something that nobody reads. Closed at once, its system would throw
+                    // away what it was told.
+                    (*agreement, *by) = (Agreement::Finished, (*by).min(lingers));
+                    self.schedule_websocket_if_sooner(index);
+                } else {
+                    self.close_websocket(index);
+                }
             }
         }
     }
@@ -419,13 +446,16 @@ impl Shard {
     /// Ends a socket with a close frame: the last that it sends, but for the rest of a frame that is on its way.
     pub(super) fn end_websocket(&mut self, index: u32, code: CloseCode, frame: &[u8], is_answered: bool) {
         let socket = self.sinks.websockets.get(index);
-        if let Phase::Closing { is_answered: own, .. } = &mut socket.phase {
-            *own |= is_answered;
+        if let Phase::Closing { agreement, .. } = &mut socket.phase {
+            if is_answered && *agreement == Agreement::Awaited {
+                *agreement = Agreement::Said;
+            }
             return self.sinks.websockets.touch(index);
         }
         let owner = socket.owner();
         let by = self.now.saturating_add(self.write_timeout);
-        socket.phase = Phase::Closing { by, is_answered };
+        let agreement = if is_answered { Agreement::Said } else { Agreement::Awaited };
+        socket.phase = Phase::Closing { by, agreement };
         socket.token_by = None;
         self.context.metrics.count_websocket_close(code.0);
         for (number, entry) in self.sinks.websockets.entries_of(index) {
@@ -458,7 +488,14 @@ impl Shard {
                 self.close(entry.index);
             }
         }
-        let WebSocket { key, carrier, permit, phase, .. } = *self.sinks.websockets.remove(index);
+        let WebSocket { key, carrier, permit, phase, traffic, .. } = *self.sinks.websockets.remove(index);
+        if let Some(traffic) = traffic
+            && let (Some(inbox), Some(mut memory)) = (traffic.inbox, traffic.memory)
+        {
+            // What was read of it is still served.
+            memory.shrink(traffic.under_way);
+            inbox.keep(memory);
+        }
         if !matches!(phase, Phase::Closing { .. }) {
             // Nobody said why (RFC 6455 §7.1.5).
             self.context.metrics.count_websocket_close(WITHOUT_A_WORD);

@@ -2,6 +2,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::DropGuard;
 
 use crate::delivery::parking::body::BodySink;
 use crate::delivery::parking::http2::Connections;
@@ -26,6 +27,8 @@ pub(crate) struct SocketTask {
     pub(in crate::delivery::parking) sink: BodySink,
     /// For how many bytes the task may bring more.
     pub(in crate::delivery::parking) credit: Arc<Semaphore>,
+    /// Tells the task when the shard has let go of it.
+    pub(super) _gone: DropGuard,
 }
 
 // === impl SocketCarrier ===
@@ -65,6 +68,11 @@ impl SocketCarrier {
             Self::Tls(sink) => sink.receive(into),
             Self::Stream(_) | Self::Task(_) => Received::Nothing,
         }
+    }
+
+    /// Reads what still comes of one that is finished, which is nobody's. It is not unsealed.
+    pub(in crate::delivery::parking) fn discard(&self, into: &mut Vec<u8>) -> Received {
+        self.socket().map_or(Received::Nothing, |socket| receive_some(socket, into))
     }
 
     /// Says that nothing more will be sent. Everything has been. Says whether that is with the kernel, too.

@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -8,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::carrier::SocketTask;
 use super::{NewSocket, SocketArrival, Told};
@@ -25,6 +27,7 @@ pub(crate) fn serve_mounted(
     guard: impl Send + 'static,
 ) -> Result<(), Refusal> {
     let parked = api.parked()?;
+    let write_timeout = api.config.write_timeout;
     tokio::spawn(async move {
         let _guard = guard;
         let io = match upgrade.await {
@@ -33,7 +36,9 @@ pub(crate) fn serve_mounted(
         };
         let credit = Arc::new(Semaphore::new(0));
         let (sink, events) = body(socket.session.client.clone(), ());
-        let link = Link::Task(Box::new(SocketTask { sink, credit: Arc::clone(&credit) }));
+        let gone = CancellationToken::new();
+        let task = SocketTask { sink, credit: Arc::clone(&credit), _gone: gone.clone().drop_guard() };
+        let link = Link::Task(Box::new(task));
         parked.open(SocketArrival { link, socket, head: Vec::new(), unread: Bytes::new(), permit: None });
         // The connections are not kept by what waits on them.
         drop(parked);
@@ -55,7 +60,12 @@ pub(crate) fn serve_mounted(
             let most = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
             // The first credit comes from the shard, so from then on it can be told.
             while let Ok(permits) = credit.acquire_many(most).await {
-                match reader.read(&mut buffer).await {
+                let received = tokio::select! {
+                    // Its client may neither take nor send anything.
+                    () = gone.cancelled() => break,
+                    received = reader.read(&mut buffer) => received,
+                };
+                match received {
                     Ok(count @ 1..) => {
                         permits.forget();
                         credit.add_permits(buffer.len() - count);
@@ -64,16 +74,34 @@ pub(crate) fn serve_mounted(
                     Ok(_) | Err(_) => {
                         handle.tell(Told::Ended);
                         credit.close();
+                        return true;
                     }
                 }
             }
+            false
         };
         let mut write = std::pin::pin!(write);
-        let ended = tokio::select! {
-            ended = &mut write => ended,
-            // What was said last is still sent.
-            () = read => timeout(defaults::SOCKET_LINGER, write).await.unwrap_or(Ok(())),
+        let (ended, has_left) = {
+            let mut read = std::pin::pin!(read);
+            tokio::select! {
+                ended = &mut write => (ended, false),
+                has_left = &mut read => {
+                    // What was said last is still sent.
+                    let patience = match has_left {
+                        true => defaults::SOCKET_LINGER,
+                        false if handle.is_finished() => write_timeout,
+                        false => Duration::ZERO,
+                    };
+                    (timeout(patience, write).await.unwrap_or(Ok(())), has_left)
+                }
+            }
         };
+        if ended.is_ok() && !has_left {
+            // Closed under what its client still sends, its system would throw away what it was told.
+            let mut buffer = vec![0; defaults::SOCKET_PIECE_BYTES];
+            let rest = async { while reader.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
+            let _ = timeout(defaults::SOCKET_LINGER, rest).await;
+        }
         if let Err(error) = ended {
             tracing::debug!(%error, "a WebSocket ended with an error");
         }

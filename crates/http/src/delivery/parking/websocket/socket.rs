@@ -71,8 +71,20 @@ pub(in crate::delivery::parking) enum Phase {
     /// tick.
     Closing {
         by: u32,
-        is_answered: bool,
+        agreement: Agreement,
     },
+}
+
+/// Whether the client of a socket that closes agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery::parking) enum Agreement {
+    Awaited,
+    /// It has sent a close frame.
+    Said,
+    /// What it sends is not understood.
+    Impossible,
+    /// The same, and it was told that nothing more is sent: it is to end the connection.
+    Finished,
 }
 
 /// What a socket needs while something is under way.
@@ -83,6 +95,8 @@ pub(in crate::delivery::parking) struct Traffic {
     sent: usize,
     /// Subscriptions that wait until the connection takes more.
     pub(in crate::delivery::parking) waiting: RoomQueue,
+    /// Subscriptions at their end whose names others have taken: they are told so before others may write, in this order.
+    first: Vec<u32>,
     /// The messages that wait for a task, where one is at work.
     pub(in crate::delivery::parking) inbox: Option<Arc<Inbox>>,
     /// How much they take, with those that the task has taken.
@@ -178,7 +192,8 @@ impl WebSocket {
 
     /// Gives the connection what it takes of a subscription's frames, where it is the subscription's turn.
     pub(super) fn offer(&mut self, number: u32, bytes: &[u8], now: u32, http2: &mut Connections) -> Sent {
-        if self.has_failed {
+        // Nothing follows a close frame but the rest of what was begun before it.
+        if self.has_failed || matches!(self.phase, Phase::Closing { .. }) && self.owner != Some(number) {
             return Sent::Failed;
         }
         let is_turn = match self.owner {
@@ -204,6 +219,20 @@ impl WebSocket {
             self.traffic().waiting.add(number, count > 0);
         }
         sent
+    }
+
+    /// A subscription may write before all others, but for those that may already.
+    pub(in crate::delivery::parking) fn go_first(&mut self, number: u32) {
+        let first = &mut self.traffic().first;
+        if !first.contains(&number) {
+            first.push(number);
+        }
+    }
+
+    /// Whether others have to write before a subscription may.
+    pub(in crate::delivery::parking) fn has_to_wait_for_others(&self, number: u32) -> bool {
+        let first = self.traffic.as_ref().and_then(|traffic| traffic.first.first());
+        self.owner != Some(number) && first.is_some_and(|first| *first != number)
     }
 
     fn give(&mut self, bytes: &[u8], now: u32, http2: &mut Connections) -> Sent {
@@ -257,6 +286,7 @@ impl WebSocket {
     pub(super) fn let_go(&mut self, number: u32) -> bool {
         if let Some(traffic) = &mut self.traffic {
             traffic.waiting.remove(number);
+            traffic.first.retain(|own| *own != number);
         }
         let was_owner = self.owner == Some(number);
         was_owner && !self.boundary.is_between()
@@ -269,6 +299,7 @@ impl Traffic {
     fn is_idle(&self) -> bool {
         self.out.is_empty()
             && self.waiting.is_empty()
+            && self.first.is_empty()
             && self.inbox.is_none()
             && self.under_way == 0
             && self.unread.is_empty()
