@@ -8,7 +8,8 @@ import { build } from "esbuild";
 
 async function size(contents) {
   const resolveDir = fileURLToPath(new URL("..", import.meta.url));
-  const options = { bundle: true, minify: true, format: "esm", target: "es2022", write: false };
+  // A page with React has it already.
+  const options = { bundle: true, external: ["react"], minify: true, format: "esm", target: "es2022", write: false };
   const { outputFiles } = await build({ stdin: { contents, resolveDir }, ...options });
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
@@ -32,4 +33,11 @@ for (const [what, contents, limit] of [
 test("a page that subscribes has at most 5,500 bytes to load, with the parser", (t) => {
   t.diagnostic(`${core} bytes`);
   assert.ok(core <= 5_500, `${core} bytes`);
+});
+
+test("the hooks for React have at most 700 bytes more than what they are made of", async (t) => {
+  const parts = 'export { connect } from "./dist/share/index.js"; export { text } from "./dist/text.js"; ';
+  const more = (await size(`${parts} export * from "./dist/react.js"`)) - (await size(parts));
+  t.diagnostic(`${more} bytes`);
+  assert.ok(more <= 700, `${more} bytes`);
 });

@@ -6,6 +6,7 @@ import { EventSource } from "tidings/eventsource";
 import { websocket } from "tidings/websocket";
 import { createResumableStreamContext } from "tidings/resumable-stream";
 import { text } from "tidings/text";
+import { useEvents, useLatest, useTable, useTextStream } from "tidings/react";
 
 interface Prices {
   tick: { price: number };
@@ -56,4 +57,17 @@ export async function typed(): Promise<void> {
   const stream: ReadableStream<string> | null | undefined = await streams.resumeExistingStream("a", 7);
   const exists: true | "DONE" | null = await streams.hasExistingStream("a");
   if (exists) await stream?.cancel();
+}
+
+export function Component(url: string | null): string {
+  const { events, gap, state } = useEvents<Prices>(url, { keep: 5, share: true, user: "ann" });
+  for (const event of events) if (event.event === "tick") event.data.price.toFixed();
+  // @ts-expect-error they are not to be changed
+  events.push(events[0]);
+  const { event } = useLatest<Prices["tick"]>(new URL("https://hub.example/topics/prices/x"));
+  // @ts-expect-error there may be none yet
+  event.data;
+  const { table } = useTable<Prices["tick"]>(url && `${url}/*`, { token: async () => "t" });
+  const { text } = useTextStream(url, { pick: ({ data }) => data.delta });
+  return `${text} ${table.get("prices/x")?.data.price} ${event?.data.price} ${gap?.resumed} ${state.status}`;
 }
