@@ -129,4 +129,5 @@ pub mod delivery {
 #[doc = include_str!("../../../README.md")]
 #[doc = include_str!("../../../docs/console.md")]
 #[doc = include_str!("../../../docs/embedding.md")]
+#[doc = include_str!("../../../docs/start/rust.md")]
 pub struct Documentation;
