@@ -27,7 +27,7 @@ struct Crowd {
     asked: u64,
 }
 
-/// How many segments of patterns a census has room for, of some 200 bytes each; and how many selections and selectors.
+/// How many segments of patterns a census has room for, of some 100 bytes each; and how many selections and selectors.
 const SEGMENTS: usize = 250_000;
 /// How many segments and selections it looks at before it counts no more patterns; about a second of work.
 const LOOKS: u64 = 10_000_000;

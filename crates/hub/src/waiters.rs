@@ -1,9 +1,9 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidings_protocol::{Event, Selection, SelectorTree, Topic};
+use tidings_protocol::{Event, Selection, SelectorTree, SmallSet, Topic};
 use tokio::sync::Notify;
 
 /// The subscriptions that wait in tasks of their own, found by what they wait for.
@@ -17,7 +17,7 @@ pub(crate) struct Waiters {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    by_topic: HashMap<Topic, HashSet<Waiter>>,
+    by_topic: HashMap<Topic, SmallSet<Waiter>>,
     /// Those whose selection has a pattern.
     by_pattern: HashMap<Waiter, Arc<Selection>>,
     /// The same, by each selector of theirs.
@@ -63,7 +63,7 @@ impl Waiters {
     /// Wakes those who wait for an event like this.
     pub(crate) fn wake(&self, event: &Event) {
         let state = self.state();
-        for waiter in state.by_topic.get(event.topic.as_str()).into_iter().flatten() {
+        for waiter in state.by_topic.get(event.topic.as_str()).into_iter().flat_map(SmallSet::iter) {
             waiter.notify.notify_one();
         }
         // Whoever is found twice is woken once.
@@ -78,14 +78,14 @@ impl Waiters {
     /// Wakes everyone.
     pub(crate) fn wake_all(&self) {
         let state = self.state();
-        for waiter in state.by_topic.values().flatten().chain(state.by_pattern.keys()) {
+        for waiter in state.by_topic.values().flat_map(SmallSet::iter).chain(state.by_pattern.keys()) {
             waiter.notify.notify_one();
         }
     }
 
     /// How many wait for topics that they name, this one among them.
     pub(crate) fn named(&self, topic: &Topic) -> usize {
-        self.state().by_topic.get(topic.as_str()).map_or(0, HashSet::len)
+        self.state().by_topic.get(topic.as_str()).map_or(0, SmallSet::len)
     }
 
     /// The selections with a pattern that somebody waits for.

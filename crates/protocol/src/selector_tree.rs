@@ -1,7 +1,7 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::{Selector, Topic};
+use crate::{Selector, SmallSet, Topic};
 
 /// Finds those who want a topic, among any number of selectors.
 ///
@@ -23,23 +23,28 @@ use crate::{Selector, Topic};
 pub struct SelectorTree<T> {
     /// The first one is where all selectors begin. One that is free has no parent and nothing in it.
     nodes: Vec<Node<T>>,
-    free: Vec<usize>,
+    free: Vec<Place>,
 }
 
-/// What the selectors with the same first segments have in common.
+/// What the selectors with the same first segments have in common. There may be one or two for each subscriber: it is kept small.
 #[derive(Debug, Clone)]
 struct Node<T> {
-    parent: usize,
-    next: HashMap<Box<str>, usize>,
-    /// Where a `*` leads.
-    any: Option<usize>,
+    parent: Place,
+    /// Where a `*` leads; to the root, where it leads nowhere.
+    any: Place,
+    /// Where other segments lead, if any does.
+    #[expect(clippy::box_collection, reason = "most nodes have none, and are as small as that")]
+    next: Option<Box<HashMap<Box<str>, Place>>>,
     /// Those whose selector ends here.
-    here: HashSet<T>,
+    here: SmallSet<T>,
     /// Those whose selector goes on with `**`.
-    rest: HashSet<T>,
+    rest: SmallSet<T>,
 }
 
-const ROOT: usize = 0;
+/// The number of a node.
+type Place = u32;
+
+const ROOT: Place = 0;
 
 // === impl SelectorTree ===
 
@@ -55,15 +60,15 @@ impl<T: Eq + Hash> SelectorTree<T> {
         let mut at = ROOT;
         for segment in selector.as_str().split('/') {
             if segment == "**" {
-                self.nodes[at].rest.insert(who);
+                self.node_mut(at).rest.insert(who);
                 return;
             }
-            at = match self.nodes[at].step(segment) {
+            at = match self.node(at).step(segment) {
                 Some(next) => next,
                 None => self.grow(at, segment),
             };
         }
-        self.nodes[at].here.insert(who);
+        self.node_mut(at).here.insert(who);
     }
 
     /// Removes what was added with this selector.
@@ -71,15 +76,15 @@ impl<T: Eq + Hash> SelectorTree<T> {
         let mut at = ROOT;
         for segment in selector.as_str().split('/') {
             if segment == "**" {
-                self.nodes[at].rest.remove(who);
+                self.node_mut(at).rest.remove(who);
                 return self.prune(at, selector);
             }
-            match self.nodes[at].step(segment) {
+            match self.node(at).step(segment) {
                 Some(next) => at = next,
                 None => return,
             }
         }
-        self.nodes[at].here.remove(who);
+        self.node_mut(at).here.remove(who);
         self.prune(at, selector);
     }
 
@@ -92,8 +97,8 @@ impl<T: Eq + Hash> SelectorTree<T> {
     /// As [`matching`](SelectorTree::matching), for as long as there are `steps`: each segment that is looked at takes one,
     /// and each that is found.
     pub fn matching_within<'a>(&'a self, topic: &Topic, steps: &mut u64, mut found: impl FnMut(&'a T)) {
-        let mut tell = |who: &'a HashSet<T>, steps: &mut u64| {
-            for who in who {
+        let mut tell = |who: &'a SmallSet<T>, steps: &mut u64| {
+            for who in who.iter() {
                 let Some(left) = steps.checked_sub(1) else { return };
                 *steps = left;
                 found(who);
@@ -105,10 +110,10 @@ impl<T: Eq + Hash> SelectorTree<T> {
             for place in places.drain(..) {
                 let Some(left) = steps.checked_sub(1) else { return };
                 *steps = left;
-                let node = &self.nodes[place];
+                let node = self.node(place);
                 tell(&node.rest, steps);
-                next.extend(node.next.get(segment).copied());
-                next.extend(node.any);
+                next.extend(node.named(segment));
+                next.extend(node.step("*"));
             }
             std::mem::swap(&mut places, &mut next);
             if places.is_empty() {
@@ -116,7 +121,7 @@ impl<T: Eq + Hash> SelectorTree<T> {
             }
         }
         for place in places {
-            tell(&self.nodes[place].here, steps);
+            tell(&self.node(place).here, steps);
         }
     }
 
@@ -129,44 +134,55 @@ impl<T: Eq + Hash> SelectorTree<T> {
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.segments() == 0 && self.nodes[ROOT].rest.is_empty()
+        self.segments() == 0 && self.node(ROOT).rest.is_empty()
     }
 
-    fn grow(&mut self, parent: usize, segment: &str) -> usize {
+    fn node(&self, place: Place) -> &Node<T> {
+        &self.nodes[place as usize]
+    }
+
+    fn node_mut(&mut self, place: Place) -> &mut Node<T> {
+        &mut self.nodes[place as usize]
+    }
+
+    fn grow(&mut self, parent: Place, segment: &str) -> Place {
         let new = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(Node::new(parent));
-            self.nodes.len() - 1
+            Place::try_from(self.nodes.len() - 1).expect("nobody has memory for so many segments")
         });
-        self.nodes[new].parent = parent;
-        let node = &mut self.nodes[parent];
+        self.node_mut(new).parent = parent;
+        let node = self.node_mut(parent);
         if segment == "*" {
-            node.any = Some(new);
+            node.any = new;
         } else {
-            node.next.insert(segment.into(), new);
+            node.next.get_or_insert_default().insert(segment.into(), new);
         }
         new
     }
 
     /// Takes out what is of no use any more, from a place on the way of a selector back to the beginning.
-    fn prune(&mut self, mut at: usize, selector: &Selector) {
+    fn prune(&mut self, mut at: Place, selector: &Selector) {
         let segments = selector.as_str().split('/').filter(|segment| *segment != "**");
         let segments: Vec<_> = segments.collect();
         for segment in segments.into_iter().rev() {
-            if at == ROOT || !self.nodes[at].is_empty() {
+            if at == ROOT || !self.node(at).is_empty() {
                 return;
             }
-            let parent = self.nodes[at].parent;
-            let node = &mut self.nodes[parent];
+            let parent = self.node(at).parent;
+            let node = self.node_mut(parent);
             if segment == "*" {
-                node.any = None;
-            } else {
-                node.next.remove(segment);
+                node.any = ROOT;
+            } else if let Some(next) = &mut node.next {
+                next.remove(segment);
                 // A crowd that has left takes its memory along.
-                if node.next.len() * 4 < node.next.capacity() {
-                    node.next.shrink_to(node.next.len() * 2);
+                if next.is_empty() {
+                    node.next = None;
+                } else if next.len() * 4 < next.capacity() {
+                    let room = next.len() * 2;
+                    next.shrink_to(room);
                 }
             }
-            self.nodes[at] = Node::new(ROOT);
+            *self.node_mut(at) = Node::new(ROOT);
             self.free.push(at);
             at = parent;
         }
@@ -181,16 +197,22 @@ impl<T: Eq + Hash> SelectorTree<T> {
 // === impl Node ===
 
 impl<T> Node<T> {
-    fn new(parent: usize) -> Self {
-        Self { parent, next: HashMap::new(), any: None, here: HashSet::new(), rest: HashSet::new() }
+    fn new(parent: Place) -> Self {
+        Self { parent, any: ROOT, next: None, here: SmallSet::default(), rest: SmallSet::default() }
     }
 
-    fn step(&self, segment: &str) -> Option<usize> {
-        if segment == "*" { self.any } else { self.next.get(segment).copied() }
+    /// Where a segment of a selector leads.
+    fn step(&self, segment: &str) -> Option<Place> {
+        if segment == "*" { (self.any != ROOT).then_some(self.any) } else { self.named(segment) }
+    }
+
+    /// Where a segment leads that is no wildcard, whatever it says.
+    fn named(&self, segment: &str) -> Option<Place> {
+        self.next.as_ref()?.get(segment).copied()
     }
 
     fn is_empty(&self) -> bool {
-        self.next.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
+        self.next.is_none() && self.any == ROOT && self.here.is_empty() && self.rest.is_empty()
     }
 }
 

@@ -1,9 +1,11 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use slab::Slab;
 use tidings_hub::Folding;
-use tidings_protocol::{Event, Selection, SelectorTree, Topic};
+use tidings_protocol::{Event, Selection, SelectorTree, SmallSet, Topic};
 
 use crate::delivery::caching::Caching;
 use crate::delivery::frames::Frames;
@@ -47,17 +49,24 @@ pub(crate) struct PollResponse {
     pub(crate) caching: Caching,
 }
 
-/// The entries of a shard that have the same interest.
+/// The entries of a shard that have the same interest. Often that is one: each user of a hub may read a topic of their own.
 #[derive(Debug)]
 pub(super) struct Group {
     /// Names the group for ever: the number of a group that is gone is given to another.
     pub(super) serial: GroupSerial,
     pub(super) interest: Interest,
-    pub(super) members: Vec<u32>,
-    /// Which entries of the batch at hand belong to it.
-    pub(super) matched: Vec<u32>,
+    members: Members,
+    /// Where it is among the groups that the batch at hand concerns.
+    pub(super) concerned: Option<u32>,
     /// The last question that it was found for.
     asked: u64,
+}
+
+/// Who is in a group.
+#[derive(Debug)]
+enum Members {
+    One(u32),
+    Many(Vec<u32>),
 }
 
 /// Names a group among all that a shard has had: what is kept for those who come back is kept under it, never under
@@ -69,8 +78,10 @@ pub(super) struct GroupSerial(u64);
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     groups: Slab<Group>,
-    by_interest: HashMap<Interest, u32>,
-    by_topic: HashMap<Topic, HashSet<u32>>,
+    /// Their numbers, by the interests that stand in the groups.
+    by_interest: HashTable<u32>,
+    hashing: RandomState,
+    by_topic: HashMap<Topic, SmallSet<u32>>,
     /// Those whose selection has a pattern, by each of its selectors.
     by_pattern: SelectorTree<u32>,
     /// How many events it was asked for.
@@ -105,23 +116,22 @@ impl Groups {
 
     /// Adds a member, and says in which group and at which place of it.
     pub(super) fn join(&mut self, interest: Interest, member: u32) -> (u32, u32) {
-        let number = match self.by_interest.get(&interest) {
-            Some(number) => *number,
-            None => self.add(interest),
+        let hash = self.hashing.hash_one(&interest);
+        let groups = &mut self.groups;
+        let Some(number) =
+            self.by_interest.find(hash, |number| groups[*number as usize].interest == interest)
+        else {
+            return (self.add(interest, hash, member), 0);
         };
-        let members = &mut self.get_mut(number).members;
-        members.push(member);
-        (number, narrow(members.len() - 1))
+        (*number, groups[*number as usize].members.push(member))
     }
 
     /// Removes the member at a place. Says which member has that place now. A group without members is gone.
     pub(super) fn leave(&mut self, group: u32, place: u32) -> Option<u32> {
-        let members = &mut self.get_mut(group).members;
-        members.swap_remove(place as usize);
-        let moved = members.get(place as usize).copied();
-        if members.is_empty() {
+        let Some(moved) = self.get_mut(group).members.swap_remove(place) else {
             self.remove(group);
-        }
+            return None;
+        };
         moved
     }
 
@@ -129,7 +139,7 @@ impl Groups {
     pub(super) fn matching(&mut self, event: &Event, mut found: impl FnMut(u32, &mut Group)) {
         let Self { groups, by_topic, by_pattern, asked, .. } = self;
         *asked += 1;
-        for number in by_topic.get(event.topic.as_str()).into_iter().flatten() {
+        for number in by_topic.get(event.topic.as_str()).into_iter().flat_map(SmallSet::iter) {
             found(*number, &mut groups[*number as usize]);
         }
         by_pattern.matching(&event.topic, |number| {
@@ -141,18 +151,15 @@ impl Groups {
         });
     }
 
-    fn add(&mut self, interest: Interest) -> u32 {
+    fn add(&mut self, interest: Interest, hash: u64, member: u32) -> u32 {
         let selection = Arc::clone(&interest.selection);
         self.serial.0 += 1;
-        let group = Group {
-            serial: self.serial,
-            interest: interest.clone(),
-            members: Vec::new(),
-            matched: Vec::new(),
-            asked: 0,
-        };
+        let group =
+            Group { serial: self.serial, interest, members: Members::One(member), concerned: None, asked: 0 };
         let number = narrow(self.groups.insert(group));
-        self.by_interest.insert(interest, number);
+        let (groups, hashing) = (&self.groups, &self.hashing);
+        let rehash = |number: &u32| hashing.hash_one(&groups[*number as usize].interest);
+        self.by_interest.insert_unique(hash, number, rehash);
         if selection.patterns().is_empty() {
             for topic in selection.topics() {
                 self.by_topic.entry(topic.clone()).or_default().insert(number);
@@ -167,6 +174,10 @@ impl Groups {
 
     fn remove(&mut self, number: u32) {
         let group = self.groups.remove(number as usize);
+        let hash = self.hashing.hash_one(&group.interest);
+        if let Ok(found) = self.by_interest.find_entry(hash, |other| *other == number) {
+            found.remove();
+        }
         let selection = &group.interest.selection;
         if selection.patterns().is_empty() {
             for topic in selection.topics() {
@@ -182,7 +193,48 @@ impl Groups {
                 self.by_pattern.remove(&selector, &number);
             }
         }
-        self.by_interest.remove(&group.interest);
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    pub(super) fn members(&self) -> &[u32] {
+        match &self.members {
+            Members::One(member) => std::slice::from_ref(member),
+            Members::Many(members) => members,
+        }
+    }
+}
+
+// === impl Members ===
+
+impl Members {
+    /// Adds one, and says at which place.
+    fn push(&mut self, new: u32) -> u32 {
+        match self {
+            Self::One(one) => {
+                *self = Self::Many(vec![*one, new]);
+                1
+            }
+            Self::Many(members) => {
+                members.push(new);
+                narrow(members.len() - 1)
+            }
+        }
+    }
+
+    /// Removes the member at a place, and says which one has it now. `None`, where it was the only one.
+    #[expect(clippy::option_option, reason = "whether others are left, and whether one of them has moved")]
+    fn swap_remove(&mut self, place: u32) -> Option<Option<u32>> {
+        match self {
+            Self::One(_) => None,
+            Self::Many(members) => {
+                members.swap_remove(place as usize);
+                let moved = members.get(place as usize).copied();
+                (!members.is_empty()).then_some(moved)
+            }
+        }
     }
 }
 
@@ -193,6 +245,8 @@ pub(super) fn narrow(number: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::delivery::frames::Form;
     use tidings_protocol::Selector;
@@ -219,6 +273,12 @@ mod tests {
         assert_eq!(groups.leave(1, 0), None);
         assert_eq!(groups.leave(2, 0), None);
         assert!(groups.by_topic.is_empty() && groups.by_interest.is_empty() && groups.by_pattern.is_empty());
+    }
+
+    /// Where each subscriber reads a topic of its own, there is one for each.
+    #[test]
+    fn a_group_of_one_is_small() {
+        assert!(size_of::<Group>() <= 192, "{}", size_of::<Group>());
     }
 
     #[test]

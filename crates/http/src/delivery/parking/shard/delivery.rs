@@ -45,18 +45,19 @@ impl Shard {
     }
 
     fn deliver(&mut self, start: Sequence, recent: &Recent) {
-        let mut touched = Vec::new();
+        let mut touched: Vec<(u32, Vec<u32>)> = Vec::new();
         for (place, entry) in recent.entries.iter().enumerate() {
             self.groups.matching(entry.event(), |number, group| {
-                if group.matched.is_empty() {
-                    touched.push(number);
-                }
-                group.matched.push(narrow(place));
+                let at = group.concerned.get_or_insert_with(|| {
+                    touched.push((number, Vec::new()));
+                    narrow(touched.len() - 1)
+                });
+                touched[*at as usize].1.push(narrow(place));
             });
         }
-        for number in touched {
+        for (number, matched) in touched {
             let group = self.groups.get_mut(number);
-            let matched = std::mem::take(&mut group.matched);
+            group.concerned = None;
             let interest = group.interest.clone();
             let entries = matched.iter().map(|place| Arc::clone(&recent.entries[*place as usize]));
             if self.hold_batch(number, start) {
@@ -89,7 +90,7 @@ impl Shard {
     fn deliver_chunk(&mut self, number: u32, start: Sequence, chunk: &Chunk, shape: &Shape) -> usize {
         let mut targets = std::mem::take(&mut self.targets);
         targets.clear();
-        for &index in &self.groups.get(number).members {
+        for &index in self.groups.get(number).members() {
             let entry = &mut self.entries[index as usize];
             match entry.seen.batch(start) {
                 Turn::Now => targets.push(index),
@@ -125,10 +126,10 @@ impl Shard {
     fn deliver_page(&mut self, number: u32, start: Sequence, page: &PagePart, answer: Option<&Answer>) {
         let (mut served, mut timed) = (0, 0);
         let events = page.pull.entries.len();
-        let mut place = self.groups.get(number).members.len();
+        let mut place = self.groups.get(number).members().len();
         while place > 0 {
             place -= 1;
-            let index = self.groups.get(number).members[place];
+            let index = self.groups.get(number).members()[place];
             let entry = &mut self.entries[index as usize];
             match entry.seen.batch(start) {
                 Turn::Now => {}

@@ -44,8 +44,8 @@ impl Shard {
             return false;
         }
         let mut all = true;
-        for place in 0..self.groups.get(group).members.len() {
-            let index = self.groups.get(group).members[place];
+        for place in 0..self.groups.get(group).members().len() {
+            let index = self.groups.get(group).members()[place];
             let before = self.entries[index as usize].seen;
             if !self.entries[index as usize].seen.fall_behind(start) {
                 continue;
