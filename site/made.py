@@ -54,7 +54,7 @@ def _help(*arguments: str) -> str:
 
 
 OPTION = re.compile(r"^ {2,8}((?:-\w, )?--[\w-]+(?:[= \[].*?)?)(?: {2,}(.*))?$")
-ANGLES = re.compile(r"<([A-Za-z][^>]*)>")
+ANGLES = re.compile(r"<(?!br>)([A-Za-z][^>]*)>")
 
 
 def settings() -> str:
@@ -103,10 +103,11 @@ def _options(text: str) -> list[str]:
         said = re.sub(r"\s*\[(env|default|possible values): [^\]]*\]", "", said)
         if values:
             said += f" ({values[1]})"
-        cells = [f"`{flag}`", f"`{environment[1]}`" if environment else "", default[1] if default else "", said]
-        rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        about = [f"`{environment[1]}`"] if environment else []
+        about += [f"default {default[1]}"] if default else []
+        rows.append(f"| `{flag}` | {_cell('<br>'.join([said, *about]))} |")
 
-    head = ["", "| Flag | Variable | Default | |", "|---|---|---|---|"]
+    head = ["", "| Flag | What it does, its variable, its default |", "|---|---|"]
     in_options = False
     for line in text.split("\n"):
         if re.match(r"^\S.*:$", line):
