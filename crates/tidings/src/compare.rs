@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     credentials: Credentials,
 
-    /// What is read below which topic: there must be leave to publish and to read below it
+    /// The topic below which test events are published; the token must allow to publish and to read there
     #[arg(long, default_value = "compare", value_name = "TOPIC")]
     topic: String,
 

@@ -25,7 +25,7 @@ pub(crate) struct Connection {
 /// With what right to talk to a hub, and whose certificates are trusted.
 #[derive(Debug, Args)]
 pub(crate) struct Credentials {
-    /// The token to show it; better set as a variable, for everyone on this machine can read a command line
+    /// The token; prefer the variable, as other users of this machine can read the command line
     #[arg(long, env = "TIDINGS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<Token>,
 

@@ -47,7 +47,8 @@ mod value;
 #[cfg(all(windows, any(feature = "serve", feature = "bench")))]
 compile_error!("a hub does not run on Windows; `--no-default-features --features cli` builds the rest");
 
-/// The push server that speaks plain HTTP: one durable log, read by polling, long polling or Server-Sent Events.
+/// The push server that speaks plain HTTP: one durable log, read by polling, long polling, Server-Sent Events or
+/// WebSocket.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Arguments {
@@ -60,7 +61,7 @@ enum Command {
     /// Run a hub.
     #[cfg(feature = "serve")]
     Serve(Box<serve::Arguments>),
-    /// Relay an endpoint, to try that out: its events become resumable.
+    /// Relay the event stream of another server, and make it resumable (to try relays out).
     #[cfg(feature = "serve")]
     Relay(Box<relay::Arguments>),
     /// Publish events.
@@ -69,10 +70,10 @@ enum Command {
     Subscribe(Box<subscribe::Arguments>),
     /// Make a token for a hub.
     Token(Box<token::Arguments>),
-    /// Put a hub under load, and see how it bears it.
+    /// Load-test a hub, and report latencies and costs.
     #[cfg(all(feature = "bench", target_os = "linux"))]
     Bench(Box<bench::Arguments>),
-    /// Find out which transport suits you, and what stands between you and a hub.
+    /// Measure what each transport costs, and find proxies that get in the way.
     #[cfg(all(feature = "bench", target_os = "linux"))]
     Compare(Box<compare::Arguments>),
 }

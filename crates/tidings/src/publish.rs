@@ -26,14 +26,14 @@ use crate::value::Span;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("by_line").args(["lines", "stream"]).multiple(true)))]
 #[command(after_help = "\
-Prints the id of each event, once it is as durable as the hub promises. Where the hub is away, it is tried again, \
-and no event is lost or doubled by that.
+Prints the id of each event, once it is as durable as the hub promises. While the hub is away, publishing is \
+retried; no event is lost or published twice.
 
-With --stream, --chunks or --sse, one request goes on for as long as standard input does, and the id of the last event is \
-printed at its end. Where the hub is away meanwhile, the stream goes on from what is acknowledged.
+With --stream, --chunks or --sse, one request lasts as long as standard input, and the id of the last event is printed at the \
+end. If the hub goes away, the stream continues after the last acknowledged event.
 
-With --lines, a line that is not UTF-8 has U+FFFD in place of what is none, and one that is not JSON, or too large, is \
-passed over; each is told on standard error, and how many there were at the end. --strict ends there instead.
+With --lines, bytes that are not UTF-8 become U+FFFD, and lines that are too large, or with --json not JSON, are skipped. \
+Each is reported on standard error, and their number at the end. --strict ends at the first of them instead.
 
 Exit codes: 0 published; 1 failed, or the hub was away for too long; 2 wrong arguments; 3 the hub refused it; \
 130 interrupted.")]
@@ -81,8 +81,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "REASON", requires = "close")]
     reason: Option<String>,
 
-    /// A key under which the hub publishes this once only, however often it comes; with `--lines`, the
-    /// number of the line is added
+    /// Publish once: repeated with the same key, the hub gives its first answer and appends nothing; with
+    /// `--lines`, the number of the line is added
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 

@@ -13,7 +13,7 @@ use crate::value::LogPlace;
 /// What `tidings relay` is told.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A client of the endpoint is given the URL that is printed in place of the endpoint's own, and its own key. \
+    after_help = "Give a client the printed URL in place of the endpoint's own; the client keeps its own key. \
     Nothing is kept on the disk. `tidings serve` relays for others, with keys of its own: see docs/relay.md.\n\n\
     Exit codes: 0 shut down by SIGTERM or SIGINT; 1 failed; 2 wrong arguments."
 )]

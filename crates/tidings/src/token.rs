@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     metrics: bool,
 
-    /// Who its bearer is (`sub`), for limits that count by it
+    /// The subject (`sub`): who holds the token; some limits count by it
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
 
