@@ -518,6 +518,12 @@ impl Access {
         Scope::BatchesOf(owner.into())
     }
 
+    /// Whether the token ends later than another.
+    pub(crate) fn outlasts(&self, other: &Self) -> bool {
+        let expires = |access: &Self| access.token.as_ref().map(|token| token.expires);
+        expires(self) > expires(other)
+    }
+
     /// How long the token is valid from now on. One that is already in the time that clocks may differ by is valid to
     /// its end.
     pub(crate) fn remaining(&self) -> Option<Duration> {

@@ -120,16 +120,17 @@ fn lease(api: &Api, parts: &Parts, access: &Access) -> Result<Option<Lease>, Ref
     lease_at(api, parts.extensions.get().copied(), access, None)
 }
 
-/// See [`lease`]. Whoever shows another token in place of the one `before` is no reader more: there need not be room for one
-/// where both are counted for the same.
+/// See [`lease`]. Whoever shows another token in place of one `before`, whose lease ends at a moment, is no reader more: there
+/// need not be room for one where both are counted for the same. A token that ends no later has the lease that there is: shown
+/// in the time that clocks may differ by, it would have a longer one.
 pub(crate) fn lease_at(
     api: &Api,
     address: Option<ClientAddress>,
     access: &Access,
-    before: Option<&Access>,
+    before: Option<(&Access, Option<Instant>)>,
 ) -> Result<Option<Lease>, Refusal> {
     let Some(remaining) = access.remaining() else { return Ok(None) };
-    let counted_before = before.and_then(|before| before.counted_as(address));
+    let counted_before = before.and_then(|(before, _)| before.counted_as(address));
     let most = api.config.max_connections_per_subject;
     // This machine has as many connections as it likes, where no limit is set.
     let is_counted = |client: &Client| match client {
@@ -148,5 +149,9 @@ pub(crate) fn lease_at(
         })?),
         None => None,
     };
-    Ok(Some(Lease::new(Instant::now() + remaining, share)))
+    let until = match before {
+        Some((before, Some(until))) if !access.outlasts(before) => until.min(Instant::now() + remaining),
+        _ => Instant::now() + remaining,
+    };
+    Ok(Some(Lease::new(until, share)))
 }

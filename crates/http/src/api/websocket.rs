@@ -5,6 +5,7 @@ mod serve;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     /// For whom its memory is counted.
     pub(crate) client: Client,
     pub(crate) address: Option<ClientAddress>,
+    /// When its token ends.
+    pub(crate) until: Option<Instant>,
     /// Silence after which it is pinged and its subscriptions get heartbeats, in ticks.
     pub(crate) heartbeat: u32,
     pub(crate) deflate: Option<Deflate>,
@@ -99,6 +102,7 @@ pub(crate) async fn answer(
         client: Client::of(&parts.extensions, Some(&access)),
         access,
         address,
+        until: None,
         heartbeat: ticks(options.heartbeat.unwrap_or(api.config.heartbeat)),
         deflate,
         first: None,
@@ -159,7 +163,10 @@ async fn begin(
         return Ok(socket);
     }
     match read::lease_at(api, session.address, &session.access, None) {
-        Ok(lease) => socket.lease = lease,
+        Ok(lease) => {
+            session.until = lease.as_ref().map(|lease| lease.until);
+            (socket.session.until, socket.lease) = (session.until, lease);
+        }
         Err(refusal) => return Ok(socket.refused(&refusal)),
     }
     let may_show_token = session.access.may_show_token();

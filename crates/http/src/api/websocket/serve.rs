@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidings_log::{Batch, Close, Idempotency, Scope};
 use tidings_protocol::{NewEvent, ProblemKind, Timestamp};
@@ -158,7 +159,7 @@ impl MessageServer {
         let is_needed = self.session.first.is_some() || self.session.access.may_nothing();
         let renewed = match self.api.auth.renew(&self.session.access, token).await {
             Ok(access) => {
-                let before = Some(&self.session.access);
+                let before = Some((&self.session.access, self.session.until));
                 read::lease_at(&self.api, self.session.address, &access, before).map(|lease| (access, lease))
             }
             Err(refusal) => Err(refusal),
@@ -171,7 +172,9 @@ impl MessageServer {
             }
             Err(refusal) => return Err(refusal.into()),
         };
-        let until = access.remaining().map(|left| {
+        self.session.until = lease.as_ref().map(|lease| lease.until);
+        let until = self.session.until.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
             let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             Timestamp::from_millis(Timestamp::now().as_millis().saturating_add(left)).to_string()
         });

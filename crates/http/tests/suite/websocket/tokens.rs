@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tidings_http::{AuthConfig, Rights};
+use tidings_protocol::Timestamp;
 
 use crate::support::tokens::{SHORTLY, bearer, claims, hub, hub_with, moment, sign, with};
 use crate::support::{Setup, Socket, upgrade};
@@ -131,6 +132,26 @@ async fn renewed_tokens_outlive_those_before_them() {
         socket.send(json!({"publish": {"topic": "b", "data": "x"}, "ref": 1})).await;
         assert!(socket.news().await["published"].is_object());
     }
+}
+
+/// A token that ends before the one that a socket has makes it last no longer, though clocks may differ.
+#[tokio::test]
+async fn a_token_that_has_ended_already_prolongs_nothing() {
+    let hub = hub().await;
+    let first = sign(&with(claims(&[], &["a"]), "exp", json!(moment(8))));
+    let request = upgrade("/topics/a").header("authorization", &bearer(&first));
+    let mut socket = Socket::open(hub.connect().await, &request).await;
+    socket.subscribed("").await;
+    let until = async |socket: &mut Socket, token: String| {
+        socket.send(json!({"token": token})).await;
+        socket.news().await["token"]["until"].as_str().unwrap().parse::<Timestamp>().unwrap()
+    };
+    let own = until(&mut socket, first).await;
+    let ended = sign(&with(claims(&[], &["a"]), "exp", json!(moment(-3))));
+    let after = until(&mut socket, ended).await;
+    assert!(after <= Timestamp::from_millis(own.as_millis() + 1_000), "{own} {after}");
+    let later = sign(&with(claims(&[], &["a"]), "exp", json!(moment(1_000))));
+    assert!(until(&mut socket, later).await.as_millis() > own.as_millis() + 500_000);
 }
 
 /// A reader that shows another token is no reader more.
