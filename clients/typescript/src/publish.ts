@@ -15,6 +15,9 @@ export interface PublishOptions extends RequestOptions {
   /** With `close`: why the topic ends, where it is no clean end. `stopped` is what a stop button says: whoever streams to the topic
    * is told at once. */
   reason?: string;
+  /** How long the event is delivered, as `90s` or `500ms`: no read gives it any more when it is older. Whoever waits has had it
+   * then. */
+  ttl?: string;
   /** The key under which the hub knows this publish, should it come twice. Without one, a random one is used, which
    * makes the attempts of this publish known, and nothing else. */
   idempotencyKey?: string;
@@ -45,16 +48,18 @@ export interface Published {
  *
  * Where the hub is away it is tried again, always under one idempotency key, so that it is published exactly once. */
 export async function publish(url: string | URL, data: unknown, options: PublishOptions = {}): Promise<Published> {
-  const { event, close, reason, idempotencyKey: key = randomKey(), retryFor = PUBLISH_RETRY, socket } = options;
+  const { event, close, reason, ttl, idempotencyKey: key = randomKey(), retryFor = PUBLISH_RETRY, socket } = options;
   const { url: at, topic } = locate(url, options);
   let letter = write(data, options);
   const parameters = at.searchParams;
   if (event) parameters.set("event", event);
   if (close) parameters.set("close", "true");
   if (reason) parameters.set("reason", reason);
+  if (ttl) parameters.set("ttl", ttl);
+  const item = { event: parameters.get("event"), ttl: parameters.get("ttl") };
   if (topic) {
     if (parameters.has("close")) throw TypeError(`\`${topic}\` cannot be closed: proxies may take its URL for another topic's`);
-    letter = { type: "application/json", body: `[${enclose(letter, { topic, event: parameters.get("event") })}]` };
+    letter = { type: "application/json", body: `[${enclose(letter, { topic, ...item })}]` };
   }
   const headers = new Headers(options.headers);
   headers.set("content-type", letter.type);
@@ -69,7 +74,7 @@ export async function publish(url: string | URL, data: unknown, options: Publish
       // Once, and what is the same in both forms: so a second attempt, over HTTP, finds the first.
       const sent =
         !backoff.attempt && !topic && !parameters.has("close") && !isAltered(letter)
-          ? socket?.publish(at, (topic) => enclose(letter, { topic, event: parameters.get("event"), key }))
+          ? socket?.publish(at, (topic) => enclose(letter, { topic, ...item, key }))
           : undefined;
       if (sent) {
         span.start("broken");

@@ -139,6 +139,12 @@ impl Client {
         Publish::new(self.clone(), topic.into(), Vec::new()).close()
     }
 
+    /// Deletes a topic: its readers are told the end, no event of it is read again, and its name may be used anew. The token needs
+    /// the right to delete it. It is tried again like a publish: what was published to the topic meanwhile goes with it.
+    pub fn delete(&self, topic: impl Into<String>) -> Publish {
+        Publish::deletion(self.clone(), topic.into())
+    }
+
     /// Subscribes to the union of some selectors, once the result is opened.
     ///
     /// ```no_run

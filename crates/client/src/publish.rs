@@ -28,6 +28,8 @@ pub struct Publish {
     messages: Vec<Message>,
     close: bool,
     reason: Option<String>,
+    delete: bool,
+    ttl: Option<Duration>,
     key: Option<String>,
     retry_for: Duration,
     on_retry: Option<OnRetry>,
@@ -50,6 +52,7 @@ pub struct Published {
 
 /// The request, the same for every attempt.
 struct Letter {
+    method: Method,
     url: Url,
     content_type: &'static str,
     body: Bytes,
@@ -76,6 +79,8 @@ impl Publish {
             messages,
             close: false,
             reason: None,
+            delete: false,
+            ttl: None,
             key: None,
             retry_for: defaults::PUBLISH_RETRY,
             on_retry: None,
@@ -85,6 +90,10 @@ impl Publish {
     pub(crate) fn each(client: Client, messages: impl Iterator<Item = (String, Message)>) -> Self {
         let (topics, messages) = messages.unzip();
         Self { target: Target::Each(topics), ..Self::new(client, String::new(), messages) }
+    }
+
+    pub(crate) fn deletion(client: Client, topic: String) -> Self {
+        Self { delete: true, ..Self::new(client, topic, Vec::new()) }
     }
 
     /// Ends the topic with this.
@@ -98,6 +107,12 @@ impl Publish {
     pub fn close_because(mut self, reason: impl Into<String>) -> Self {
         self.close = true;
         self.reason = Some(reason.into());
+        self
+    }
+
+    /// How long the events are delivered: no read gives them any more when they are older. Whoever waits has had them then.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
         self
     }
 
@@ -126,7 +141,7 @@ impl Publish {
     /// # Errors
     /// [`PublishError`] says whether the hub refused it, or could not be reached for too long.
     pub async fn send(mut self) -> Result<Published, PublishError> {
-        if self.messages.is_empty() && !self.close {
+        if self.messages.is_empty() && !self.close && !self.delete {
             return Ok(Published { ids: Vec::new(), repeated: false });
         }
         let letter = self.letter()?;
@@ -193,6 +208,9 @@ impl Publish {
         if self.close {
             url.query_pairs_mut().append_pair("close", "true");
         }
+        if let Some(ttl) = self.ttl {
+            url.query_pairs_mut().append_pair("ttl", &ttl_text(ttl));
+        }
         if let Some(reason) = &self.reason {
             EndReason::new(reason)?;
             url.query_pairs_mut().append_pair("reason", reason);
@@ -211,18 +229,21 @@ impl Publish {
             _ => ("application/x-ndjson", self.lines()?),
         };
         let item = match (&self.target, self.messages.as_slice()) {
-            (Target::Topic(topic), [message]) if !self.close && Endpoint::is_plain(topic) => {
+            (Target::Topic(topic), [message])
+                if !self.close && self.ttl.is_none() && Endpoint::is_plain(topic) =>
+            {
                 message.item(topic, &key)
             }
             _ => None,
         };
-        Ok(Letter { url, content_type, body, key, events: self.messages.len(), item })
+        let method = if self.delete { Method::DELETE } else { Method::POST };
+        Ok(Letter { method, url, content_type, body, key, events: self.messages.len(), item })
     }
 
     /// Whether the topic stands in each item of a batch, as something on the way might read a path that names it in its own
-    /// way. Ending a topic takes a path.
+    /// way. Ending or deleting a topic takes a path.
     fn is_named_in_body(&self, topic: &str) -> bool {
-        !self.close && !Endpoint::is_plain(topic)
+        !self.close && !self.delete && !Endpoint::is_plain(topic)
     }
 
     fn lines(&self) -> Result<Bytes, PublishError> {
@@ -244,7 +265,7 @@ async fn attempt(client: &Client, letter: &Letter) -> Result<Published, Failure>
     if let Some(answered) = through_socket(client, letter).await {
         return answered;
     }
-    let request = client.request(Method::POST, letter.url.clone()).await?;
+    let request = client.request(letter.method.clone(), letter.url.clone()).await?;
     let request = request
         .header(CONTENT_TYPE, letter.content_type)
         .header("idempotency-key", &letter.key)
@@ -300,6 +321,11 @@ impl fmt::Debug for Publish {
             .field("retry_for", &self.retry_for)
             .finish_non_exhaustive()
     }
+}
+
+/// A lifetime as a hub reads it, which takes none of nothing.
+pub(crate) fn ttl_text(ttl: Duration) -> String {
+    format!("{}ms", ttl.as_millis())
 }
 
 /// 128 random bits. Two publishers that draw the same key would take each other's events for repetitions.

@@ -28,6 +28,7 @@ pub struct StreamPublish {
     topic: String,
     close: bool,
     reason: Option<String>,
+    ttl: Option<Duration>,
     grace: Duration,
     key: Option<String>,
     retry_for: Duration,
@@ -125,7 +126,13 @@ struct Told {
 impl StreamPublish {
     pub(crate) fn new(client: Client, topic: String) -> Self {
         let (grace, retry_for) = (defaults::STREAM_GRACE, defaults::PUBLISH_RETRY);
-        Self { client, topic, close: false, reason: None, grace, key: None, retry_for }
+        Self { client, topic, close: false, reason: None, ttl: None, grace, key: None, retry_for }
+    }
+
+    /// How long the events are delivered; see [`Publish::ttl`](crate::Publish::ttl).
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
     }
 
     /// Ends the topic with the stream. Where that breaks off instead, the topic ends with the reason `aborted`.
@@ -181,6 +188,9 @@ impl StreamPublish {
             if !self.grace.is_zero() {
                 query.append_pair("grace", &format_duration(self.grace));
             }
+        }
+        if let Some(ttl) = self.ttl {
+            query.append_pair("ttl", &crate::publish::ttl_text(ttl));
         }
         if let Some(reason) = &self.reason {
             EndReason::new(reason)?;

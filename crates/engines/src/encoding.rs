@@ -2,13 +2,16 @@
 //!
 //! | bytes | |
 //! |---|---|
-//! | 1 | format: 0 text, 1 JSON, 2 binary; plus 4 where the topic ends after it, or 8 where it only ends |
+//! | 1 | format: 0 text, 1 JSON, 2 binary; plus 4 where the topic ends after it, 8 where it only ends, or 12 where it is deleted; plus 16 where the event has a lifetime |
 //! | 2 | length of the topic |
 //! | 1 | length of the event type; 0 for none |
 //! | 4 | length of the data |
 //! | | topic, event type, data |
+//! | 8 | the lifetime in milliseconds, where there is one |
 //!
 //! Numbers are little-endian.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_protocol::{Closing, EventType, Format, NewEvent, Topic};
@@ -16,6 +19,8 @@ use tidings_protocol::{Closing, EventType, Format, NewEvent, Topic};
 const HEAD: usize = 8;
 const AFTER: u8 = 4;
 const ONLY: u8 = 8;
+const DELETED: u8 = 12;
+const LASTING: u8 = 16;
 
 /// The bytes are not those of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,9 +49,11 @@ pub fn encode(event: &NewEvent, closing: Closing, out: &mut Vec<u8>) {
         Closing::No => 0,
         Closing::After => AFTER,
         Closing::Only => ONLY,
+        Closing::Deleted => DELETED,
     };
+    let lasting = if event.ttl().is_some() { LASTING } else { 0 };
     out.reserve(HEAD + event.topic.as_str().len() + event_type.len() + event.data().len());
-    out.push(format | end);
+    out.push(format | end | lasting);
     // The limits of the protocol keep each of these far below what its bytes can say.
     out.extend_from_slice(&u16::try_from(event.topic.as_str().len()).unwrap_or(u16::MAX).to_le_bytes());
     out.push(u8::try_from(event_type.len()).unwrap_or(u8::MAX));
@@ -54,6 +61,9 @@ pub fn encode(event: &NewEvent, closing: Closing, out: &mut Vec<u8>) {
     out.extend_from_slice(event.topic.as_str().as_bytes());
     out.extend_from_slice(event_type.as_bytes());
     out.extend_from_slice(event.data());
+    if let Some(ttl) = event.ttl() {
+        out.extend_from_slice(&u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
+    }
 }
 
 /// Takes an entry from the front of `bytes`.
@@ -79,13 +89,22 @@ pub fn decode(bytes: &mut &[u8]) -> Result<(NewEvent, Closing), DamagedEntry> {
         2 => Format::Binary,
         _ => return Err(DamagedEntry("its format is unknown")),
     };
-    let closing = match head & !3 {
+    let closing = match head & DELETED {
         0 => Closing::No,
         AFTER => Closing::After,
         ONLY => Closing::Only,
+        _ => Closing::Deleted,
+    };
+    let ttl = match head & !(3 | DELETED) {
+        0 => None,
+        LASTING => {
+            let mut millis = [0; 8];
+            millis.copy_from_slice(take(bytes, 8)?);
+            Some(Duration::from_millis(u64::from_le_bytes(millis)))
+        }
         _ => return Err(DamagedEntry("it has unknown flags")),
     };
-    Ok((NewEvent::restored(topic, event_type, format, data), closing))
+    Ok((NewEvent::restored(topic, event_type, format, data).lasting(ttl), closing))
 }
 
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], DamagedEntry> {
@@ -108,7 +127,14 @@ mod tests {
         let long = NewEvent::binary(Topic::new(&"x".repeat(512)).unwrap(), vec![0xff; 100_000])
             .typed(EventType::new(&"t".repeat(128)).unwrap());
         let json = NewEvent::json("größe/α".parse().unwrap(), "{}").unwrap();
-        let entries = [(long, Closing::After), (json.clone(), Closing::No), (json, Closing::Only)];
+        let lasting = json.clone().lasting(Some(Duration::from_millis(1_500)));
+        let entries = [
+            (long, Closing::After),
+            (json.clone(), Closing::No),
+            (lasting, Closing::No),
+            (json.clone(), Closing::Deleted),
+            (json, Closing::Only),
+        ];
         let mut bytes = Vec::new();
         for (event, closing) in &entries {
             encode(event, *closing, &mut bytes);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings_log::{
     AppendError, Appended, Batch, Bounds, BoxFuture, LogUnavailable, ReadLimits, Retention, TopicInfo,
 };
-use tidings_protocol::{Event, Sequence};
+use tidings_protocol::{Event, Sequence, Topic};
 
 use crate::Seen;
 
@@ -144,6 +144,9 @@ pub struct Attached {
     pub bounds: Bounds,
     /// The topics of the log. Empty where it goes on in the epoch that was seen.
     pub topics: Vec<TopicInfo>,
+    /// The entry that deleted each topic last, of those that the log keeps. Empty as the topics are. What is known of topics
+    /// from before that does not matter.
+    pub deletions: Vec<(Topic, Sequence)>,
     /// What comes after the place that was seen, or after all that was discarded since, or else after `bounds.latest`.
     pub feed: Box<dyn Feed>,
 }

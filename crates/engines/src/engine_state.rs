@@ -7,7 +7,7 @@ use tidings_log::{
     AppendError, Appended, Bounds, Follower, LogUnavailable, ReadError, TopicInfo, TopicPart, TopicQuery,
     TopicTable,
 };
-use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Topic};
+use tidings_protocol::{Cursor, Epoch, Event, Selection, Sequence, Timestamp, Topic};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ impl EngineState {
             bounds: attached.bounds.clone(),
             last: None,
             marks: Marks::default(),
-            topics: table(&attached.topics),
+            topics: table(attached),
             follower: None,
             awaiting: Awaiting::default(),
             trouble: Trouble::default(),
@@ -184,7 +184,7 @@ impl EngineState {
         let before = std::mem::replace(&mut state.bounds, attached.bounds.clone()).lineage;
         state.marks.keep(&before, &attached.bounds.lineage);
         state.last = None;
-        state.topics = table(&attached.topics);
+        state.topics = table(attached);
         self.replay.clear();
         if let Some(follower) = &state.follower {
             follower.renewed(attached.bounds.clone());
@@ -391,6 +391,15 @@ impl EngineState {
         state.topics.get(topic.as_str()).filter(|info| info.latest >= state.bounds.earliest)
     }
 
+    pub(crate) fn deleted_upto(&self, topic: &Topic) -> Sequence {
+        self.state().topics.deleted_upto(topic.as_str())
+    }
+
+    /// Leaves out what no read gives any more.
+    pub(crate) fn retain_readable(&self, entries: &mut Vec<Arc<Event>>) {
+        self.state().topics.retain_readable(entries, Timestamp::now());
+    }
+
     pub(crate) fn topic_count(&self) -> usize {
         self.state().topics.len()
     }
@@ -429,14 +438,18 @@ impl EngineState {
         if !selection.patterns().is_empty() {
             return state.bounds.latest;
         }
-        let latest = |topic: &Topic| state.topics.get(topic.as_str()).map_or(0, |info| info.latest);
+        let latest = |topic: &Topic| {
+            let latest = state.topics.get(topic.as_str()).map_or(0, |info| info.latest);
+            latest.max(state.topics.deleted_upto(topic.as_str()))
+        };
         selection.topics().iter().map(latest).max().unwrap_or(0)
     }
 }
 
-fn table(infos: &[TopicInfo]) -> TopicTable {
+fn table(attached: &Attached) -> TopicTable {
     let mut table = TopicTable::default();
-    infos.iter().for_each(|info| table.note_info(info));
+    attached.deletions.iter().for_each(|(topic, sequence)| table.note_deletion(topic, *sequence));
+    attached.topics.iter().for_each(|info| table.note_info(info));
     table
 }
 

@@ -1,5 +1,7 @@
 //! Places that are not given by a number, found by reading.
 
+use std::sync::Arc;
+
 use tidings_log::{Bounds, Budget, Position, ReadError};
 use tidings_protocol::{Selection, Sequence, Timestamp};
 use tokio::task::yield_now;
@@ -80,7 +82,7 @@ async fn last(shared: &EngineState, count: usize, selection: &Selection) -> Resu
                 budget.spend(size as u64);
                 (entries, bytes) = (entries + 1, bytes + size);
                 if selection.matches_counting(entry, &mut steps) {
-                    found.push(entry.sequence);
+                    found.push(Arc::clone(entry));
                 }
                 if steps >= STEPS_AT_ONCE {
                     budget.compare(std::mem::take(&mut steps));
@@ -92,8 +94,9 @@ async fn last(shared: &EngineState, count: usize, selection: &Selection) -> Resu
             }
             after = block.next;
         }
+        shared.retain_readable(&mut found);
         if let Some(place) = found.len().checked_sub(missing) {
-            return Ok(found.get(place).map_or(floor, |sequence| sequence - 1));
+            return Ok(found.get(place).map_or(floor, |entry| entry.sequence - 1));
         }
         if budget.is_spent() {
             return Ok(low.max(floor));

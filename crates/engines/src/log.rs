@@ -166,7 +166,9 @@ impl EngineLog {
         if after.saturating_add(1) < earliest {
             return Err(ReadError::Expired { after, earliest });
         }
-        Ok(pick(&block, after, latest, selection, limits))
+        let mut chunk = pick(&block, after, latest, selection, limits);
+        self.shared.retain_readable(&mut chunk.entries);
+        Ok(chunk)
     }
 
     async fn finish(&self) -> Result<(), LogUnavailable> {
@@ -269,6 +271,10 @@ impl Log for EngineLog {
 
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>> {
         Box::pin(async move { Ok(list_in_parts(query, |part, steps| self.shared.topics(part, steps)).await) })
+    }
+
+    fn deleted_upto(&self, topic: &Topic) -> Sequence {
+        self.shared.deleted_upto(topic)
     }
 
     fn topic_count(&self) -> usize {

@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) published: Counter,
     pub(crate) published_bytes: Counter,
+    pub(crate) deleted_topics: Counter,
     publish_time: Timings,
     pub(crate) connections: Gauge,
     pub(crate) accepted: Counter,
@@ -118,6 +119,7 @@ impl Metrics {
         let own = Self {
             published: all.add("published_events", "Events that were appended"),
             published_bytes: all.add_in(Unit::Bytes, "published", "Data of the events that were appended"),
+            deleted_topics: all.add("deleted_topics", "Topics that were deleted"),
             publish_time: all.add_in(
                 Unit::Seconds,
                 "publish",

@@ -24,6 +24,7 @@ fn frame(c: &mut Criterion) {
         format: Format::Json,
         data: Bytes::from_static(&[b'7'; 100]),
         closing: Closing::No,
+        expires: None,
     });
     let entry = || Entry::new(Arc::clone(&event), Epoch::from_random(0));
     let mut group = c.benchmark_group("frame");

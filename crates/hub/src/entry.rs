@@ -1,12 +1,14 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tidings_event_stream::Encoder;
-use tidings_protocol::{Cursor, Epoch, Event, Format, Lineage, Sequence, write_line, write_object};
+use tidings_protocol::{
+    Cursor, Epoch, Event, Format, Lineage, Sequence, Timestamp, write_line, write_object,
+};
 use tidings_websocket::Deflater;
 
 /// How an event is written to a reader.
@@ -41,6 +43,8 @@ pub struct Entry {
     memory: Option<Arc<FrameMemory>>,
     /// How many bytes of framings are counted there; [`LEFT`] is set once none is any more.
     counted: AtomicUsize,
+    /// Whether its topic was deleted after it.
+    deleted: AtomicBool,
 }
 
 /// Says of an entry that it has left the tail.
@@ -87,8 +91,7 @@ impl Entry {
     /// Takes an entry that was written in `epoch`.
     #[must_use]
     pub fn new(event: Arc<Event>, epoch: Epoch) -> Self {
-        let first = event.sequence;
-        Self { event, epoch, first, frames: Default::default(), memory: None, counted: AtomicUsize::new(0) }
+        Self::with(event, epoch, None)
     }
 
     /// Takes what events from `first` on were joined to.
@@ -100,8 +103,25 @@ impl Entry {
 
     /// Takes an entry whose framings are counted; none is kept where there is no memory for it.
     pub(crate) fn counted(event: Arc<Event>, epoch: Epoch, memory: &Arc<FrameMemory>) -> Self {
-        let (first, memory) = (event.sequence, Some(Arc::clone(memory)));
-        Self { event, epoch, first, frames: Default::default(), memory, counted: AtomicUsize::new(0) }
+        Self::with(event, epoch, Some(Arc::clone(memory)))
+    }
+
+    fn with(event: Arc<Event>, epoch: Epoch, memory: Option<Arc<FrameMemory>>) -> Self {
+        let (first, frames) = (event.sequence, Default::default());
+        let (counted, deleted) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { event, epoch, first, frames, memory, counted, deleted }
+    }
+
+    /// Whether no read delivers it any more: its topic was deleted after it, or its lifetime has passed.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+            || (self.event.expires.is_some() && self.event.is_expired(Timestamp::now()))
+    }
+
+    /// Its topic is deleted.
+    pub(crate) fn delete(&self) {
+        self.deleted.store(true, Ordering::Release);
     }
 
     /// Takes an entry of a log that has, or had, these epochs.
@@ -261,6 +281,7 @@ mod tests {
             format,
             data: Bytes::from_static(data),
             closing: Closing::No,
+            expires: None,
         };
         Entry::new(Arc::new(event), "q7m2x9".parse().unwrap())
     }

@@ -126,7 +126,9 @@ impl Fold {
         let (last, event) = (last.event(), entry.event());
         let is_text = last.format == Format::Text && event.format == Format::Text;
         let is_same = last.topic == event.topic && last.event_type == event.event_type;
-        is_text && is_same && !last.closes() && part.bytes + event.data.len() <= JOINED_BYTES
+        // Each has a lifetime of its own, where it has one.
+        let is_lasting = last.expires.is_none() && event.expires.is_none();
+        is_text && is_same && is_lasting && !last.closes() && part.bytes + event.data.len() <= JOINED_BYTES
     }
 
     /// Whether nothing that comes later changes what the first so many are.

@@ -220,6 +220,14 @@ impl Hub {
         Ok(Published { appended: self.log.append(batch).await? })
     }
 
+    /// Deletes a topic (§2.2): its readers are told the end, no event that it had is read again, and its name may be used anew.
+    ///
+    /// # Errors
+    /// [`AppendError`], as for [`publish`](Self::publish).
+    pub async fn delete(&self, topic: Topic) -> Result<Published, AppendError> {
+        self.publish(Batch::deletion(topic)).await
+    }
+
     /// Publishes batches one after the other, up to the first that is refused. They are on their way together.
     pub async fn publish_each(&self, batches: Vec<Batch>) -> Vec<Result<Appended, AppendError>> {
         let events: usize = batches.iter().map(|batch| batch.events.len()).sum();
@@ -266,7 +274,13 @@ impl Hub {
 
     /// The last entry of a topic, as far as can be told now.
     pub(crate) async fn latest_of(&self, topic: &Topic) -> Option<Sequence> {
-        self.log.topic(topic).await.ok().flatten().map(|info| info.latest)
+        let deleted = Some(self.log.deleted_upto(topic)).filter(|&deleted| deleted > 0);
+        deleted.max(self.log.topic(topic).await.ok().flatten().map(|info| info.latest))
+    }
+
+    /// Whether a topic was deleted, and nothing was published to it since, as far as can be told now.
+    pub(crate) async fn is_deleted(&self, topic: &Topic) -> bool {
+        self.log.deleted_upto(topic) > 0 && matches!(self.log.topic(topic).await, Ok(None))
     }
 
     /// Ends a topic, once, where there is a key.

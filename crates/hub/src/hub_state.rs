@@ -150,6 +150,7 @@ mod tests {
             format: Format::Text,
             data: Bytes::new(),
             closing: Closing::No,
+            expires: None,
         })
     }
 

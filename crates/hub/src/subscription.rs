@@ -95,6 +95,7 @@ impl Pull {
 impl Subscription {
     pub(crate) async fn open(hub: Hub, selection: Selection, start: Start) -> Result<Self, ReadError> {
         let mut gap = None;
+        let is_resumed = matches!(start, Start::Cursor(_) | Start::Foreign(_));
         let mut end = hub.end();
         let log = hub.log();
         let lost = match start {
@@ -134,13 +135,25 @@ impl Subscription {
             gap = Some(found);
             end = resumed;
         }
-        let End { lineage, latest: place } = end;
+        let End { lineage, latest: mut place } = end;
         let (mut end, mut reason) = (None, None);
-        if let Some(topic) = selection.single_topic()
-            && let Some(info) = hub.log().topic(topic).await?.filter(|info| info.closed)
-        {
-            end = Some(info.latest);
-            reason = hub.end_reason(topic, info.latest).await?;
+        if let Some(topic) = selection.single_topic() {
+            let deleted = hub.log().deleted_upto(topic);
+            match hub.log().topic(topic).await? {
+                Some(info) if info.closed => {
+                    end = Some(info.latest);
+                    reason = hub.end_reason(topic, info.latest).await?;
+                }
+                // Who comes back from that end is told of it again.
+                None if deleted > 0 && deleted == place && is_resumed => {
+                    (end, reason) = (Some(deleted), Some(EndReason::deleted()));
+                }
+                _ => {}
+            }
+            // Who begins anew knows nothing of what was deleted, so neither of that end.
+            if !is_resumed {
+                place = place.max(deleted.min(hub.end().latest));
+            }
         }
         let (selection, reader) = (Arc::new(selection), Reader::new(place));
         Ok(Self {
@@ -311,17 +324,23 @@ impl Subscription {
                 }
                 Err(error) => return Err(error),
             };
+            let mut next = recent.next;
             for entry in recent.entries {
                 if self.selection.is_ended_by(entry.event()) {
                     end = Some(entry.event().sequence);
                     reason = entry.event().end_reason();
+                    if entry.event().deletes() {
+                        // What follows is of the topic that has begun anew.
+                        next = entry.event().sequence;
+                        break;
+                    }
                 }
                 if self.selection.matches(entry.event()) {
                     bytes += entry.event().data.len() + entry.event().topic.as_str().len();
                     pull.entries.push(entry);
                 }
             }
-            reader.take(recent.next, pull.entries.last().map(|entry| entry.event().sequence));
+            reader.take(next, pull.entries.last().map(|entry| entry.event().sequence));
         }
         pull.ended = end.is_some_and(|end| reader.cursor() >= end);
         pull.reason = reason.clone().filter(|_| pull.ended);

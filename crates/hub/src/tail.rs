@@ -159,6 +159,9 @@ impl Tail {
     pub(crate) fn push(&mut self, entry: Arc<Entry>) {
         let event = entry.event();
         self.latest = event.sequence;
+        if event.deletes() {
+            self.delete(&event.topic);
+        }
         if let Some(sequences) = self.by_topic.get_mut(event.topic.as_str()) {
             sequences.push_back(event.sequence);
         } else {
@@ -172,6 +175,15 @@ impl Tail {
             self.drop_first();
         }
         self.limit_frames();
+    }
+
+    /// No entry of a topic that is there now is read any more. They leave when it is their turn, as what is kept has no holes.
+    fn delete(&self, topic: &Topic) {
+        for &sequence in self.by_topic.get(topic.as_str()).into_iter().flatten() {
+            if let Some(entry) = self.entries.get(self.index_after(sequence - 1)) {
+                entry.delete();
+            }
+        }
     }
 
     /// What entries do not take, framings may.
@@ -238,16 +250,20 @@ impl Tail {
             return None;
         }
         let mut recent = Recent { lineage: self.lineage.clone(), entries: Vec::new(), next: after };
-        let mut bytes = 0;
+        let (mut bytes, mut looked) = (0, 0);
         for entry in self.entries.iter().skip(self.index_after(after)).take(limits.events) {
+            looked += 1;
+            recent.next = entry.event().sequence;
+            if entry.is_gone() {
+                continue;
+            }
             bytes += entry.event().data.len();
             recent.entries.push(Arc::clone(entry));
-            recent.next = entry.event().sequence;
             if bytes >= limits.bytes {
                 return Some(recent);
             }
         }
-        if recent.entries.len() < limits.events {
+        if looked < limits.events {
             recent.next = recent.next.max(self.latest);
         }
         Some(recent)
@@ -315,7 +331,7 @@ impl Tail {
             if steps >= SCAN_STEPS {
                 return recent;
             }
-            if selection.concerns_counting(entry.event(), &mut steps) {
+            if selection.concerns_counting(entry.event(), &mut steps) && !entry.is_gone() {
                 let full = recent.entries.len() >= limits.events || bytes >= limits.bytes;
                 if full && !recent.entries.is_empty() {
                     return recent;
@@ -352,6 +368,7 @@ mod tests {
             format: Format::Text,
             data: Bytes::from_static(b"0123456789"),
             closing: Closing::No,
+            expires: None,
         };
         Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
     }

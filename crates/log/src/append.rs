@@ -24,6 +24,8 @@ pub struct Close {
     pub topic: Topic,
     /// Why, where that is no clean end.
     pub reason: Option<EndReason>,
+    /// Whether the topic is deleted, so that no event of it is read again and its name may be used anew. It may have ended before.
+    pub deletes: bool,
 }
 
 /// What makes the repetition of a batch known (§2): a key within a scope.
@@ -40,7 +42,15 @@ pub struct Idempotency {
 impl From<Topic> for Close {
     /// A clean end.
     fn from(topic: Topic) -> Self {
-        Self { topic, reason: None }
+        Self { topic, reason: None, deletes: false }
+    }
+}
+
+impl Close {
+    /// The end of a topic, and why, where that is no clean one.
+    #[must_use]
+    pub fn for_reason(topic: Topic, reason: Option<EndReason>) -> Self {
+        Self { topic, reason, deletes: false }
     }
 }
 
@@ -100,6 +110,29 @@ impl Batch {
         Self { events: vec![event], close: None, idempotency: None }
     }
 
+    /// A batch that deletes a topic.
+    #[must_use]
+    pub fn deletion(topic: Topic) -> Self {
+        let close = Close { topic, reason: Some(EndReason::deleted()), deletes: true };
+        Self { events: Vec::new(), close: Some(close), idempotency: None }
+    }
+
+    /// The topic that the batch deletes.
+    #[must_use]
+    pub fn deletes(&self) -> Option<&Topic> {
+        self.close.as_ref().filter(|close| close.deletes).map(|close| &close.topic)
+    }
+
+    /// The topic whose deletion makes the batch's key unknown: a topic that begins anew knows nothing of what was published
+    /// to the one before. Keys of batches over several topics stay.
+    #[must_use]
+    pub fn scope_topic(&self) -> Option<&Topic> {
+        match &self.idempotency.as_ref()?.scope {
+            Scope::Topic(topic) => Some(topic),
+            Scope::Batches | Scope::BatchesOf(_) => None,
+        }
+    }
+
     /// How many bytes of memory the batch holds, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -111,13 +144,16 @@ impl Batch {
     #[must_use]
     pub fn into_entries(self) -> Vec<(NewEvent, Closing)> {
         let clean = self.close.as_ref().filter(|close| close.reason.is_none()).map(|close| &close.topic);
+        // An event that expires does not take the end with it.
         let last = self.events.iter().rposition(|event| Some(&event.topic) == clean);
+        let last = last.filter(|&last| self.events.get(last).is_some_and(|event| event.ttl().is_none()));
         let closing = |place| if Some(place) == last { Closing::After } else { Closing::No };
         let places = self.events.into_iter().enumerate();
         let mut entries: Vec<_> = places.map(|(place, event)| (event, closing(place))).collect();
-        if let (Some(Close { topic, reason }), None) = (self.close, last) {
+        if let (Some(Close { topic, reason, deletes }), None) = (self.close, last) {
             let reason = reason.as_ref().map_or("", EndReason::as_str);
-            entries.push((NewEvent::text(topic, reason), Closing::Only));
+            let closing = if deletes { Closing::Deleted } else { Closing::Only };
+            entries.push((NewEvent::text(topic, reason), closing));
         }
         entries
     }
@@ -161,7 +197,9 @@ pub(crate) fn number(
     time: Timestamp,
     is_closed: impl Fn(&Topic) -> bool,
 ) -> Result<Vec<Arc<Event>>, AppendError> {
-    if let Some(topic) = batch.topics().find(|topic| is_closed(topic)) {
+    // What has ended may be deleted all the same.
+    let deleted = batch.deletes().filter(|_| batch.events.is_empty());
+    if let Some(topic) = batch.topics().find(|topic| Some(*topic) != deleted && is_closed(topic)) {
         return Err(AppendError::TopicClosed { topic: topic.clone() });
     }
     let entries = (first..).zip(batch.into_entries());

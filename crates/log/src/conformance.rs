@@ -26,6 +26,7 @@
 mod appends;
 mod reads;
 mod shared;
+mod state;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -96,6 +97,12 @@ pub async fn run(subject: &dyn Subject) {
     a_follower_that_fails_is_noticed(&subject.open().await).await;
     a_closed_log_refuses(&*subject.open().await).await;
     everything_survives_a_restart(subject).await;
+    state::a_deleted_topic_is_not_read_again(&*subject.open().await).await;
+    state::a_deleted_name_is_used_anew(&*subject.open().await).await;
+    state::keys_of_a_deleted_topic_are_forgotten(&*subject.open().await).await;
+    state::an_event_is_read_for_its_lifetime(&*subject.open().await).await;
+    state::a_lifetime_is_part_of_a_batch(&*subject.open().await).await;
+    state::what_is_gone_stays_gone_after_a_restart(subject).await;
     shared::run(subject).await;
 }
 
@@ -293,7 +300,7 @@ async fn everything_survives_a_restart(subject: &dyn Subject) {
     for number in 0..1_000 {
         publish(&*log, &format!("t/{}", number % 10), &"x".repeat(200)).await;
     }
-    let aborted = Close { topic: topic("broken"), reason: Some(EndReason::aborted()) };
+    let aborted = Close::for_reason(topic("broken"), Some(EndReason::aborted()));
     log.append(Batch { events: Vec::new(), close: Some(aborted), idempotency: None }).await.unwrap();
     let (bounds, before) = (log.bounds(), read_all(&*log, 0, &Selection::all()).await);
     let info = log.topic(&topic("b")).await.unwrap();

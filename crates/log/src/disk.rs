@@ -371,6 +371,10 @@ impl Log for DiskLog {
         })
     }
 
+    fn deleted_upto(&self, topic: &Topic) -> Sequence {
+        self.shared.topics().deleted_upto(topic.as_str())
+    }
+
     fn topic_count(&self) -> usize {
         self.shared.topics().len()
     }

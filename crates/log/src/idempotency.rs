@@ -55,6 +55,9 @@ impl Fingerprint {
             content.write_u8(0xfe);
             reason.as_str().hash(&mut content);
         }
+        if batch.deletes().is_some() {
+            content.write_u8(0xfc);
+        }
         for event in &batch.events {
             event.topic.as_str().hash(&mut content);
             event.event_type.as_ref().map(EventType::as_str).hash(&mut content);
@@ -64,6 +67,11 @@ impl Fingerprint {
                 Format::Binary => 2,
             });
             event.data().hash(&mut content);
+            if let Some(ttl) = event.ttl() {
+                // No text and no data has this before it; without a lifetime it is as it was before there were any.
+                content.write_u8(0xfd);
+                content.write_u128(ttl.as_millis());
+            }
         }
         Some(Self { key: key.finish128().as_u128(), content: content.finish128().as_u128() })
     }

@@ -84,6 +84,13 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// [`ReadError`] where the log cannot be read.
     fn topics<'a>(&'a self, query: TopicQuery<'a>) -> BoxFuture<'a, Result<Vec<TopicInfo>, ReadError>>;
 
+    /// The entry that deleted a topic last ([`Batch::deletion`]), while the log keeps it; 0 where there is none. No read gives an
+    /// entry of the topic before it.
+    fn deleted_upto(&self, topic: &Topic) -> Sequence {
+        let _ = topic;
+        0
+    }
+
     /// How many topics the log keeps in memory, about; 0, where it keeps none.
     fn topic_count(&self) -> usize {
         0

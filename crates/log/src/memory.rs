@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidings_protocol::{Epoch, Event, Lineage, Selection, Sequence, Timestamp, Topic};
 
 use crate::append::{Numbered, number};
-use crate::idempotency::{Answers, Fingerprint};
+use crate::idempotency::{Answer, Answers, Fingerprint};
 use crate::{
     AppendError, Appended, Batch, Bounds, BoxFuture, Budget, Chunk, Follower, Log, LogStats, LogUnavailable,
     Position, ReadError, ReadLimits, Retention, TopicInfo, TopicQuery, TopicTable, list_in_parts,
@@ -92,6 +92,7 @@ impl MemoryLog {
         let time = Timestamp::now().max(state.time);
         if let Some(fingerprint) = fingerprint
             && let Some(answer) = state.answers.get(fingerprint.key, time)
+            && !state.is_forgotten(&batch, &answer)
         {
             return answer.repeat(&batch, fingerprint.content);
         }
@@ -131,7 +132,7 @@ impl MemoryLog {
     ) -> Result<Chunk, ReadError> {
         let mut chunk = Chunk { entries: Vec::new(), next: after };
         let (mut bytes, mut steps) = (0, 0);
-        while steps < READ_STEPS {
+        'looking: while steps < READ_STEPS {
             let block = match self.state().after(chunk.next) {
                 Err(error) if chunk.next == after => return Err(error),
                 // Retention has overtaken it.
@@ -147,13 +148,14 @@ impl MemoryLog {
                     bytes += entry.data.len() + entry.topic.as_str().len();
                     let full = chunk.entries.len() >= limits.entries || bytes > limits.bytes;
                     if full && !chunk.entries.is_empty() {
-                        return Ok(chunk);
+                        break 'looking;
                     }
                     chunk.entries.push(Arc::clone(&entry));
                 }
                 chunk.next = entry.sequence;
             }
         }
+        self.state().topics.retain_readable(&mut chunk.entries, Timestamp::now());
         Ok(chunk)
     }
 
@@ -162,13 +164,13 @@ impl MemoryLog {
         let (mut budget, mut wanted) = (Budget::default(), count.max(1));
         let (mut place, mut steps) = (self.state().next() - 1, 0);
         loop {
-            let block = self.state().upto(place);
+            let block = self.state().upto(place, Timestamp::now());
             if block.is_empty() {
                 return self.state().earliest.saturating_sub(1);
             }
-            for entry in block.iter().rev() {
+            for (entry, is_readable) in block.iter().rev() {
                 place = entry.sequence - 1;
-                wanted -= usize::from(selection.matches_counting(entry, &mut steps));
+                wanted -= usize::from(*is_readable && selection.matches_counting(entry, &mut steps));
                 budget.spend(cost(entry));
                 if wanted == 0 || budget.is_spent() {
                     return place;
@@ -222,11 +224,19 @@ impl State {
         Ok(self.entries.iter().skip(skip).take(BLOCK_ENTRIES).cloned().collect())
     }
 
-    /// Some entries up to a place, and the last of them.
-    fn upto(&self, place: Sequence) -> Vec<Arc<Event>> {
+    /// Whether an answer is of a topic that was deleted since.
+    fn is_forgotten(&self, batch: &Batch, answer: &Answer) -> bool {
+        let deleted = batch.scope_topic().map_or(0, |topic| self.topics.deleted_upto(topic.as_str()));
+        answer.appended.first < deleted
+    }
+
+    /// Some entries up to a place, and the last of them; and whether each is still to be read.
+    fn upto(&self, place: Sequence, now: Timestamp) -> Vec<(Arc<Event>, bool)> {
         let end = usize::try_from((place + 1).saturating_sub(self.earliest)).unwrap_or(usize::MAX);
         let end = end.min(self.entries.len());
-        self.entries.range(end.saturating_sub(BLOCK_ENTRIES)..end).cloned().collect()
+        let is_readable = |entry: &Event| !entry.is_expired(now) && !self.topics.is_deleted(entry);
+        let block = self.entries.range(end.saturating_sub(BLOCK_ENTRIES)..end);
+        block.map(|entry| (Arc::clone(entry), is_readable(entry))).collect()
     }
 }
 
@@ -280,6 +290,10 @@ impl Log for MemoryLog {
         Box::pin(async move {
             Ok(list_in_parts(query, |part, steps| self.state().topics.list(part, 0, steps)).await)
         })
+    }
+
+    fn deleted_upto(&self, topic: &Topic) -> Sequence {
+        self.state().topics.deleted_upto(topic.as_str())
     }
 
     fn topic_count(&self) -> usize {

@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use tidings_protocol::{Event, Sequence, Timestamp, Topic};
 
@@ -23,6 +24,8 @@ pub struct TopicInfo {
 #[derive(Debug, Default)]
 pub struct TopicTable {
     topics: BTreeMap<Topic, State>,
+    /// The entry that deleted each topic last, while the log keeps it.
+    deletions: HashMap<Topic, Sequence>,
 }
 
 /// What a part of a list has.
@@ -73,6 +76,9 @@ struct State {
 impl TopicTable {
     /// Takes note of an entry, where it is later than what is known of its topic.
     pub fn note(&mut self, entry: &Event) {
+        if entry.deletes() {
+            return self.note_deletion(&entry.topic, entry.sequence);
+        }
         let state = State { latest: entry.sequence, time: entry.time, closed: entry.closes() };
         if let Some(known) = self.topics.get_mut(entry.topic.as_str()) {
             if known.latest < state.latest {
@@ -83,8 +89,44 @@ impl TopicTable {
         }
     }
 
+    /// Takes note that a topic is deleted by the entry `sequence`: nothing is known of it that was before.
+    pub fn note_deletion(&mut self, topic: &Topic, sequence: Sequence) {
+        let last = self.deletions.entry(topic.clone()).or_default();
+        *last = sequence.max(*last);
+        if self.topics.get(topic.as_str()).is_some_and(|state| state.latest <= sequence) {
+            self.topics.remove(topic.as_str());
+        }
+    }
+
+    /// The entry that deleted a topic last; 0 where none did that the log keeps. No read gives what is before it.
+    #[must_use]
+    pub fn deleted_upto(&self, topic: &str) -> Sequence {
+        if self.deletions.is_empty() { 0 } else { self.deletions.get(topic).copied().unwrap_or(0) }
+    }
+
+    /// The topics that were deleted after a place; `None` where more than `most` have been in all.
+    pub(crate) fn deleted_after(&self, after: Sequence, most: usize) -> Option<Vec<Topic>> {
+        let later = self.deletions.iter().filter(|(_, sequence)| **sequence > after);
+        (self.deletions.len() <= most).then(|| later.map(|(topic, _)| topic.clone()).collect())
+    }
+
+    /// Whether an entry's topic was deleted after it.
+    #[must_use]
+    pub fn is_deleted(&self, entry: &Event) -> bool {
+        entry.sequence < self.deleted_upto(entry.topic.as_str())
+    }
+
+    /// Leaves out what no read gives any more: entries of topics that were deleted after them, and events whose lifetime
+    /// has passed.
+    pub fn retain_readable(&self, entries: &mut Vec<Arc<Event>>, now: Timestamp) {
+        entries.retain(|entry| !entry.is_expired(now) && !self.is_deleted(entry));
+    }
+
     /// Takes note of what is known of a topic; what is later wins.
     pub fn note_info(&mut self, info: &TopicInfo) {
+        if info.latest <= self.deleted_upto(info.topic.as_str()) {
+            return;
+        }
         let state = State { latest: info.latest, time: info.time, closed: info.closed };
         let known = self.topics.entry(info.topic.clone()).or_insert(state);
         if known.latest < state.latest {
@@ -97,11 +139,15 @@ impl TopicTable {
         if self.topics.get(topic).is_some_and(|state| state.latest < earliest) {
             self.topics.remove(topic);
         }
+        if self.deletions.get(topic).is_some_and(|&sequence| sequence < earliest) {
+            self.deletions.remove(topic);
+        }
     }
 
     /// Forgets every topic whose latest entry is before `earliest`.
     pub fn forget_before(&mut self, earliest: Sequence) {
         self.topics.retain(|_, state| state.latest >= earliest);
+        self.deletions.retain(|_, sequence| *sequence >= earliest);
     }
 
     /// Whether the topic has ended.
@@ -157,16 +203,16 @@ impl TopicTable {
         part
     }
 
-    /// How many topics there are.
+    /// How many topics there are, and deletions of topics, which take as much memory.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.topics.len()
+        self.topics.len() + self.deletions.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.topics.is_empty()
+        self.topics.is_empty() && self.deletions.is_empty()
     }
 }
 

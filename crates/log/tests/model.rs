@@ -18,6 +18,7 @@ use tidings_protocol::{
 #[derive(Debug, Clone)]
 enum Step {
     Append { events: Vec<(usize, u8, usize)>, close: Option<(usize, bool)>, key: Option<u8> },
+    Delete { topic: usize },
     Read { back: u64, selectors: Vec<usize>, typed: bool, entries: usize },
     Last { count: usize, selector: usize },
     Reopen,
@@ -32,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (prop::collection::vec(event, 0..4), prop::option::weighted(0.05, (0..TOPICS.len(), any::<bool>())), prop::option::weighted(0.3, 0_u8..6))
             .prop_map(|(events, close, key)| Step::Append { events, close, key }),
+        1 => (0..TOPICS.len()).prop_map(|topic| Step::Delete { topic }),
         4 => (0_u64..60, prop::collection::vec(0..SELECTORS.len(), 1..3), any::<bool>(), 1_usize..20)
             .prop_map(|(back, selectors, typed, entries)| Step::Read { back, selectors, typed, entries }),
         2 => (1_usize..10, 0..SELECTORS.len()).prop_map(|(count, selector)| Step::Last { count, selector }),
@@ -59,14 +61,24 @@ struct Model {
 impl Model {
     fn is_closed(&self, topic: &Topic) -> bool {
         let last = self.entries.iter().rev().find(|kept| kept.event.topic == *topic);
-        last.is_some_and(|kept| kept.sequence >= self.earliest && kept.closing != Closing::No)
+        let has_ended = |kept: &Kept| matches!(kept.closing, Closing::After | Closing::Only);
+        last.is_some_and(|kept| kept.sequence >= self.earliest && has_ended(kept))
+    }
+
+    /// What is still to be read.
+    fn readable(&self) -> impl DoubleEndedIterator<Item = &Kept> {
+        let deletions = self.entries.iter().filter(|kept| kept.closing == Closing::Deleted);
+        let deleted: HashMap<_, _> = deletions.map(|kept| (&kept.event.topic, kept.sequence)).collect();
+        let is_deleted =
+            move |kept: &Kept| deleted.get(&kept.event.topic).is_some_and(|&upto| kept.sequence < upto);
+        self.entries.iter().filter(move |kept| !is_deleted(kept))
     }
 
     fn append(&mut self, batch: &Batch, key: Option<u8>) -> Result<(Sequence, u32, bool), &'static str> {
         if let Some((known, first, count)) = key.and_then(|key| self.keys.get(&key)) {
             return if known == batch { Ok((*first, *count, true)) } else { Err("conflict") };
         }
-        if batch.topics().any(|topic| self.is_closed(topic)) {
+        if batch.deletes().is_none() && batch.topics().any(|topic| self.is_closed(topic)) {
             return Err("closed");
         }
         let first = self.entries.len() as u64 + 1;
@@ -74,7 +86,10 @@ impl Model {
             let sequence = self.entries.len() as u64 + 1;
             self.entries.push(Kept { sequence, event: event.clone(), closing: Closing::No });
         }
-        if let Some(Close { topic, reason }) = &batch.close {
+        if let Some(topic) = batch.deletes() {
+            let event = NewEvent::text(topic.clone(), EndReason::DELETED);
+            self.entries.push(Kept { sequence: first, event, closing: Closing::Deleted });
+        } else if let Some(Close { topic, reason, .. }) = &batch.close {
             let own = self
                 .entries
                 .iter_mut()
@@ -103,7 +118,7 @@ impl Model {
 fn matches(kept: &Kept, selectors: &[&str], typed: bool) -> (bool, bool) {
     let topic = selectors.iter().any(|text| Selector::new(text).unwrap().matches(&kept.event.topic));
     let right_type = !typed || kept.event.event_type.is_some();
-    let visible = kept.closing != Closing::Only;
+    let visible = !matches!(kept.closing, Closing::Only | Closing::Deleted);
     (topic && (right_type || kept.closing != Closing::No), topic && right_type && visible)
 }
 
@@ -121,8 +136,7 @@ fn batch(events: &[(usize, u8, usize)], close: Option<(usize, bool)>, key: Optio
     };
     Batch {
         events: events.iter().map(event).collect(),
-        close: close
-            .map(|(place, broken)| Close { topic: topic(place), reason: broken.then(EndReason::aborted) }),
+        close: close.map(|(place, broken)| Close::for_reason(topic(place), broken.then(EndReason::aborted))),
         idempotency: key.map(|key| Idempotency { scope: Scope::Batches, key: key.to_string() }),
     }
 }
@@ -167,8 +181,7 @@ async fn read(
         after = bounds.earliest - 1;
     }
     let start = after;
-    let expected =
-        model.entries.iter().filter(|kept| kept.sequence > start && matches(kept, selectors, typed).0);
+    let expected = model.readable().filter(|kept| kept.sequence > start && matches(kept, selectors, typed).0);
     let mut got = Vec::new();
     loop {
         let chunk = log.read(after, &selection, limits).await.unwrap();
@@ -197,8 +210,7 @@ async fn read(
 async fn last(log: &dyn Log, model: &Model, count: usize, selector: &str) -> Check {
     let earliest = log.bounds().earliest;
     let expected = model
-        .entries
-        .iter()
+        .readable()
         .rev()
         .filter(|kept| kept.sequence >= earliest && matches(kept, &[selector], false).1)
         .nth(count - 1)
@@ -233,6 +245,10 @@ fn run(steps: &[Step], mut disk: Option<Disk>, fixed: Option<&dyn Log>) -> Check
             match step {
                 Step::Append { events, close, key } => {
                     append(log, &mut model, batch(events, *close, *key), *key).await?;
+                }
+                Step::Delete { topic } => {
+                    let deletion = Batch::deletion(Topic::new(TOPICS[*topic]).unwrap());
+                    append(log, &mut model, deletion, None).await?;
                 }
                 Step::Read { back, selectors, typed, entries } => {
                     let selectors: Vec<_> = selectors.iter().map(|&place| SELECTORS[place]).collect();

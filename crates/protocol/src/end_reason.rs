@@ -21,6 +21,9 @@ impl EndReason {
     /// Of a streaming publication that broke off.
     pub const ABORTED: &str = "aborted";
 
+    /// Of a topic that was deleted.
+    pub const DELETED: &str = "deleted";
+
     /// Checks a text and takes it as a reason.
     ///
     /// # Errors
@@ -37,6 +40,12 @@ impl EndReason {
     #[must_use]
     pub fn aborted() -> Self {
         Self(Arc::from(Self::ABORTED))
+    }
+
+    /// The reason of a topic that was deleted.
+    #[must_use]
+    pub fn deleted() -> Self {
+        Self(Arc::from(Self::DELETED))
     }
 
     /// The text of the reason.

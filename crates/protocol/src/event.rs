@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{EndReason, EventType, Sequence, Timestamp, Topic};
@@ -24,6 +26,9 @@ pub enum Closing {
     /// The entry is no event: it only says that the topic has ended. Where that was no clean end, its data is the
     /// [reason](EndReason).
     Only,
+    /// The entry is no event: its topic is deleted. No event of the topic before it is delivered again, and the name may be
+    /// used anew.
+    Deleted,
 }
 
 /// An entry of the log: an event, or the end of a topic.
@@ -43,6 +48,8 @@ pub struct Event {
     pub data: Bytes,
     /// Whether the topic ends here.
     pub closing: Closing,
+    /// From this moment on no read delivers the event; `None` where it has no such [lifetime](NewEvent::lasting).
+    pub expires: Option<Timestamp>,
 }
 
 /// An event that is to be published. The log gives it its sequence number and time.
@@ -66,6 +73,7 @@ pub struct NewEvent {
     pub event_type: Option<EventType>,
     format: Format,
     data: Bytes,
+    ttl: Option<Duration>,
 }
 
 /// The data is not what its format says.
@@ -93,7 +101,19 @@ impl Event {
     /// Whether readers see it: `false` for the end of a topic that carries no event.
     #[must_use]
     pub fn is_visible(&self) -> bool {
-        self.closing != Closing::Only
+        !matches!(self.closing, Closing::Only | Closing::Deleted)
+    }
+
+    /// Whether its topic is deleted by this entry.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.closing == Closing::Deleted
+    }
+
+    /// Whether its lifetime has passed.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     /// Whether the topic ends with this entry.
@@ -105,8 +125,10 @@ impl Event {
     /// Why the topic ends with this entry, where it does and that is no clean end.
     #[must_use]
     pub fn end_reason(&self) -> Option<EndReason> {
-        if self.closing != Closing::Only {
-            return None;
+        match self.closing {
+            Closing::Only => {}
+            Closing::Deleted => return Some(EndReason::deleted()),
+            Closing::No | Closing::After => return None,
         }
         std::str::from_utf8(&self.data).ok().and_then(|text| EndReason::new(text).ok())
     }
@@ -117,7 +139,7 @@ impl Event {
 impl NewEvent {
     /// A text event without a type.
     pub fn text(topic: Topic, data: impl Into<String>) -> Self {
-        Self { topic, event_type: None, format: Format::Text, data: Bytes::from(data.into()) }
+        Self { topic, event_type: None, format: Format::Text, data: Bytes::from(data.into()), ttl: None }
     }
 
     /// An event without a type, whose data is one JSON value.
@@ -130,7 +152,7 @@ impl NewEvent {
 
     /// An event without a type, whose data is any bytes.
     pub fn binary(topic: Topic, data: impl Into<Bytes>) -> Self {
-        Self { topic, event_type: None, format: Format::Binary, data: data.into() }
+        Self { topic, event_type: None, format: Format::Binary, data: data.into(), ttl: None }
     }
 
     /// An event.
@@ -145,7 +167,7 @@ impl NewEvent {
     ) -> Result<Self, InvalidData> {
         let data = data.into();
         format.check(&data)?;
-        Ok(Self { topic, event_type, format, data })
+        Ok(Self { topic, event_type, format, data, ttl: None })
     }
 
     /// An event that was stored somewhere, where something else may have written as well: data that is not what its format
@@ -154,13 +176,26 @@ impl NewEvent {
     pub fn restored(topic: Topic, event_type: Option<EventType>, format: Format, data: Bytes) -> Self {
         let fits = |format: &Format| format.check(&data).is_ok();
         let format = [format, Format::Text].into_iter().find(fits).unwrap_or(Format::Binary);
-        Self { topic, event_type, format, data }
+        Self { topic, event_type, format, data, ttl: None }
     }
 
     /// The same event with a type.
     #[must_use]
     pub fn typed(self, event_type: EventType) -> Self {
         Self { event_type: Some(event_type), ..self }
+    }
+
+    /// The same event with a lifetime (§2): so long after its time, no read delivers it any more. Those who waited have had
+    /// it then.
+    #[must_use]
+    pub fn lasting(self, ttl: Option<Duration>) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// Its lifetime, where it has one.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
     }
 
     /// What the data is.
@@ -178,8 +213,9 @@ impl NewEvent {
     /// The entry that a log makes of it.
     #[must_use]
     pub fn at(self, sequence: Sequence, time: Timestamp, closing: Closing) -> Event {
-        let Self { topic, event_type, format, data } = self;
-        Event { sequence, time, topic, event_type, format, data, closing }
+        let Self { topic, event_type, format, data, ttl } = self;
+        let expires = ttl.map(|ttl| time.after(ttl));
+        Event { sequence, time, topic, event_type, format, data, closing, expires }
     }
 }
 

@@ -67,6 +67,8 @@ pub mod limits {
     pub const END_TEXT_CHARACTERS: usize = 64;
     /// Longest reason of an end, in characters (§2).
     pub const END_REASON_BYTES: usize = 64;
+    /// Longest lifetime of an event (§2).
+    pub const TTL: std::time::Duration = std::time::Duration::from_secs(366 * 86_400);
     /// Longest idempotency key, in bytes of visible ASCII (§2).
     pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
     /// Most epochs that a log remembers, the present one among them (§1).

@@ -90,6 +90,7 @@ mod tests {
             format,
             data: Bytes::from_static(data),
             closing: Closing::No,
+            expires: None,
         }
     }
 

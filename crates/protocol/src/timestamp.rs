@@ -45,6 +45,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// The moment so long after this one.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long ago this was, by the system's clock; zero where it is still to come.
     #[must_use]
     pub fn elapsed(self) -> Duration {

@@ -81,6 +81,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "REASON", requires = "close")]
     reason: Option<String>,
 
+    /// How long events are delivered, like `90s`: no read gives them any more when they are older
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<Span>,
+
     /// Publish once: repeated with the same key, the hub gives its first answer and appends nothing; with
     /// `--lines`, the number of the line is added
     #[arg(long, value_name = "KEY")]
@@ -238,6 +242,9 @@ impl<'a> Sender<'a> {
     async fn send(&self, mut publish: Publish, key: Option<String>) -> Result<(), Box<dyn Error>> {
         if let Some(key) = key {
             publish = publish.idempotency_key(key);
+        }
+        if let Some(ttl) = self.arguments.ttl {
+            publish = publish.ttl(ttl.0);
         }
         let (terminal, troubles) = (self.terminal, self.troubles.clone());
         let is_first = !self.is_answered.load(Relaxed);

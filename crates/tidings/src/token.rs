@@ -34,6 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     close: Vec<Selector>,
 
+    /// What its bearer may delete; repeatable
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    delete: Vec<Selector>,
+
     /// A relay that its bearer may use, and read the topics of; repeatable
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     relay: Vec<String>,
@@ -104,6 +108,8 @@ struct Scope<'a> {
     subscribe: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     close: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    delete: Vec<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     relay: &'a [String],
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -111,13 +117,13 @@ struct Scope<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let Arguments { publish, subscribe, close, relay, metrics, .. } = arguments;
-    if [publish, subscribe, close].iter().all(|selectors| selectors.is_empty())
+    let Arguments { publish, subscribe, close, delete, relay, metrics, .. } = arguments;
+    if [publish, subscribe, close, delete].iter().all(|selectors| selectors.is_empty())
         && relay.is_empty()
         && !metrics
     {
         let what = "a token without any right is of no use: name what its bearer may do with `--publish SELECTOR`, \
-             `--subscribe SELECTOR`, `--close SELECTOR`, `--relay NAME` or `--metrics`";
+             `--subscribe SELECTOR`, `--close SELECTOR`, `--delete SELECTOR`, `--relay NAME` or `--metrics`";
         return Err(WrongArguments::new(what).into());
     }
     if arguments.ttl.0 < Duration::from_secs(1) {
@@ -153,7 +159,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let names = |selectors: &'_ [Selector]| selectors.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (publish, subscribe) = (names(&arguments.publish), names(&arguments.subscribe));
-    let close = names(&arguments.close);
+    let (close, delete) = (names(&arguments.close), names(&arguments.delete));
     let claims = Claims {
         iat: now.as_secs(),
         exp: now.saturating_add(arguments.ttl.0).as_secs(),
@@ -164,6 +170,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             publish: publish.iter().map(String::as_str).collect(),
             subscribe: subscribe.iter().map(String::as_str).collect(),
             close: close.iter().map(String::as_str).collect(),
+            delete: delete.iter().map(String::as_str).collect(),
             relay,
             metrics: arguments.metrics,
         },

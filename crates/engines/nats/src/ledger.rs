@@ -15,6 +15,8 @@ use crate::message::Contents;
 pub(crate) struct Ledger {
     /// The message that each topic ended with.
     ends: HashMap<Topic, u64>,
+    /// The message that deleted each topic last.
+    deletions: HashMap<Topic, u64>,
     /// The messages that count for nothing, for as long as they are kept: retention discards what they came after first.
     voids: BTreeSet<u64>,
     outcomes: BTreeMap<u64, Outcome>,
@@ -42,10 +44,17 @@ impl Ledger {
         topics.into_iter().find(|topic| self.ends.get(*topic).is_some_and(|&end| end >= self.first)).cloned()
     }
 
+    /// The message that deleted a topic last; 0 where there is none.
+    pub(crate) fn deleted(&self, topic: &Topic) -> u64 {
+        self.deletions.get(topic).copied().unwrap_or(0)
+    }
+
     /// The topic for whose end a message counts for nothing, if it does.
     pub(crate) fn void(&self, number: u64, contents: &Contents) -> Option<Topic> {
         let late = |end: u64| contents.seen < end && end < number;
-        let mut topics = contents.entries.iter().map(|(event, _)| &event.topic);
+        // What deletes a topic counts wherever it ended.
+        let ends = contents.entries.iter().filter(|(_, closing)| *closing != Closing::Deleted);
+        let mut topics = ends.map(|(event, _)| &event.topic);
         if self.is_void(number) {
             return topics.next().cloned();
         }
@@ -70,7 +79,10 @@ impl Ledger {
         let counts = void.is_none();
         if counts {
             for (NewEvent { topic, .. }, closing) in &contents.entries {
-                if *closing != Closing::No {
+                if *closing == Closing::Deleted {
+                    self.ends.remove(topic);
+                    self.deletions.insert(topic.clone(), number);
+                } else if *closing != Closing::No {
                     self.ends.insert(topic.clone(), number);
                 } else if !self.ends.is_empty() && self.ends.get(topic).is_some_and(|&end| end < number) {
                     self.ends.remove(topic);
@@ -96,6 +108,7 @@ impl Ledger {
         if first > self.first {
             self.first = first;
             self.ends.retain(|_, end| *end >= first);
+            self.deletions.retain(|_, deletion| *deletion >= first);
             self.voids = self.voids.split_off(&first);
         }
     }

@@ -77,11 +77,11 @@ impl Nats {
         let (opened, same) = self.settle(&context, &subjects, seen).await?;
         let mut first = opened.first();
         let Opened { stream, state, begun, lineage, .. } = opened;
-        let (number, topics) = match same {
-            Some(seen) => (number_of(seen), Vec::new()),
+        let (number, (topics, deletions)) = match same {
+            Some(seen) => (number_of(seen), (Vec::new(), Vec::new())),
             None => {
                 let mut ledger = Ledger::new(first);
-                let mut topics = Vec::new();
+                let mut topics = (Vec::new(), Vec::new());
                 if state.messages > 0 {
                     let bytes = connection::pull_bytes(&client);
                     let mark = || -> BoxFuture<'_, _> { Box::pin(epoch::mark(&context, &subjects)) };
@@ -105,7 +105,7 @@ impl Nats {
         self.set(Some(connection));
         let earliest = message::last(first - 1) + 1;
         let bounds = Bounds { lineage, earliest, latest: message::last(number) };
-        Ok(Attached { bounds, topics, feed: Box::new(feed) })
+        Ok(Attached { bounds, topics, deletions, feed: Box::new(feed) })
     }
 
     /// Opens the stream, and gives the log a new epoch where events are lost. What was seen comes back where the log

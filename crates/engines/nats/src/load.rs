@@ -10,7 +10,7 @@ use async_nats::jetstream::{Message, stream::Stream};
 use futures_util::StreamExt as _;
 use tidings_engine::EngineError;
 use tidings_log::{BoxFuture, TopicInfo};
-use tidings_protocol::{Closing, Topic};
+use tidings_protocol::{Closing, Sequence, Topic};
 use tokio::time::{Instant, timeout_at};
 
 use crate::feed::{Count, consumer_of, timestamp};
@@ -44,7 +44,7 @@ pub(crate) async fn topics(
     subjects: &Subjects,
     ledger: &mut Ledger,
     mark: Mark<'_>,
-) -> Result<Vec<TopicInfo>, EngineError> {
+) -> Result<(Vec<TopicInfo>, Vec<(Topic, Sequence)>), EngineError> {
     let begun = Instant::now();
     let lasts = match Lasts::find(stream, DeliverPolicy::LastPerSubject, bytes, subjects, mark).await? {
         Some(lasts) => lasts,
@@ -78,10 +78,14 @@ pub(crate) async fn topics(
         }
     }
     several.sort_by_key(|(number, ..)| *number);
-    let mut known: HashMap<Topic, TopicInfo> = HashMap::new();
+    let (mut known, mut deletions) = (HashMap::<Topic, TopicInfo>::new(), HashMap::new());
     for (number, time, contents) in several {
         if ledger.note(number, time, &contents) {
             for event in crate::feed::entries(number, time, contents) {
+                if event.deletes() {
+                    deletions.insert(event.topic.clone(), event.sequence);
+                    continue;
+                }
                 let closed = event.closing != Closing::No;
                 note(
                     &mut known,
@@ -97,7 +101,7 @@ pub(crate) async fn topics(
         }
     }
     tracing::info!(topics = known.len(), after = ?begun.elapsed(), "read the topics of the log");
-    Ok(known.into_values().collect())
+    Ok((known.into_values().collect(), deletions.into_iter().collect()))
 }
 
 // === impl Lasts ===
@@ -228,7 +232,7 @@ mod tests {
 
     async fn load(stream: &Stream, mark: Mark<'_>) -> Vec<(String, u64, bool)> {
         let mut ledger = Ledger::new(1);
-        let found = topics(stream, BYTES, &Subjects::new("LOG"), &mut ledger, mark).await.unwrap();
+        let (found, _) = topics(stream, BYTES, &Subjects::new("LOG"), &mut ledger, mark).await.unwrap();
         let found = found.into_iter().map(|info| (info.topic.to_string(), info.latest / 65_536, info.closed));
         let mut found: Vec<_> = found.collect();
         found.sort();

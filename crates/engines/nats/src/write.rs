@@ -46,6 +46,8 @@ struct Keyed {
     entries: Vec<(NewEvent, Closing)>,
     /// The topic that has ended, so that only a repetition is answered and nothing new is taken.
     ended: Option<Topic>,
+    /// The message that deleted the key's topic last; 0 where there is none.
+    deleted: u64,
 }
 
 /// Where a message is in the stream: 0 where the first one with its id is just being stored. NATS answers so, or with an
@@ -143,7 +145,10 @@ fn plan(
     // The message of each topic that takes another batch.
     let mut open: HashMap<Topic, usize> = HashMap::new();
     for (place, (batch, result)) in batches.into_iter().zip(results).enumerate() {
-        let ended = connection.ledger().ended(batch.topics());
+        let deletes = batch.deletes().is_some();
+        let ended = connection.ledger().ended(batch.topics()).filter(|_| !deletes);
+        // A topic that begins anew has keys of its own.
+        let deleted = batch.scope_topic().map_or(0, |topic| connection.ledger().deleted(topic));
         let idempotency = batch.idempotency.clone();
         if let (Some(topic), None) = (&ended, &idempotency) {
             *result = Some(Err(AppendError::TopicClosed { topic: topic.clone() }));
@@ -197,7 +202,7 @@ fn plan(
         if let Some(topic) = single.filter(|_| shares) {
             open.insert(topic, outgoing.len());
         }
-        let keyed = idempotency.map(|idempotency| Keyed { idempotency, entries, ended });
+        let keyed = idempotency.map(|idempotency| Keyed { idempotency, entries, ended, deleted });
         let parts = vec![Part { batch: place, from: 0, count }];
         outgoing.push(Outgoing { subject, body, count, parts, keyed });
     }
@@ -323,7 +328,8 @@ impl Keyed {
             Scope::Batches => "events".to_owned(),
             Scope::BatchesOf(owner) => format!("of/{}", utf8_percent_encode(owner, NON_ALPHANUMERIC)),
         };
-        format!("{scope}/{}", utf8_percent_encode(&self.idempotency.key, NON_ALPHANUMERIC))
+        let id = format!("{scope}/{}", utf8_percent_encode(&self.idempotency.key, NON_ALPHANUMERIC));
+        if self.deleted == 0 { id } else { format!("{id}/{}", self.deleted) }
     }
 }
 

@@ -104,7 +104,8 @@ impl Postgres {
         let listen = schema.fill("LISTEN \"{channel}\"");
         in_time("listen for notifications", session.batch_execute(&listen)).await?;
         let same = seen.filter(|seen| seen.cursor.epoch == identity.epoch);
-        let (bounds, topics) = load::load(&session, schema, same.map(|seen| seen.cursor.epoch)).await?;
+        let (bounds, (topics, deletions)) =
+            load::load(&session, schema, same.map(|seen| seen.cursor.epoch)).await?;
         let same = same.filter(|seen| seen.cursor.epoch == bounds.epoch());
         let after = same.map_or(bounds.latest, |seen| seen.cursor.sequence.max(bounds.earliest - 1));
         last.store(after, Ordering::Release);
@@ -133,7 +134,7 @@ impl Postgres {
             AbortOnDropHandle::new(moving),
         );
         self.set(Some(connection));
-        Ok(Attached { bounds, topics, feed: Box::new(feed) })
+        Ok(Attached { bounds, topics, deletions, feed: Box::new(feed) })
     }
 
     async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {

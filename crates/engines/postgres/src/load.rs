@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tidings_engine::EngineError;
 use tidings_log::{Bounds, TopicInfo};
-use tidings_protocol::{Epoch, Timestamp, Topic};
+use tidings_protocol::{Epoch, Sequence, Timestamp, Topic};
 use tokio_postgres::Row;
 
 use crate::limits::TOPICS;
@@ -19,12 +19,18 @@ const NEWER: &str = "
     SELECT DISTINCT ON (topic) topic, sequence, time, closing <> 0 FROM {schema}.entries
     WHERE sequence > $1 ORDER BY topic, sequence DESC";
 
+const DELETIONS: &str = "
+    SELECT d.topic, d.sequence FROM {schema}.deletions d, {schema}.log l WHERE d.sequence >= l.earliest";
+
+/// What an attachment knows of topics, and of their deletions.
+pub(crate) type Topics = (Vec<TopicInfo>, Vec<(Topic, Sequence)>);
+
 /// What the log holds, and its topics, unless it goes on in the epoch that is known. Both are of one moment.
 pub(crate) async fn load(
     session: &Session,
     schema: &Schema,
     known: Option<Epoch>,
-) -> Result<(Bounds, Vec<TopicInfo>), EngineError> {
+) -> Result<(Bounds, Topics), EngineError> {
     let what = "read the topics of the log";
     in_time(what, session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?;
     let state = in_time(what, session.query_one(&schema.fill(read::STATE), &[])).await?;
@@ -33,7 +39,7 @@ pub(crate) async fn load(
         earliest: number(state.get(1)),
         latest: number(state.get(2)),
     };
-    let mut topics = HashMap::new();
+    let (mut topics, mut deletions) = (HashMap::new(), Vec::new());
     if known != Some(bounds.epoch()) {
         let (sql, mut after) = (schema.fill(KNOWN), String::new());
         loop {
@@ -45,10 +51,13 @@ pub(crate) async fn load(
         let noted: i64 = state.get(5);
         let newer = in_time(what, session.query(&schema.fill(NEWER), &[&noted])).await?;
         topics.extend(newer.iter().filter_map(info));
+        let deleted = in_time(what, session.query(&schema.fill(DELETIONS), &[])).await?;
+        let deletion = |row: &Row| Some((Topic::new(row.get(0)).ok()?, number(row.get(1))));
+        deletions.extend(deleted.iter().filter_map(deletion));
         topics.retain(|_, info| info.latest >= bounds.earliest);
     }
     in_time(what, session.batch_execute("COMMIT")).await?;
-    Ok((bounds, topics.into_values().collect()))
+    Ok((bounds, (topics.into_values().collect(), deletions)))
 }
 
 fn info(row: &Row) -> Option<(Topic, TopicInfo)> {

@@ -175,7 +175,7 @@ async fn find(
     number: Sequence,
 ) -> Result<Option<Arc<Event>>, EngineError> {
     let sql = options.schema.fill(
-        "SELECT sequence, time, topic, event, format, closing, data FROM {schema}.entries WHERE sequence = $1",
+        "SELECT sequence, time, topic, event, format, closing, data, ttl FROM {schema}.entries WHERE sequence = $1",
     );
     let row =
         in_time("look for what was followed", session.query_opt(&sql, &[&read::bigint(number)])).await?;

@@ -10,7 +10,7 @@ use crate::schema::Schema;
 use crate::session::{Session, in_time};
 
 /// What leads from each version to the next.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 /// Where the epochs are that a log had before. It is not in the tables of older hubs, which do without; and what was written
 /// for another present epoch than the log's says nothing.
 const EPOCHS: &str = "CREATE TABLE IF NOT EXISTS {schema}.epochs (present text COLLATE \"C\" PRIMARY KEY, epochs text NOT NULL)";

@@ -208,6 +208,8 @@ async fn drop_old(
         in_time("forget topics", session.batch_execute(&schema.fill(sql))).await?;
         let sql = "DELETE FROM {schema}.ends e USING {schema}.log l WHERE e.sequence < l.earliest";
         in_time("forget the ends of topics", session.batch_execute(&schema.fill(sql))).await?;
+        let sql = "DELETE FROM {schema}.deletions d USING {schema}.log l WHERE d.sequence < l.earliest";
+        in_time("forget deletions of topics", session.batch_execute(&schema.fill(sql))).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Reading entries, and what the log holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_engine::{Block, EngineError, read_lineage};
@@ -27,7 +28,7 @@ pub(crate) const STATE: &str = "
 /// its earliest entry is not after $1, nothing is missing.
 const READ: &str = "
     SELECT l.epoch, l.earliest, e.sequence, e.time, e.topic, e.event, e.format, e.closing, e.data,
-        l.tableoid
+        e.ttl, l.tableoid
     FROM {schema}.log l
     LEFT JOIN LATERAL (
         SELECT * FROM (
@@ -88,7 +89,7 @@ impl Reader {
         let rows = self.session.query(&self.read, &[&bigint(after), &count, &bytes]).await;
         let rows = rows.map_err(|error| failed("read the log", &error))?;
         let first = rows.first().ok_or_else(|| EngineError::away("the table `log` is empty"))?;
-        self.table.check(first, 9)?;
+        self.table.check(first, 10)?;
         let epoch = epoch(first, 0)?;
         let earliest = number(first.get(1));
         let mut block = Block { epoch, entries: Vec::with_capacity(rows.len()), next: after, earliest };
@@ -128,7 +129,7 @@ pub(crate) fn lineage(row: &Row) -> Result<Lineage, EngineError> {
     Ok(read_lineage(epochs.unwrap_or_default(), epoch(row, 0)?))
 }
 
-/// The entry in a row whose columns, from `first`, are sequence, time, topic, event, format, closing and data.
+/// The entry in a row whose columns, from `first`, are sequence, time, topic, event, format, closing, data and ttl.
 pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Damaged> {
     let damaged = |_| Damaged;
     let topic = Topic::new(row.try_get(first + 2).map_err(damaged)?).map_err(|_| Damaged)?;
@@ -139,17 +140,21 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Damaged> {
         0 => Closing::No,
         1 => Closing::After,
         2 => Closing::Only,
+        3 => Closing::Deleted,
         _ => return Err(Damaged),
     };
     let data = Bytes::copy_from_slice(row.try_get::<_, &[u8]>(first + 6).map_err(damaged)?);
+    let time = Timestamp::from_millis(number(row.try_get(first + 1).map_err(damaged)?));
+    let ttl = row.try_get::<_, Option<i64>>(first + 7).map_err(damaged)?;
     Ok(Event {
         sequence: number(row.try_get(first).map_err(damaged)?),
-        time: Timestamp::from_millis(number(row.try_get(first + 1).map_err(damaged)?)),
+        time,
         topic,
         event_type,
         format,
         data,
         closing,
+        expires: ttl.map(|ttl| time.after(Duration::from_millis(number(ttl)))),
     })
 }
 

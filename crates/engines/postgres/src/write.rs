@@ -29,9 +29,12 @@ pub(crate) struct Writer {
     begin: String,
     state: Statement,
     ended: Statement,
+    deleted: Statement,
     known: Statement,
     insert: Statement,
     remember: Statement,
+    delete: Statement,
+    reopen: Statement,
     end: Statement,
     refuse: Statement,
     notify: Statement,
@@ -76,18 +79,23 @@ struct Draft {
     keys: Vec<[u8; 16]>,
     /// The ends that are new.
     ends: Vec<(Topic, Sequence)>,
+    /// When topics were deleted last, and which of these deletions are new.
+    deleted: HashMap<Topic, Sequence>,
+    deletions: HashMap<Topic, Sequence>,
 }
 
 const ENDED: &str = "
     SELECT e.topic FROM {schema}.ends e, {schema}.log l
     WHERE e.topic = ANY ($1::text[]) AND e.sequence >= l.earliest";
+const DELETED: &str = "
+    SELECT topic, sequence FROM {schema}.deletions WHERE topic = ANY ($1::text[])";
 const KNOWN: &str = "
     SELECT key, content, first, count, time FROM {schema}.keys WHERE key = ANY ($1::bytea[])";
 const INSERT: &str = "
-    INSERT INTO {schema}.entries (sequence, time, format, closing, topic, event, data)
-    SELECT $1::bigint + number - 1, $2::bigint, format, closing, topic, event, data
-    FROM unnest($3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::bytea[])
-        WITH ORDINALITY AS new (format, closing, topic, event, data, number)";
+    INSERT INTO {schema}.entries (sequence, time, format, closing, topic, event, data, ttl)
+    SELECT $1::bigint + number - 1, $2::bigint, format, closing, topic, event, data, ttl
+    FROM unnest($3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::bytea[], $8::bigint[])
+        WITH ORDINALITY AS new (format, closing, topic, event, data, ttl, number)";
 const REMEMBER: &str = "
     INSERT INTO {schema}.keys (key, content, first, count, time)
     SELECT key, content, first, count, $5::bigint
@@ -97,6 +105,10 @@ const REMEMBER: &str = "
 const END: &str = "
     INSERT INTO {schema}.ends (topic, sequence) SELECT * FROM unnest($1::text[], $2::bigint[])
     ON CONFLICT (topic) DO UPDATE SET sequence = excluded.sequence";
+const DELETE: &str = "
+    INSERT INTO {schema}.deletions (topic, sequence) SELECT * FROM unnest($1::text[], $2::bigint[])
+    ON CONFLICT (topic) DO UPDATE SET sequence = excluded.sequence";
+const REOPEN: &str = "DELETE FROM {schema}.ends WHERE topic = ANY ($1::text[])";
 const REFUSE: &str = "
     INSERT INTO {schema}.refused (id, time, format, topic, event, data)
     SELECT id, $2::bigint, format, topic, event, data
@@ -136,16 +148,19 @@ impl Writer {
             try_join!(
                 prepare(read::STATE),
                 prepare(ENDED),
+                prepare(DELETED),
                 prepare(KNOWN),
                 prepare(INSERT),
                 prepare(REMEMBER),
+                prepare(DELETE),
+                prepare(REOPEN),
                 prepare(END),
                 prepare(REFUSE),
                 prepare("SELECT pg_notify('{channel}', 'log')"),
             )
         };
         let prepared = in_time("prepare to write", Box::pin(prepared)).await?;
-        let (state, ended, known, insert, remember, end, refuse, notify) = prepared;
+        let (state, ended, deleted, known, insert, remember, delete, reopen, end, refuse, notify) = prepared;
         let (looks, takes) =
             (Looks::prepare(&session, schema).await?, Takes::prepare(&session, schema).await?);
         let begin = begin_sql(schema);
@@ -154,9 +169,12 @@ impl Writer {
             begin,
             state,
             ended,
+            deleted,
             known,
             insert,
             remember,
+            delete,
+            reopen,
             end,
             refuse,
             notify,
@@ -205,11 +223,12 @@ impl Writer {
         let keys: Vec<_> = prints.iter().flatten().map(|print| print.key.to_le_bytes()).collect();
         let keys: Vec<_> = keys.iter().map(|key| &key[..]).collect();
         // All of it is sent at once.
-        let ((), state, waiting, ended, known) = try_join!(
+        let ((), state, waiting, ended, deleted, known) = try_join!(
             self.session.batch_execute(&self.begin),
             self.session.query_one(&self.state, &[]),
             self.looks.look(&self.session, horizon),
             self.ask(&self.ended, &topics),
+            self.ask(&self.deleted, &topics),
             self.ask(&self.known, &keys),
         )?;
         self.table.check(&state, 6)?;
@@ -218,6 +237,9 @@ impl Writer {
             return Err(gone().into());
         }
         draft.ended.extend(ended.iter().filter_map(|row| Topic::new(row.try_get(0).ok()?).ok()));
+        let deletion =
+            |row: &Row| Some((Topic::new(row.try_get(0).ok()?).ok()?, number(row.try_get(1).ok()?)));
+        draft.deleted.extend(deleted.iter().filter_map(deletion));
         draft.learn(&known, terms.window);
         let (taken, is_all) = if waiting.is_any() {
             self.takes.take(&self.session, &waiting).await?
@@ -263,7 +285,7 @@ impl Writer {
 
     /// Writes a draft and commits. Where one of the statements fails, Postgres makes of the commit a rollback.
     async fn finish(&self, draft: &Draft, refused: &[&Taken]) -> Result<(), tokio_postgres::Error> {
-        let Draft { time, first, entries, ends, keys, .. } = draft;
+        let Draft { time, first, entries, ends, deletions, keys, .. } = draft;
         let (time, first) = (bigint(time.as_millis()), bigint(*first));
         let rows = Rows::of(entries.iter().map(|(event, _)| event));
         let closings: Vec<i16> = entries
@@ -272,10 +294,11 @@ impl Writer {
                 Closing::No => 0,
                 Closing::After => 1,
                 Closing::Only => 2,
+                Closing::Deleted => 3,
             })
             .collect();
-        let insert: [&(dyn ToSql + Sync); 7] =
-            [&first, &time, &rows.formats, &closings, &rows.topics, &rows.types, &rows.data];
+        let insert: [&(dyn ToSql + Sync); 8] =
+            [&first, &time, &rows.formats, &closings, &rows.topics, &rows.types, &rows.data, &rows.ttls];
 
         let new: Vec<_> = keys.iter().filter_map(|key| Some((key, draft.known.get(key)?))).collect();
         let key_bytes: Vec<_> = new.iter().map(|(key, _)| &key[..]).collect();
@@ -289,6 +312,11 @@ impl Writer {
         let end_places: Vec<_> = ends.iter().map(|(_, sequence)| bigint(*sequence)).collect();
         let end: [&(dyn ToSql + Sync); 2] = [&end_topics, &end_places];
 
+        let deleted_topics: Vec<_> = deletions.keys().map(Topic::as_str).collect();
+        let deleted_places: Vec<_> = deletions.values().map(|sequence| bigint(*sequence)).collect();
+        let delete: [&(dyn ToSql + Sync); 2] = [&deleted_topics, &deleted_places];
+        let reopen: [&(dyn ToSql + Sync); 1] = [&deleted_topics];
+
         let late = Rows::of(refused.iter().map(|taken| &taken.event));
         let ids: Vec<_> = refused.iter().map(|taken| taken.id).collect();
         let refuse: [&(dyn ToSql + Sync); 6] =
@@ -297,6 +325,9 @@ impl Writer {
         try_join!(
             self.execute(&self.insert, &insert, entries.len()),
             self.execute(&self.remember, &remember, new.len()),
+            // A topic that is deleted has not ended, but for an end that came later.
+            self.execute(&self.delete, &delete, deletions.len()),
+            self.execute(&self.reopen, &reopen, deletions.len()),
             self.execute(&self.end, &end, ends.len()),
             self.execute(&self.refuse, &refuse, refused.len()),
             self.execute(&self.notify, &[], entries.len()),
@@ -326,6 +357,7 @@ struct Rows<'a> {
     topics: Vec<&'a str>,
     types: Vec<Option<&'a str>>,
     data: Vec<&'a [u8]>,
+    ttls: Vec<Option<i64>>,
 }
 
 impl<'a> Rows<'a> {
@@ -339,7 +371,14 @@ impl<'a> Rows<'a> {
             formats: formats.collect(),
             topics: events.clone().map(|event| event.topic.as_str()).collect(),
             types: events.clone().map(|event| event.event_type.as_ref().map(EventType::as_str)).collect(),
-            data: events.map(|event| &event.data()[..]).collect(),
+            data: events.clone().map(|event| &event.data()[..]).collect(),
+            ttls: events
+                .map(|event| {
+                    let millis =
+                        |ttl: std::time::Duration| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+                    event.ttl().map(millis)
+                })
+                .collect(),
         }
     }
 }
@@ -372,6 +411,8 @@ impl Draft {
             known: HashMap::new(),
             keys: Vec::new(),
             ends: Vec::new(),
+            deleted: HashMap::new(),
+            deletions: HashMap::new(),
         })
     }
 
@@ -397,15 +438,19 @@ impl Draft {
     /// Adds a batch, as if those before it were in the log already.
     fn add(&mut self, batch: Batch, print: Option<Fingerprint>) -> BatchResult {
         let print = print.map(|print| (print.key.to_le_bytes(), print.content.to_le_bytes()));
-        if let Some((known, (_, content))) = print.and_then(|print| Some((self.known.get(&print.0)?, print)))
-        {
+        let deleted = batch.scope_topic().and_then(|topic| self.deleted.get(topic)).copied().unwrap_or(0);
+        let known = print.and_then(|print| Some((self.known.get(&print.0)?, print)));
+        // A topic that begins anew has keys of its own.
+        if let Some((known, (_, content))) = known.filter(|(known, _)| known.appended.first >= deleted) {
             if known.content == content {
                 return Ok(known.appended);
             }
             let key = batch.idempotency.map(|idempotency| idempotency.key).unwrap_or_default();
             return Err(AppendError::KeyConflict { key });
         }
-        if let Some(topic) = batch.topics().find(|topic| self.ended.contains(*topic)) {
+        let deletes = batch.deletes().cloned();
+        let is_refused = |topic: &&Topic| Some(*topic) != deletes.as_ref() && self.ended.contains(*topic);
+        if let Some(topic) = batch.topics().find(is_refused) {
             return Err(AppendError::TopicClosed { topic: topic.clone() });
         }
         let entries = batch.into_entries();
@@ -416,7 +461,12 @@ impl Draft {
             return Ok(appended);
         }
         for (sequence, (event, closing)) in (first..).zip(entries) {
-            if closing != Closing::No {
+            if closing == Closing::Deleted {
+                self.ended.remove(&event.topic);
+                self.ends.retain(|(topic, _)| *topic != event.topic);
+                self.deleted.insert(event.topic.clone(), sequence);
+                self.deletions.insert(event.topic.clone(), sequence);
+            } else if closing != Closing::No {
                 self.ended.insert(event.topic.clone());
                 self.ends.push((event.topic.clone(), sequence));
             }

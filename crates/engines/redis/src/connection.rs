@@ -32,6 +32,8 @@ pub(crate) struct Keys {
     pub(crate) log: String,
     pub(crate) meta: String,
     pub(crate) topics: String,
+    /// The entry that deleted each topic last.
+    pub(crate) deleted: String,
     /// A key that is never there.
     pub(crate) probe: String,
     prefix: String,
@@ -44,7 +46,9 @@ impl Keys {
     pub(crate) fn new(name: &str) -> Self {
         let prefix = format!("{{{name}}}:");
         let key = |what: &str| format!("{prefix}{what}");
-        Self { log: key("log"), meta: key("meta"), topics: key("topics"), probe: key("probe"), prefix }
+        let (log, meta, topics) = (key("log"), key("meta"), key("topics"));
+        let (deleted, probe) = (key("deleted"), key("probe"));
+        Self { log, meta, topics, deleted, probe, prefix }
     }
 
     /// The key of an idempotent batch.

@@ -110,7 +110,12 @@ impl Redis {
             found = self.find(&mut writes).await?;
             same = None;
         }
-        let topics = if same.is_some() { Vec::new() } else { self.topics(&mut reads).await? };
+        let (mut topics, mut deletions) = (Vec::new(), Vec::new());
+        if same.is_none() {
+            // Deletions last, so that what was known of a topic before it was deleted is not all that is.
+            topics = self.fields(&mut reads, &self.keys.topics, topic_info).await?;
+            deletions = self.fields(&mut reads, &self.keys.deleted, deletion).await?;
+        }
         if same.is_none() {
             // A topic is forgotten with its last event: whoever still has to read that is told of a gap.
             let earliest =
@@ -131,7 +136,12 @@ impl Redis {
         self.set(Some(Arc::clone(&connection)));
         let bounds = Bounds { lineage: found.lineage, earliest: found.earliest, latest: after };
         let keys = self.keys.clone();
-        Ok(Attached { bounds, topics, feed: Box::new(RedisFeed { held, connection, keys, after }) })
+        Ok(Attached {
+            bounds,
+            topics,
+            deletions,
+            feed: Box::new(RedisFeed { held, connection, keys, after }),
+        })
     }
 
     /// What there is of the log, which begins where there is none.
@@ -235,7 +245,7 @@ impl Redis {
         getrandom::fill(&mut random)
             .map_err(|error| EngineError::away(format!("no random numbers: {error}")))?;
         let mut call = self.scripts.renew.key(&self.keys.log);
-        call.key(&self.keys.meta).key(&self.keys.topics);
+        call.key(&self.keys.meta).key(&self.keys.topics).key(&self.keys.deleted);
         let now = after_loss(lost, new_epoch(&random), common);
         call.arg(lost.present().as_str()).arg(now.present().as_str()).arg(write_lineage(&now));
         let renewed = call.invoke_async::<Value>(writes).await;
@@ -266,15 +276,21 @@ impl Redis {
         if is_master(&role) && is_same { Ok(()) } else { Err(EngineError::Renewed) }
     }
 
-    async fn topics(&self, reads: &mut MultiplexedConnection) -> Result<Vec<TopicInfo>, EngineError> {
+    /// What is known of topics, by a hash that has a field for each.
+    async fn fields<T>(
+        &self,
+        reads: &mut MultiplexedConnection,
+        key: &str,
+        read: fn(&str, &str) -> Option<T>,
+    ) -> Result<Vec<T>, EngineError> {
         let mut infos = Vec::new();
         let mut place = 0_u64;
         loop {
             let mut scan = cmd("HSCAN");
-            scan.arg(&self.keys.topics).arg(place).arg("COUNT").arg(limits::TOPICS);
+            scan.arg(key).arg(place).arg("COUNT").arg(limits::TOPICS);
             let scanned = scan.query_async::<(u64, Vec<(String, String)>)>(reads).await;
             let (next, found) = scanned.map_err(|error| because("failed to read the topics", &error))?;
-            infos.extend(found.iter().filter_map(|(topic, info)| topic_info(topic, info)));
+            infos.extend(found.iter().filter_map(|(topic, info)| read(topic, info)));
             place = next;
             if place == 0 {
                 return Ok(infos);
@@ -337,7 +353,7 @@ impl Redis {
         let retention = self.config.retention;
         loop {
             let mut call = self.scripts.tidy.key(&self.keys.log);
-            call.key(&self.keys.meta).key(&self.keys.topics);
+            call.key(&self.keys.meta).key(&self.keys.topics).key(&self.keys.deleted);
             call.arg(millis(retention.age)).arg(retention.bytes).arg(limits::DISCARD);
             let tidied = call.invoke_async::<Value>(&mut writes).await;
             let tidied = tidied.map_err(|error| because("failed to discard old events", &error))?;
@@ -408,6 +424,10 @@ fn topic_info(topic: &str, info: &str) -> Option<TopicInfo> {
         time: Timestamp::from_millis(parts.next()?.parse().ok()?),
         closed: parts.next()? == "1",
     })
+}
+
+fn deletion(topic: &str, sequence: &str) -> Option<(Topic, Sequence)> {
+    Some((Topic::new(topic).ok()?, sequence.parse().ok()?))
 }
 
 fn new_epoch(random: &[u8]) -> Epoch {

@@ -21,12 +21,13 @@ pub(crate) async fn write(
 ) -> Result<Vec<BatchResult>, EngineError> {
     let count = batches.len();
     let mut call = script.key(&keys.log);
-    call.key(&keys.meta).key(&keys.topics);
+    call.key(&keys.meta).key(&keys.topics).key(&keys.deleted);
     call.arg(connection.epoch.as_str()).arg(connection.seen()).arg(window).arg(count);
     call.arg(u8::from(replicas > 0)).arg(u8::from(is_chain));
     let mut named = Vec::with_capacity(count);
-    let mut place = 3;
+    let mut place = 4;
     for batch in batches {
+        let is_of_topic = batch.scope_topic().is_some();
         named.push(batch.idempotency.as_ref().map(|idempotency| idempotency.key.clone()));
         match Fingerprint::of(&batch, connection.secret) {
             Some(Fingerprint { key, content }) => {
@@ -38,12 +39,12 @@ pub(crate) async fn write(
             }
         }
         let entries = batch.into_entries();
-        call.arg(entries.len());
+        call.arg(u8::from(is_of_topic)).arg(entries.len());
         for (event, closing) in entries {
             let mut bytes = Vec::new();
             encode(&event, closing, &mut bytes);
             connection.note_size(bytes.len() as u64);
-            call.arg(event.topic.as_str()).arg(u8::from(closing != Closing::No)).arg(bytes);
+            call.arg(event.topic.as_str()).arg(ending(closing)).arg(bytes);
         }
     }
     let mut writes = connection.writes.clone();
@@ -75,6 +76,15 @@ pub(crate) async fn write(
     }
     let results = answers.into_iter().zip(named).map(|(answer, key)| result(connection, &answer, key));
     results.collect()
+}
+
+/// What the script is told of an entry: whether its topic goes on, has ended, or is deleted.
+fn ending(closing: Closing) -> u8 {
+    match closing {
+        Closing::No => 0,
+        Closing::After | Closing::Only => 1,
+        Closing::Deleted => 2,
+    }
 }
 
 /// Whether Redis takes writes, and its replicas are there. What is written changes nothing.

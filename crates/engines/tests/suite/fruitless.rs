@@ -43,7 +43,7 @@ impl Engine for Fruitless {
                 pending::<()>().await;
             }
             let feed = Box::new(NoFeed(self.error.clone()));
-            Ok(Attached { bounds: bounds(), topics: Vec::new(), feed })
+            Ok(Attached { bounds: bounds(), topics: Vec::new(), deletions: Vec::new(), feed })
         })
     }
 

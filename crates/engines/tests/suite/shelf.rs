@@ -176,7 +176,11 @@ impl Engine for Shelf {
             };
             self.0.severed.store(false, Ordering::SeqCst);
             self.0.attached.fetch_add(1, Ordering::SeqCst);
-            Ok(Attached { bounds, topics, feed: Box::new(feed) })
+            let all = ReadLimits { entries: usize::MAX, bytes: usize::MAX };
+            let entries = log.read(bounds.earliest - 1, &Selection::all(), all).await.unwrap().entries;
+            let deletions = entries.iter().filter(|entry| entry.deletes());
+            let deletions = deletions.map(|entry| (entry.topic.clone(), entry.sequence)).collect();
+            Ok(Attached { bounds, topics, deletions, feed: Box::new(feed) })
         })
     }
 

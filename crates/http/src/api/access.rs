@@ -48,7 +48,7 @@ struct ObservedBody {
 }
 
 /// The parameters that are told with their values. Others, and be it only by their name, may be a secret.
-const SHOWN: [&str; 13] = [
+const SHOWN: [&str; 14] = [
     "after",
     "close",
     "conflate",
@@ -61,6 +61,7 @@ const SHOWN: [&str; 13] = [
     "match",
     "since",
     "topic",
+    "ttl",
     "wait",
 ];
 /// How much of a path and of a query is told, and of other things that the client chose, in characters.

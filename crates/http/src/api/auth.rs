@@ -468,6 +468,10 @@ impl Access {
         self.require(allowed, || format!("ending `{topic}`"))
     }
 
+    pub(crate) fn delete(&self, topic: &Topic) -> Result<(), Refusal> {
+        self.require(self.allows(|rights| rights.may_delete(topic)), || format!("deleting `{topic}`"))
+    }
+
     /// Whether somebody may use a relay that has this topic.
     fn relays_to(&self, rights: &Rights, topic: &Topic) -> bool {
         let mut relays = self.auth.relays.get().into_iter().flatten();

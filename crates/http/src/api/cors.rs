@@ -108,7 +108,7 @@ impl Cors {
     /// `None` where no other origin may.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let layer = CorsLayer::new()
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             .allow_headers(HEADERS.iter().chain(&self.headers).cloned().collect::<Vec<_>>())
             .expose_headers([ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE])
             .max_age(self.max_age);

@@ -4,7 +4,7 @@ mod stream;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_hub::Published;
 use tidings_log::{AppendError, Appended, Batch, Close, Idempotency, Scope};
-use tidings_protocol::{EndReason, EventType, Format, NewEvent, Object, ProblemKind, Topic, limits};
+use tidings_protocol::{
+    EndReason, EventType, Format, NewEvent, Object, ProblemKind, Topic, format_duration, limits,
+    parse_duration,
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
@@ -46,6 +49,8 @@ struct Item<'a> {
     event: Option<Cow<'a, str>>,
     #[serde(borrow)]
     encoding: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ttl: Option<Cow<'a, str>>,
 }
 
 /// A publication to one topic, as a message of a WebSocket has it (§3.8).
@@ -64,6 +69,8 @@ pub(crate) struct Publication<'a> {
     close: Option<bool>,
     #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ttl: Option<Cow<'a, str>>,
 }
 
 /// A publication of at most one event to one topic.
@@ -147,6 +154,7 @@ pub(crate) async fn to_topic(api: &Api, request: Request) -> Answer {
         .await
         .map_err(|refusal| publishes.err().unwrap_or(refusal))?;
     let event_type = query.get("event")?.map(event_type).transpose()?;
+    let ttl = query.get("ttl")?.map(lifetime).transpose()?;
     let close = close?;
     let reason = end_reason(&query, close)?;
     let key = idempotency_key(&parts.headers)?;
@@ -157,17 +165,17 @@ pub(crate) async fn to_topic(api: &Api, request: Request) -> Answer {
         match content {
             _ if close && bytes.is_empty() => Ok(()),
             Content::Event(format) => {
-                events.add_whole(NewEvent::new(topic, event_type, format, bytes.clone())?)
+                events.add_whole(NewEvent::new(topic, event_type, format, bytes.clone())?.lasting(ttl))
             }
             Content::Lines => lines(bytes, |item| {
                 let max = api.config.max_event_bytes;
-                events.add(item.event(topic.clone(), event_type.clone(), max)?)
+                events.add(item.event(topic.clone(), (event_type.clone(), ttl), max)?)
             }),
         }
     })
     .await?;
     let batch = Batch {
-        close: close.then(|| Close { topic: topic.clone(), reason }),
+        close: close.then(|| Close::for_reason(topic.clone(), reason)),
         idempotency: key.map(|key| Idempotency { scope: Scope::Topic(topic.clone()), key }),
         events,
     };
@@ -192,6 +200,7 @@ pub(crate) async fn to_topics(api: &Api, request: Request) -> Answer {
     let client = Client::of(&parts.extensions, Some(&access));
     let whole = body::read(api, client, &parts.headers, body, api.config.max_batch_bytes).await?;
     let key = idempotency_key(&parts.headers)?;
+    let ttl = Query::new(parts.uri.query()).get("ttl")?.map(lifetime).transpose()?;
     let (own, scope) = (api.clone(), access.scope());
     let (events, _kept) = parse(api, whole, move |bytes, events| {
         let take = |item: Item<'_>| {
@@ -199,7 +208,7 @@ pub(crate) async fn to_topics(api: &Api, request: Request) -> Answer {
                 item.topic.clone().ok_or_else(|| Refusal::data("each event of a batch has a `topic`"))?;
             let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
             access.publish(&topic)?;
-            events.add(item.event(topic, None, own.config.max_event_bytes)?)
+            events.add(item.event(topic, (None, ttl), own.config.max_event_bytes)?)
         };
         if content == Content::Lines { lines(bytes, take) } else { array(bytes, take) }
     })
@@ -208,6 +217,21 @@ pub(crate) async fn to_topics(api: &Api, request: Request) -> Answer {
     let count = events.len();
     let published = publish(api, Batch { events, close: None, idempotency }).await?;
     Ok(receipt(&published, None, Some(count)))
+}
+
+/// `DELETE /topics/{topic}` (§2.2).
+pub(crate) async fn delete(api: &Api, request: Request) -> Answer {
+    let (parts, _) = request.into_parts();
+    let text = path_topic(parts.uri.path())?;
+    let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
+    let access = api.auth.access(&parts, &api.config.cors).await?;
+    access.delete(&topic)?;
+    api.rates.check(api, &parts, &access)?;
+    let published = api.hub.delete(topic.clone()).instrument(trace::of_append(0)).await?;
+    api.metrics.deleted_topics.inc();
+    let mut response = receipt(&published, Some(&topic), None);
+    *response.status_mut() = StatusCode::OK;
+    Ok(response)
 }
 
 /// Makes a body into events, with what is to be kept until they are appended. What is large is parsed where it keeps
@@ -331,14 +355,14 @@ fn is_json(media_type: &str) -> bool {
 impl Publication<'_> {
     /// Reads it. Whether its sender may publish it is another question.
     pub(crate) fn read(self, api: &Api) -> Result<SinglePublication, Refusal> {
-        let Self { topic, data, event, encoding, key, close, reason } = self;
+        let Self { topic, data, event, encoding, key, close, reason, ttl } = self;
         let text = topic.ok_or_else(|| Refusal::data("a publication has a `topic`"))?;
         let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
         let close = close.unwrap_or_default();
         let event = match data {
-            Some(data) => Some(Item { data, topic: None, event, encoding }.event(
+            Some(data) => Some(Item { data, topic: None, event, encoding, ttl }.event(
                 topic.clone(),
-                None,
+                (None, None),
                 api.config.max_event_bytes,
             )?),
             None if close => None,
@@ -356,10 +380,11 @@ impl Item<'_> {
     fn event(
         &self,
         topic: Topic,
-        default_type: Option<EventType>,
+        (default_type, default_ttl): (Option<EventType>, Option<Duration>),
         max_event_bytes: usize,
     ) -> Result<NewEvent, Refusal> {
         let event_type = self.event.as_deref().map(event_type).transpose()?.or(default_type);
+        let ttl = self.ttl.as_deref().map(lifetime).transpose()?.or(default_ttl);
         let json = self.data.get();
         let (format, data) = match self.encoding.as_deref() {
             Some("base64") => {
@@ -386,7 +411,7 @@ impl Item<'_> {
         if data.len() > max_event_bytes {
             return Err(body::too_large(max_event_bytes));
         }
-        Ok(NewEvent::new(topic, event_type, format, data)?)
+        Ok(NewEvent::new(topic, event_type, format, data)?.lasting(ttl))
     }
 }
 
@@ -475,6 +500,22 @@ fn checked_reason(text: Option<&str>, close: bool) -> Result<Option<EndReason>, 
         return Err(Refusal::query("`reason` is why a topic ends: it goes with `close=true`"));
     }
     EndReason::new(text).map(Some).map_err(|error| Refusal::query(format!("`reason`: {error}")))
+}
+
+/// How long an event is delivered. It has a unit, so that nobody takes seconds for milliseconds.
+fn lifetime(text: &str) -> Result<Duration, Refusal> {
+    let wrong = |what: &str| Refusal::query(format!("`ttl` {what}, like `90s`, not `{}`", shown(text)));
+    if !text.ends_with(|last: char| last.is_ascii_alphabetic()) {
+        return Err(wrong("is a number with one of the units ms, s, m, h, d"));
+    }
+    let ttl = parse_duration(text).map_err(|_| wrong("is a number with one of the units ms, s, m, h, d"))?;
+    if ttl.is_zero() {
+        return Err(wrong("is 1ms or more"));
+    }
+    if ttl > limits::TTL {
+        return Err(wrong(&format!("is at most {}", format_duration(limits::TTL))));
+    }
+    Ok(ttl)
 }
 
 fn event_type(text: &str) -> Result<EventType, Refusal> {

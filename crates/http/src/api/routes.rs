@@ -115,7 +115,8 @@ async fn topic(api: &Api, request: Request) -> Response {
             }
         }
         Method::POST => publish::to_topic(api, request).await.map(Reply::Whole),
-        _ => Err(Refusal::method("GET, HEAD, POST")),
+        Method::DELETE => publish::delete(api, request).await.map(Reply::Whole),
+        _ => Err(Refusal::method("GET, HEAD, POST, DELETE")),
     };
     answer.into_response()
 }

@@ -137,6 +137,7 @@ mod tests {
             format: Format::Json,
             data: Bytes::copy_from_slice(data.as_bytes()),
             closing: Closing::No,
+            expires: None,
         };
         Entry::new(Arc::new(event), Epoch::from_random(0))
     }

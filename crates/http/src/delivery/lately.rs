@@ -87,6 +87,7 @@ mod tests {
             format: Format::Text,
             data: Bytes::from("x".repeat(size)),
             closing: Closing::No,
+            expires: None,
         };
         Held::new(Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0))), Framing::Line)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Remainder {
     /// How many follow that are not held, and the place after which they do.
     left: usize,
     place: Sequence,
+    /// The last event of all.
+    last: Sequence,
     /// How much of the next event was taken already,
     taken: usize,
     /// and which one that is, where it is not held.
@@ -69,6 +71,7 @@ impl Remainder {
             encoding: encoding.into(),
             epoch,
             place: held.back().map_or(0, Held::sequence),
+            last: held.back().map_or(0, Held::sequence),
             held,
             left: 0,
             taken: 0,
@@ -186,10 +189,21 @@ impl Remainder {
         if recent.epoch() != self.epoch {
             return Err(Lost);
         }
-        for entry in recent.entries.iter().filter(|entry| selection.matches(entry.event())).take(self.left) {
+        let is_first = self.taken > 0;
+        let wanted = recent.entries.iter().filter(|entry| selection.matches(entry.event()));
+        for entry in wanted.take_while(|entry| entry.event().sequence <= self.last).take(self.left) {
             self.held.push_back(Held::new(Arc::clone(entry), self.encoding));
         }
+        // What was deleted or has expired meanwhile is not found again, and nothing else may come in its place.
+        if is_first && self.held.front().is_some_and(|event| event.sequence() != self.next) {
+            return Err(Lost);
+        }
         self.left -= self.held.len();
+        if self.left > 0
+            && self.held.back().map_or(recent.next, |event| event.sequence().max(recent.next)) >= self.last
+        {
+            return Err(Lost);
+        }
         let next = self.held.back().map_or(recent.next, Held::sequence);
         if next <= self.place {
             return Err(Lost);
@@ -312,6 +326,7 @@ mod tests {
                 format: Format::Text,
                 data: Bytes::from(data),
                 closing: Closing::No,
+                expires: None,
             };
             Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
         });

@@ -287,7 +287,7 @@ impl Stream {
             }
             // It is this stream that ends the topic now.
             self.end = None;
-            let close = Close { topic: self.topic.clone(), reason: self.options.reason.clone() };
+            let close = Close::for_reason(self.topic.clone(), self.options.reason.clone());
             let key = self.options.key.as_ref().map(|key| format!("{key}/end"));
             match self.hub.close_topic(close, key).await {
                 Ok(()) => self.progress.closed = true,
@@ -340,7 +340,9 @@ impl Stream {
         let latest = self.hub.latest_of(&self.topic).await;
         sleep(grace).await;
         let is_taken_over = self.seat.as_ref().is_some_and(Seat::is_taken_over);
-        if is_taken_over || self.hub.latest_of(&self.topic).await != latest {
+        // A topic that begins anew is none of its concern.
+        let is_deleted = self.hub.is_deleted(&self.topic).await;
+        if is_taken_over || is_deleted || self.hub.latest_of(&self.topic).await != latest {
             self.open = None;
             return self.forget();
         }
@@ -348,7 +350,7 @@ impl Stream {
     }
 
     async fn end_for(mut self: Box<Self>, reason: EndReason) {
-        let close = Close { topic: self.topic.clone(), reason: Some(reason) };
+        let close = Close::for_reason(self.topic.clone(), Some(reason));
         for pause in END_PAUSES {
             match self.hub.close_topic(close.clone(), None).await {
                 // Where it has ended, that was somebody else.

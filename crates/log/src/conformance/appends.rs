@@ -65,7 +65,7 @@ pub(super) async fn a_closed_topic_takes_no_more(log: &dyn Log) {
 
 /// An end with a reason is an entry of its own, behind the last event, and its reason is a part of what a key stands for.
 pub(super) async fn an_end_has_a_reason(log: &dyn Log) {
-    let close = |name: &str, reason| Some(Close { topic: topic(name), reason });
+    let close = |name: &str, reason| Some(Close::for_reason(topic(name), reason));
     let stopped = || Some(EndReason::new("stopped").unwrap());
     let bare = Batch { events: Vec::new(), close: close("bare", stopped()), idempotency: None };
     log.append(bare).await.unwrap();

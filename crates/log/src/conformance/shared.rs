@@ -45,6 +45,7 @@ pub(super) async fn run(subject: &dyn Subject) {
     let Some(other) = subject.beside().await else { return };
     assert_eq!(one.bounds(), other.bounds());
     what_ends_at_one_has_ended_at_the_other(&*one, &*other).await;
+    what_one_deletes_is_gone_at_the_other(&*one, &*other).await;
     a_key_of_one_is_known_at_the_other(&*one, &*other).await;
     both_have_one_order(&one, &other).await;
     what_closes_leaves_the_other_open(&*one, &*other).await;
@@ -66,6 +67,23 @@ async fn what_ends_at_one_has_ended_at_the_other(one: &dyn Log, other: &dyn Log)
         let read = read_all(other, 0, &select(&[&name])).await;
         assert_eq!(read, read_all(one, 0, &select(&[&name])).await);
         assert_eq!(read.len(), 2, "what was refused is not there");
+    }
+}
+
+async fn what_one_deletes_is_gone_at_the_other(one: &dyn Log, other: &dyn Log) {
+    for number in 0..10 {
+        let name = format!("deleted/{number}");
+        let follower = Watched::over(other);
+        let keyed = keyed(Batch::of(event(&name, "")), Some(&name), "k");
+        other.append(keyed.clone()).await.unwrap();
+        end(one, &name).await;
+        let deleted = one.append(Batch::deletion(topic(&name))).await.unwrap().first;
+        follower.reaches(deleted).await;
+        assert_eq!(other.topic(&topic(&name)).await.unwrap(), None);
+        assert_eq!(sequences(&read_all(other, 0, &select(&[&name])).await), [deleted]);
+        let anew = other.append(keyed).await.unwrap();
+        assert!(!anew.duplicate && anew.first > deleted);
+        assert_eq!(sequences(&read_all(other, 0, &select(&[&name])).await), [deleted, anew.first]);
     }
 }
 

@@ -1,9 +1,9 @@
 //! The batches that are written in one piece, and what their publishers are told.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidings_protocol::{Event, Timestamp, Topic};
+use tidings_protocol::{Event, Sequence, Timestamp, Topic};
 
 use super::limits;
 use super::queue::Answering;
@@ -20,8 +20,10 @@ pub(crate) struct Group {
     pub(crate) buffer: Vec<u8>,
     /// The time of the last entry.
     pub(crate) time: Timestamp,
-    /// Topics that end with an entry of the group.
-    pub(crate) closed: HashSet<Topic>,
+    /// Topics that end with an entry of the group, or that are deleted by one and so have not ended.
+    pub(crate) ended: HashMap<Topic, bool>,
+    /// The entries of the group that delete topics.
+    pub(crate) deleted: HashMap<Topic, Sequence>,
     /// The idempotent batches of the group.
     pub(crate) answers: HashMap<u128, Answer>,
     /// Shares of the queue that are given back in the end.
@@ -97,7 +99,10 @@ impl Group {
                 keyed: is_last && fingerprint.is_some(),
             });
             if entry.closes() {
-                self.closed.insert(entry.topic.clone());
+                self.ended.insert(entry.topic.clone(), !entry.deletes());
+            }
+            if entry.deletes() {
+                self.deleted.insert(entry.topic.clone(), entry.sequence);
             }
         }
         let appended =
@@ -133,7 +138,8 @@ impl Group {
         self.places.clear();
         self.buffer.clear();
         self.buffer.shrink_to(limits::BUFFER_KEPT_BYTES);
-        self.closed.clear();
+        self.ended.clear();
+        self.deleted.clear();
         self.answers.clear();
         self.reserved = 0;
     }

@@ -54,8 +54,18 @@ pub(crate) struct Postings {
     pub(crate) latest: Sequence,
     pub(crate) time: Timestamp,
     pub(crate) closed: bool,
+    /// The entry that deleted the topic last; 0 where none did.
+    pub(crate) deleted: Sequence,
     /// Offsets, in units of [`ALIGN`].
     pub(crate) places: Vec<u32>,
+}
+
+/// A topic that has entries in a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownTopic {
+    pub(crate) info: TopicInfo,
+    /// The entry of the segment that deleted it last; 0 where none did.
+    pub(crate) deleted: Sequence,
 }
 
 /// Which postings of a topic are asked for.
@@ -74,6 +84,7 @@ pub(crate) struct Noted<'a> {
     pub(crate) time: Timestamp,
     pub(crate) topic: &'a str,
     pub(crate) closes: bool,
+    pub(crate) deletes: bool,
     pub(crate) keyed: bool,
     pub(crate) offset: u64,
     pub(crate) length: u64,
@@ -103,9 +114,11 @@ impl MemoryIndex {
             postings.latest = sequence;
             postings.time = time;
             postings.closed = entry.closes;
+            postings.deleted = if entry.deletes { sequence } else { postings.deleted };
             postings.places.push(place);
         } else if let Some(topic) = own() {
-            let postings = Postings { latest: sequence, time, closed: entry.closes, places: vec![place] };
+            let (closed, deleted) = (entry.closes, if entry.deletes { sequence } else { 0 });
+            let postings = Postings { latest: sequence, time, closed, deleted, places: vec![place] };
             self.topics.insert(topic, postings);
         }
     }
@@ -122,6 +135,7 @@ impl<'a> Noted<'a> {
             time: record.time,
             topic: record.topic,
             closes: record.closes(),
+            deletes: record.deletes(),
             keyed: record.fingerprint.is_some(),
             offset,
             length: record.length,
@@ -183,16 +197,19 @@ impl Index {
     }
 
     /// The topics that have entries in the segment.
-    pub(crate) fn topics(&self) -> Result<Vec<TopicInfo>, TableError> {
+    pub(crate) fn topics(&self) -> Result<Vec<KnownTopic>, TableError> {
         match self {
             Self::Memory(index) => Ok(index
                 .topics
                 .iter()
-                .map(|(topic, postings)| TopicInfo {
-                    topic: topic.clone(),
-                    latest: postings.latest,
-                    time: postings.time,
-                    closed: postings.closed,
+                .map(|(topic, postings)| KnownTopic {
+                    info: TopicInfo {
+                        topic: topic.clone(),
+                        latest: postings.latest,
+                        time: postings.time,
+                        closed: postings.closed,
+                    },
+                    deleted: postings.deleted,
                 })
                 .collect()),
             Self::File(index) => index.topics(),

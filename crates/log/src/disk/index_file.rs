@@ -10,7 +10,7 @@ use tidings_protocol::{Sequence, Timestamp, Topic};
 
 use super::bytes::{u16_at, u32_at, u64_at};
 use super::handles::{Handles, Kind};
-use super::index::{Mark, MemoryIndex, Summary, Wanted};
+use super::index::{KnownTopic, Mark, MemoryIndex, Summary, Wanted};
 use super::limits::{self, POSTINGS_BLOCK};
 use super::record::ALIGN;
 use super::table::{self, Filter, TableError};
@@ -76,7 +76,10 @@ pub(crate) fn encode(index: &MemoryIndex, base: Sequence, log: u64, secret: [u8;
         out.extend_from_slice(&u32::try_from(name_at).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(&u16::try_from(topic.as_str().len()).unwrap_or(u16::MAX).to_le_bytes());
         out.extend_from_slice(&u16::from(postings.closed).to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        // Counted from the segment's first entry, and from 1; 0 where the topic was not deleted, as in older files.
+        let deleted = (postings.deleted + 1).saturating_sub(base);
+        let deleted = if postings.deleted == 0 { 0 } else { deleted };
+        out.extend_from_slice(&u32::try_from(deleted).unwrap_or(u32::MAX).to_le_bytes());
         table::seal_entry(&mut out, start);
         name_at += topic.as_str().len();
         let blocks = postings.places.len().div_ceil(POSTINGS_BLOCK);
@@ -182,7 +185,7 @@ impl IndexFile {
         })
     }
 
-    pub(crate) fn topics(&self) -> Result<Vec<TopicInfo>, TableError> {
+    pub(crate) fn topics(&self) -> Result<Vec<KnownTopic>, TableError> {
         let damaged = TableError::Damaged { offset: self.topics_at, reason: "the index lost its topics" };
         let file = self.handles.get(self.base, Kind::Index)?;
         let entries = usize::try_from(self.topics).unwrap_or(0) * TOPIC;
@@ -194,12 +197,14 @@ impl IndexFile {
         let info = |entry: &[u8]| {
             let (at, length) = (u32_at(entry, 48) as usize, usize::from(u16_at(entry, 52)));
             let name = names.get(at..at.checked_add(length)?)?;
-            Some(TopicInfo {
+            let info = TopicInfo {
                 topic: Topic::new(std::str::from_utf8(name).ok()?).ok()?,
                 latest: u64_at(entry, 16),
                 time: Timestamp::from_millis(u64_at(entry, 24)),
                 closed: u16_at(entry, 54) != 0,
-            })
+            };
+            let deleted = u64::from(u32_at(entry, 56));
+            Some(KnownTopic { info, deleted: if deleted == 0 { 0 } else { self.base + deleted - 1 } })
         };
         let infos: Option<Vec<_>> = entries.chunks_exact(TOPIC).map(info).collect();
         infos.ok_or(damaged)

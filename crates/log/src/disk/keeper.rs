@@ -245,7 +245,7 @@ fn remove(shared: &DiskState, output: &Output<'_>, segment: &Segment) -> bool {
     match segment.index().topics() {
         Ok(infos) => {
             let mut topics = shared.topics_mut();
-            infos.iter().for_each(|info| topics.forget(info.topic.as_str(), earliest));
+            infos.iter().for_each(|known| topics.forget(known.info.topic.as_str(), earliest));
         }
         Err(error) => tracing::warn!(segment = segment.base(), %error, "topics of a segment stay known"),
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// The version of the files that this program writes.
 pub(crate) const FORMAT: u32 = 1;
+/// The version of segments in which topics are deleted or events expire. Programs that know nothing of that refuse them.
+pub(crate) const FORMAT_STATE: u32 = 2;
 
 /// The largest segment, and the usual one.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 64 << 20;
@@ -62,6 +64,8 @@ pub(crate) const READ_POSTINGS: usize = 4_096;
 pub(crate) const POSTINGS_SHARE: usize = 16;
 /// A pattern is read by postings where it matches no more topics than this.
 pub(crate) const PATTERN_TOPICS: usize = 256;
+/// How many deletions of topics are looked through for those that a pattern matches.
+pub(crate) const PATTERN_DELETIONS: usize = 1_000;
 /// How many topics one read remembers, not to check the same name again and again.
 pub(crate) const READ_TOPICS: usize = 4_096;
 /// Files of sealed segments that are kept open.

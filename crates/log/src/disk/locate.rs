@@ -91,7 +91,7 @@ struct Seen {
 impl Search {
     pub(crate) fn new(shared: &DiskState, count: usize, selection: Selection) -> Self {
         let oldest = shared.range().1 + 1;
-        let matcher = Matcher::new(shared, selection);
+        let matcher = Matcher::new(shared, selection, None);
         let wanted = count.max(1);
         Self { matcher, wanted, at: None, oldest, budget: Budget::default(), work: limits::READ_WORK }
     }
@@ -207,10 +207,14 @@ impl Search {
     }
 
     fn look(&mut self, source: &mut Source<'_>, offset: u64, chunk: usize) -> Result<Seen, ReadError> {
-        let last = source.last;
+        let (last, shared) = (source.last, source.shared);
         let record = source.record(offset, chunk)?;
         let (sequence, length) = (record.sequence, record.length);
-        let matches = sequence <= last && self.matcher.matches(&record);
+        let is_expired = record.expires.is_some_and(|expires| expires <= Timestamp::now());
+        let matches = sequence <= last
+            && self.matcher.matches(&record)
+            && !is_expired
+            && shared.topics().deleted_upto(record.topic) <= sequence;
         self.budget.spend(length);
         let comparisons = self.matcher.take_steps();
         self.budget.compare(comparisons);

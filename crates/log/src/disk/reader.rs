@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use tidings_protocol::{Closing, Selection, Sequence, Topic};
+use tidings_protocol::{Selection, Sequence, Timestamp, Topic};
 
 use super::handles::Kind;
 use super::index::Wanted;
@@ -35,7 +35,7 @@ pub(crate) fn read(
     if after >= view.latest {
         return Ok(chunk);
     }
-    let matcher = Matcher::new(shared, selection.clone());
+    let matcher = Matcher::new(shared, selection.clone(), Some(after));
     // A topic may have been forgotten with its last entry between the view and the matcher.
     let earliest = shared.range().0;
     if after.saturating_add(1) < earliest {
@@ -65,7 +65,9 @@ pub(crate) fn read(
             }
         }
     }
-    Ok(reading.chunk)
+    let mut chunk = reading.chunk;
+    shared.topics().retain_readable(&mut chunk.entries, Timestamp::now());
+    Ok(chunk)
 }
 
 /// A segment as one read sees it.
@@ -208,7 +210,9 @@ fn unreadable(file: &str, error: &io::Error) -> ReadError {
 
 impl Matcher {
     /// Every topic with an entry in a view that was taken before is known by now.
-    pub(crate) fn new(shared: &DiskState, selection: Selection) -> Self {
+    ///
+    /// `after` says from where on deletions of topics are of interest, where they are: such a topic may be known by nothing else.
+    pub(crate) fn new(shared: &DiskState, selection: Selection, after: Option<Sequence>) -> Self {
         let mut named: HashSet<_> = selection.topics().iter().cloned().collect();
         let is_few = selection.patterns().is_empty() || {
             let topics = shared.topics();
@@ -219,7 +223,14 @@ impl Matcher {
                 named.extend(part.infos.into_iter().map(|info| info.topic));
                 part.on.is_none() && named.len() <= limits::PATTERN_TOPICS
             };
-            selection.patterns().iter().all(&mut find)
+            let is_few = selection.patterns().iter().all(&mut find);
+            let deleted = after.map(|after| topics.deleted_after(after, limits::PATTERN_DELETIONS));
+            let deleted = deleted.unwrap_or_else(|| Some(Vec::new()));
+            is_few
+                && deleted.is_some_and(|deleted| {
+                    named.extend(deleted.into_iter().filter(|topic| selection.matches_topic(topic)));
+                    named.len() <= limits::PATTERN_TOPICS
+                })
         };
         let named = is_few.then(|| named.into_iter().collect());
         Self { selection, named, known: HashMap::new(), steps: 0 }
@@ -233,7 +244,7 @@ impl Matcher {
 
     /// Whether a record is an event of the selection.
     pub(crate) fn matches(&mut self, record: &Record<'_>) -> bool {
-        record.closing() != Closing::Only
+        record.is_visible()
             && self.selection.matches_type_name(record.event_type)
             && self.topic(record.topic).is_some()
     }

@@ -11,7 +11,7 @@
 //! | 24 | 8 | time in milliseconds since 1970 |
 //! | 32 | 2 | length of the event type |
 //! | 34 | 2 | zero |
-//! | 36 | | idempotency fingerprint (32, where flagged), topic, event type, data |
+//! | 36 | | idempotency fingerprint (32, where flagged), when the event expires (8, where flagged), topic, event type, data |
 //!
 //! Records begin at multiples of eight. Mark and seed are drawn for each segment, so that no publisher can
 //! write data that looks like a record of the segment it lies in.
@@ -29,6 +29,7 @@ pub(crate) const FENCE_BYTES: u64 = padded(HEADER as u64);
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: u64 = 8;
 const FINGERPRINT: usize = 32;
+const EXPIRY: usize = 8;
 
 const FORMAT: u16 = 0b11;
 const CLOSING: u16 = 0b11 << 2;
@@ -40,7 +41,9 @@ const FENCE: u16 = 1 << 6;
 /// No entry: the record is there for its fence alone, and the next group is written over it.
 const BARE: u16 = 1 << 7;
 const KEYED: u16 = 1 << 8;
-const KNOWN: u16 = FORMAT | CLOSING | HAS_TYPE | CONTINUES | FENCE | BARE | KEYED;
+/// Only in segments of the [second format](super::limits::FORMAT_STATE), as is the end of a topic that is deleted.
+const EXPIRES: u16 = 1 << 9;
+const KNOWN: u16 = FORMAT | CLOSING | HAS_TYPE | CONTINUES | FENCE | BARE | KEYED | EXPIRES;
 
 /// What tells the records of one segment from all other bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,7 @@ pub(crate) struct Record<'a> {
     pub(crate) event_type: Option<&'a str>,
     pub(crate) data: &'a [u8],
     pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) expires: Option<Timestamp>,
     /// Bytes up to where the next record begins.
     pub(crate) length: u64,
     flags: u16,
@@ -90,7 +94,10 @@ pub(crate) const fn padded(length: u64) -> u64 {
 pub(crate) fn size(entry: &Event, keyed: bool) -> u64 {
     let event_type = entry.event_type.as_ref().map_or(0, |name| name.as_str().len());
     let fingerprint = if keyed { FINGERPRINT } else { 0 };
-    padded((HEADER + fingerprint + entry.topic.as_str().len() + event_type + entry.data.len()) as u64)
+    let expiry = if entry.expires.is_some() { EXPIRY } else { 0 };
+    padded(
+        (HEADER + fingerprint + expiry + entry.topic.as_str().len() + event_type + entry.data.len()) as u64,
+    )
 }
 
 /// Appends the record of an entry to `out`.
@@ -104,6 +111,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, entry: &Event, role: &Role, stamp: Stamp
         Closing::No => 0,
         Closing::After => 1 << 2,
         Closing::Only => 2 << 2,
+        Closing::Deleted => 3 << 2,
     };
     let event_type = entry.event_type.as_ref().map_or("", EventType::as_str);
     for (set, flag) in [
@@ -111,6 +119,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, entry: &Event, role: &Role, stamp: Stamp
         (role.continues, CONTINUES),
         (role.fence, FENCE),
         (role.fingerprint.is_some(), KEYED),
+        (entry.expires.is_some(), EXPIRES),
     ] {
         flags |= if set { flag } else { 0 };
     }
@@ -119,6 +128,9 @@ pub(crate) fn encode(out: &mut Vec<u8>, entry: &Event, role: &Role, stamp: Stamp
         if let Some(fingerprint) = role.fingerprint {
             out.extend_from_slice(&fingerprint.key.to_le_bytes());
             out.extend_from_slice(&fingerprint.content.to_le_bytes());
+        }
+        if let Some(expires) = entry.expires {
+            out.extend_from_slice(&expires.as_millis().to_le_bytes());
         }
         out.extend_from_slice(topic.as_bytes());
         out.extend_from_slice(event_type.as_bytes());
@@ -187,7 +199,8 @@ impl<'a> Record<'a> {
         let unknown = Flaw::Bad("the record is not of this version");
         let keyed = if flags & KEYED != 0 { FINGERPRINT } else { 0 };
         let (topic, event_type) = (usize::from(u16_at(bytes, 14)), usize::from(u16_at(bytes, 32)));
-        let name = HEADER + keyed;
+        let expiry = if flags & EXPIRES != 0 { EXPIRY } else { 0 };
+        let name = HEADER + keyed + expiry;
         let (type_at, data_at) = (name + topic, name + topic + event_type);
         if flags & !KNOWN != 0 || data_at > length {
             return Err(unknown);
@@ -201,6 +214,7 @@ impl<'a> Record<'a> {
             data: &bytes[data_at..length],
             fingerprint: (keyed != 0)
                 .then(|| Fingerprint { key: u128_at(bytes, HEADER), content: u128_at(bytes, HEADER + 16) }),
+            expires: (expiry != 0).then(|| Timestamp::from_millis(u64_at(bytes, HEADER + keyed))),
             length: padded(length as u64),
             flags,
         })
@@ -223,12 +237,23 @@ impl<'a> Record<'a> {
         match (self.flags & CLOSING) >> 2 {
             0 => Closing::No,
             1 => Closing::After,
-            _ => Closing::Only,
+            2 => Closing::Only,
+            _ => Closing::Deleted,
         }
     }
 
     pub(crate) fn closes(&self) -> bool {
         self.closing() != Closing::No
+    }
+
+    /// Whether its topic is deleted by it.
+    pub(crate) fn deletes(&self) -> bool {
+        self.closing() == Closing::Deleted
+    }
+
+    /// Whether it is an event, rather than an end of a topic alone.
+    pub(crate) fn is_visible(&self) -> bool {
+        matches!(self.closing(), Closing::No | Closing::After)
     }
 
     /// The entry, with data of its own, so that it does not keep the buffer alive.
@@ -245,6 +270,7 @@ impl<'a> Record<'a> {
             },
             data: Bytes::copy_from_slice(self.data),
             closing: self.closing(),
+            expires: self.expires,
         }
     }
 }

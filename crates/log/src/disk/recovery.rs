@@ -103,7 +103,11 @@ pub(crate) fn open(
     for segment in segments.iter().rev() {
         let infos = segment.index().topics();
         let path = recovery.handles.path(segment.base(), Kind::Index);
-        infos.map_err(|error| unusable(&path, error))?.iter().for_each(|info| topics.note_info(info));
+        let infos = infos.map_err(|error| unusable(&path, error))?;
+        // What is deleted comes first, so that nothing from before it is noted.
+        let deletions = infos.iter().filter(|known| known.deleted > 0);
+        deletions.for_each(|known| topics.note_deletion(&known.info.topic, known.deleted));
+        infos.iter().for_each(|known| topics.note_info(&known.info));
     }
     let latest = segments.last().map_or(0, |segment| segment.index().summary().last);
     let mut lineage = state.lineage().ok_or_else(unreadable)?;
@@ -166,7 +170,7 @@ fn begin(files: &dyn Files, dir: &Path, names: &[String], config: DiskConfig) ->
         true => OpenError::NoRoom { dir: dir.to_path_buf(), wanted, source: error },
         false => OpenError::io("create", &path(1))(error),
     })?;
-    segment::begin(files, dir, &prepared, log, 1, Timestamp::default())
+    segment::begin(files, dir, &prepared, log, (1, Timestamp::default()), limits::FORMAT)
         .map_err(OpenError::io("create", &path(1)))?;
     state.write(files, dir).map_err(OpenError::io("write", &State::path(dir)))?;
     Ok(state)

@@ -49,6 +49,7 @@ struct Pending {
     topic: Topic,
     time: Timestamp,
     closes: bool,
+    deletes: bool,
     offset: u64,
     length: u64,
 }
@@ -158,8 +159,9 @@ pub(crate) fn contents(scanner: &mut Scanner, header: &Header, chunk: usize) -> 
             let Ok(topic) = Topic::new(record.topic) else {
                 break ScanError::Bad("the record has no valid topic");
             };
-            let (time, closes, length) = (record.time, record.closes(), record.length);
-            pending.push(Pending { topic, time, closes, offset, length });
+            let (time, length) = (record.time, record.length);
+            let (closes, deletes) = (record.closes(), record.deletes());
+            pending.push(Pending { topic, time, closes, deletes, offset, length });
             offset += length;
             continue;
         }
@@ -172,6 +174,7 @@ pub(crate) fn contents(scanner: &mut Scanner, header: &Header, chunk: usize) -> 
                 time: entry.time,
                 topic: entry.topic.as_str(),
                 closes: entry.closes,
+                deletes: entry.deletes,
                 keyed: false,
                 offset: entry.offset,
                 length: entry.length,

@@ -28,6 +28,8 @@ pub(crate) struct Header {
     /// How long the file is while it is written to.
     pub(crate) capacity: u64,
     pub(crate) stamp: Stamp,
+    /// The version of its records: [`limits::FORMAT`] or [`limits::FORMAT_STATE`].
+    pub(crate) format: u32,
 }
 
 /// Why bytes are no header.
@@ -66,7 +68,7 @@ impl Header {
     pub(crate) fn encode(&self) -> [u8; HEADER as usize] {
         let mut bytes = [0; HEADER as usize];
         bytes[0..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&limits::FORMAT.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.format.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.log.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.base.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.time.as_millis().to_le_bytes());
@@ -83,7 +85,7 @@ impl Header {
             return Err(HeaderFlaw::Bad("the file does not begin as a segment does"));
         }
         let format = u32_at(bytes, 8);
-        if format != limits::FORMAT {
+        if !(limits::FORMAT..=limits::FORMAT_STATE).contains(&format) {
             return Err(HeaderFlaw::Format(format));
         }
         if crc32c::crc32c(&bytes[..60]) != u32_at(bytes, 60) {
@@ -95,6 +97,7 @@ impl Header {
             time: Timestamp::from_millis(u64_at(bytes, 32)),
             capacity: u64_at(bytes, 40),
             stamp: Stamp { mark: u32_at(bytes, 48), seed: u32_at(bytes, 52) },
+            format,
         })
     }
 }
@@ -167,14 +170,14 @@ pub(crate) fn begin(
     dir: &Path,
     prepared: &Prepared,
     log: u64,
-    base: Sequence,
-    time: Timestamp,
+    (base, time): (Sequence, Timestamp),
+    format: u32,
 ) -> io::Result<Header> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     // No zeros: a blank place never carries the mark.
     let stamp = Stamp { mark: u32_at(&random, 0) | 1, seed: u32_at(&random, 4) };
-    let header = Header { log, base, time, capacity: prepared.capacity, stamp };
+    let header = Header { log, base, time, capacity: prepared.capacity, stamp, format };
     prepared.file.write_at(&header.encode(), 0)?;
     prepared.file.sync()?;
     files.rename(&prepared.path, &path(dir, base, "log"))?;

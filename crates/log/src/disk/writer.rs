@@ -226,14 +226,14 @@ impl Writer {
         let now = (self.shared.clock)().max(self.time).max(self.group.time);
         if let Some(fingerprint) = fingerprint {
             match self.known(fingerprint.key, now) {
-                Ok(Some(known)) => {
+                Ok(Some(known)) if !self.is_forgotten(&batch, &known) => {
                     let repeated = known.repeat(&batch, fingerprint.content);
                     if self.group.answers.contains_key(&fingerprint.key) {
                         return self.group.answer_after(answer, repeated);
                     }
                     return self.group.answer(answer, repeated);
                 }
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(error) => return self.group.answer(answer, Err(error)),
             }
         }
@@ -242,7 +242,8 @@ impl Writer {
             let topics = self.shared.topics();
             let earliest = self.active_earliest();
             let is_closed = |topic: &tidings_protocol::Topic| {
-                self.group.closed.contains(topic.as_str()) || topics.is_closed_since(topic.as_str(), earliest)
+                let ended = self.group.ended.get(topic.as_str()).copied();
+                ended.unwrap_or_else(|| topics.is_closed_since(topic.as_str(), earliest))
             };
             number(batch, first, now, is_closed)
         };
@@ -255,7 +256,9 @@ impl Writer {
             .enumerate()
             .map(|(place, entry)| record::size(entry, place == 0 && fingerprint.is_some()))
             .sum();
-        if let Err(error) = self.make_room(size) {
+        let is_new = entries.iter().any(|entry| entry.deletes() || entry.expires.is_some());
+        let format = if is_new { limits::FORMAT_STATE } else { limits::FORMAT };
+        if let Err(error) = self.make_room(size, format) {
             return self.group.answer(answer, Err(error));
         }
         let fence = self.shared.config.durability == Durability::Sync;
@@ -267,6 +270,15 @@ impl Writer {
 
     fn active_earliest(&self) -> Sequence {
         self.shared.range().0
+    }
+
+    /// Whether an answer is of a topic that was deleted since.
+    fn is_forgotten(&self, batch: &crate::Batch, answer: &Answer) -> bool {
+        batch.scope_topic().is_some_and(|topic| {
+            let deleted = self.group.deleted.get(topic.as_str()).copied();
+            let deleted = deleted.unwrap_or_else(|| self.shared.topics().deleted_upto(topic.as_str()));
+            answer.appended.first < deleted
+        })
     }
 
     /// What was answered to a batch with this key, if it is known.
@@ -288,9 +300,12 @@ impl Writer {
     }
 
     /// Goes on to the next segment where the active one has no room for so many bytes and a fence.
-    fn make_room(&mut self, size: u64) -> Result<(), AppendError> {
+    ///
+    /// So it does where the entries need a newer format than the active one has.
+    fn make_room(&mut self, size: u64, format: u32) -> Result<(), AppendError> {
         let fits = |active: &Active, group: u64| {
-            active.end + group + size + record::FENCE_BYTES <= active.header.capacity
+            active.header.format >= format
+                && active.end + group + size + record::FENCE_BYTES <= active.header.capacity
         };
         if fits(&self.active, self.group.bytes() as u64) {
             return Ok(());
@@ -299,7 +314,7 @@ impl Writer {
         if fits(&self.active, 0) {
             return Ok(());
         }
-        self.roll(size)
+        self.roll(size, format)
     }
 
     /// Writes the group, waits for the disk, shows it to readers and the follower, and answers.
@@ -384,6 +399,7 @@ impl Writer {
                     time: entry.time,
                     topic: entry.topic.as_str(),
                     closes: entry.closes(),
+                    deletes: entry.deletes(),
                     keyed: place.keyed,
                     offset: start + place.offset,
                     length: place.length,

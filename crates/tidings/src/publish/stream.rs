@@ -73,6 +73,9 @@ impl<'a> StreamPublisher<'a> {
     fn open(&self) -> Result<PublishStream, Box<dyn Error>> {
         let arguments = self.arguments;
         let mut stream = self.sender.client.stream(&*arguments.topic);
+        if let Some(ttl) = arguments.ttl {
+            stream = stream.ttl(ttl.0);
+        }
         stream = stream.grace(arguments.grace.0).retry_for(arguments.retry_for.0);
         stream = match &arguments.reason {
             Some(reason) => stream.close_because(reason),

@@ -125,6 +125,16 @@ pub(super) struct AnonymousSettings {
     )]
     pub(super) close: Option<Vec<String>>,
 
+    /// What everybody may delete [default: nothing]
+    #[arg(
+        id = "auth-anonymous-delete",
+        long = "auth-anonymous-delete",
+        env = "TIDINGS_AUTH_ANONYMOUS_DELETE",
+        value_name = "SELECTOR",
+        value_delimiter = ','
+    )]
+    pub(super) delete: Option<Vec<String>>,
+
     /// The relays that everybody may use [default: none]
     #[arg(
         id = "auth-anonymous-relay",
@@ -194,6 +204,7 @@ impl AuthSettings {
                 publish: self.anonymous.publish.or(other.anonymous.publish),
                 subscribe: self.anonymous.subscribe.or(other.anonymous.subscribe),
                 close: self.anonymous.close.or(other.anonymous.close),
+                delete: self.anonymous.delete.or(other.anonymous.delete),
                 relay: self.anonymous.relay.or(other.anonymous.relay),
                 list: self.anonymous.list.or(other.anonymous.list),
                 metrics: self.anonymous.metrics.or(other.anonymous.metrics),

@@ -22,7 +22,7 @@ async fn whoever_ends_the_topic_at_one_hub_stops_the_stream_at_the_other() {
         let progress = timeout(PATIENCE, producer.progress()).await.unwrap().unwrap();
         assert_eq!(progress.events, 1);
         let reason = EndReason::new("stopped").unwrap();
-        let close = Close { topic: name.clone(), reason: Some(reason.clone()) };
+        let close = Close::for_reason(name.clone(), Some(reason.clone()));
         other.publish(Batch { events: Vec::new(), close: Some(close), idempotency: None }).await.unwrap();
         // Nothing more has to come of it.
         let stopped = timeout(PATIENCE, producer.progress()).await.unwrap();

@@ -1,6 +1,6 @@
 -- Gives the log a new epoch, for events were lost. An entry that is none tells those who follow.
 --
--- KEYS: log, meta, topics. ARGV: the epoch that the hub followed, a new one, and that with those before it.
+-- KEYS: log, meta, topics, deleted. ARGV: the epoch that the hub followed, a new one, and that with those before it.
 local log, meta, topics = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('HGET', meta, 'epoch') ~= ARGV[1] then return end
 local function text(number) return string.format('%.0f', number) end
@@ -9,7 +9,7 @@ local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if last then
   latest = math.max(latest, tonumber(string.match(last[1], '^%d+')))
 else
-  redis.call('DEL', topics)
+  redis.call('DEL', topics, KEYS[4])
   redis.call('HSET', meta, 'bytes', 0)
 end
 latest = latest + 1

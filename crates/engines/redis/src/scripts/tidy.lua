@@ -1,9 +1,9 @@
 -- Discards the oldest entries that retention does not keep, some at a time.
 --
--- KEYS: log, meta, topics. ARGV: how old and how many bytes are kept, and how many entries are discarded at once.
+-- KEYS: log, meta, topics, deleted. ARGV: how old and how many bytes are kept, and how many entries are discarded at once.
 -- Answer: {epoch, earliest, 1 where there may be more to discard}, or 'lost' where entries are missing.
 if redis.replicate_commands then redis.replicate_commands() end
-local log, meta, topics = KEYS[1], KEYS[2], KEYS[3]
+local log, meta, topics, deleted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local state = redis.call('HMGET', meta, 'epoch', 'latest', 'earliest', 'bytes')
 if not state[1] then return 'lost' end
 local latest, earliest, bytes = tonumber(state[2]), tonumber(state[3]), tonumber(state[4])
@@ -45,6 +45,8 @@ if kept > earliest then
   for _, topic in ipairs(discarded) do
     local info = redis.call('HGET', topics, topic)
     if info and tonumber(string.match(info, '^%d+')) < kept then redis.call('HDEL', topics, topic) end
+    local last = redis.call('HGET', deleted, topic)
+    if last and tonumber(last) < kept then redis.call('HDEL', deleted, topic) end
   end
   redis.call('HSET', meta, 'earliest', text(kept), 'bytes', text(math.max(bytes, 0)))
 end

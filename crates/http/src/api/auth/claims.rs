@@ -26,6 +26,8 @@ struct Scope {
     #[serde(default)]
     close: Vec<String>,
     #[serde(default)]
+    delete: Vec<String>,
+    #[serde(default)]
     relay: Vec<String>,
     #[serde(default)]
     metrics: bool,
@@ -35,11 +37,11 @@ struct Scope {
 
 impl Claims {
     pub(super) fn bearer(self) -> Result<Bearer, Refusal> {
-        let Scope { publish, subscribe, close, relay, metrics } = self.tidings;
+        let Scope { publish, subscribe, close, delete, relay, metrics } = self.tidings;
         let (publish, subscribe) = (selectors("publish", &publish)?, selectors("subscribe", &subscribe)?);
-        let close = selectors("close", &close)?;
+        let (close, delete) = (selectors("close", &close)?, selectors("delete", &delete)?);
         Ok(Bearer {
-            rights: Arc::new(Rights { publish, subscribe, close, relay, list: true, metrics }),
+            rights: Arc::new(Rights { publish, subscribe, close, delete, relay, list: true, metrics }),
             subject: self.sub.map(Arc::from),
             expires: moment(self.exp).ok_or_else(|| bad("its `exp` is no time"))?,
         })

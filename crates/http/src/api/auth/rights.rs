@@ -12,6 +12,8 @@ pub struct Rights {
     /// The topics to end, beside those to publish to where [`CloseRight::Publish`](crate::CloseRight) says so. It allows
     /// no other publishing.
     pub close: Vec<Selector>,
+    /// The topics to delete. No other right implies it.
+    pub delete: Vec<Selector>,
     /// The relays to use, by their names, and to read the topics of by theirs. `*` is every relay.
     pub relay: Vec<String>,
     /// Whether to list the topics to subscribe to, with how many wait for each.
@@ -33,6 +35,7 @@ impl Rights {
             publish: Vec::new(),
             subscribe: Vec::new(),
             close: Vec::new(),
+            delete: Vec::new(),
             relay: Vec::new(),
             list: false,
             metrics: false,
@@ -47,6 +50,7 @@ impl Rights {
             publish: all(),
             subscribe: all(),
             close: all(),
+            delete: all(),
             relay: vec![EVERY_RELAY.to_owned()],
             list: true,
             metrics: true,
@@ -61,11 +65,12 @@ impl Rights {
 
     pub(crate) fn is_all(&self, right: CloseRight, has_relays: bool) -> bool {
         let all = Selector::all();
-        let Self { publish, subscribe, close, relay, list, metrics } = self;
+        let Self { publish, subscribe, close, delete, relay, list, metrics } = self;
         // Who may publish may end, unless that is a right of its own.
         let closes = close.contains(&all) || right == CloseRight::Publish;
         let relays = !has_relays || relay.iter().any(|own| own == EVERY_RELAY);
-        publish.contains(&all) && subscribe.contains(&all) && closes && relays && *list && *metrics
+        let topics = [publish, subscribe, delete].iter().all(|selectors| selectors.contains(&all));
+        topics && closes && relays && *list && *metrics
     }
 
     pub(crate) fn may_publish(&self, topic: &Topic) -> bool {
@@ -74,6 +79,10 @@ impl Rights {
 
     pub(crate) fn may_close(&self, topic: &Topic) -> bool {
         self.close.iter().any(|selector| selector.matches(topic))
+    }
+
+    pub(crate) fn may_delete(&self, topic: &Topic) -> bool {
+        self.delete.iter().any(|selector| selector.matches(topic))
     }
 
     pub(crate) fn may_relay(&self, name: &str) -> bool {

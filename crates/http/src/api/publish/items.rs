@@ -224,7 +224,9 @@ fn of_line(
     }
     let item = serde_json::from_slice::<Object<Item<'_>>>(&line)
         .map_err(|error| Refusal::data(format!("it is not an event: {error}")));
-    Some(item.and_then(|Object(item)| item.event(topic.clone(), event_type.cloned(), max_event_bytes)))
+    Some(
+        item.and_then(|Object(item)| item.event(topic.clone(), (event_type.cloned(), None), max_event_bytes)),
+    )
 }
 
 // === impl Text ===

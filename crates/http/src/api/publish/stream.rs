@@ -13,11 +13,11 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use tidings_hub::{Producer, ProducerError, ProducerOptions, Progress};
-use tidings_protocol::{EndReason, ProblemKind, Topic, parse_duration};
+use tidings_protocol::{EndReason, NewEvent, ProblemKind, Topic, parse_duration};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::items::{Form, Items};
-use super::{end_reason, event_type, idempotency_key, is_json, media_type};
+use super::{end_reason, event_type, idempotency_key, is_json, lifetime, media_type};
 
 use crate::api::auth::Access;
 use crate::api::coding::Coding;
@@ -42,6 +42,8 @@ struct Publication {
     api: Api,
     topic: Topic,
     body: Body,
+    /// The lifetime of items that name none.
+    ttl: Option<std::time::Duration>,
     items: Items,
     /// Until the stream has come to its end.
     producer: Option<Producer>,
@@ -152,6 +154,7 @@ impl Asked {
         topic: Topic,
     ) -> Answer {
         let default_type = query.get("event")?.map(event_type).transpose()?;
+        let ttl = query.get("ttl")?.map(lifetime).transpose()?;
         let items = Items::new(self.form, topic.clone(), default_type, api.config.max_event_bytes);
         let client = Client::of(&parts.extensions, Some(access));
         let opened = api.hub.produce(topic.clone(), self.options).await;
@@ -168,6 +171,7 @@ impl Asked {
             api: api.clone(),
             topic,
             body,
+            ttl,
         };
         if self.acknowledges {
             return Ok(respond("application/x-ndjson", publication.acknowledge()));
@@ -222,6 +226,12 @@ fn grace(query: &Query<'_>) -> Result<std::time::Duration, Refusal> {
     Ok(grace)
 }
 
+/// An event with the lifetime that items have which name none.
+fn lasting(event: NewEvent, ttl: Option<std::time::Duration>) -> NewEvent {
+    let ttl = event.ttl().or(ttl);
+    event.lasting(ttl)
+}
+
 // === impl Publication ===
 
 impl Publication {
@@ -254,7 +264,7 @@ impl Publication {
                     Some(Ok(frame)) => {
                         self.heard = Instant::now();
                         let Ok(data) = frame.into_data() else { continue };
-                        let taken = self.items.feed(&data, |event| producer.push(event));
+                        let taken = self.items.feed(&data, |event| producer.push(lasting(event, self.ttl)));
                         if let Err(refusal) = taken {
                             return self.give_up(refusal).await;
                         }
@@ -297,7 +307,7 @@ impl Publication {
     /// The body has come whole.
     async fn finish(&mut self) -> Step {
         if let Some(producer) = &mut self.producer
-            && let Err(refusal) = self.items.finish(|event| producer.push(event))
+            && let Err(refusal) = self.items.finish(|event| producer.push(lasting(event, self.ttl)))
         {
             return self.give_up(refusal).await;
         }

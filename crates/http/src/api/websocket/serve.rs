@@ -232,7 +232,7 @@ impl MessageServer {
             event => {
                 self.append().await;
                 let batch = Batch {
-                    close: close.then(|| Close { topic: topic.clone(), reason }),
+                    close: close.then(|| Close::for_reason(topic.clone(), reason)),
                     idempotency: key.map(|key| Idempotency { scope: Scope::Topic(topic), key }),
                     events: event.into_iter().collect(),
                 };

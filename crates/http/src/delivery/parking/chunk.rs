@@ -55,6 +55,9 @@ impl Chunk {
             if selection.is_ended_by(entry.event()) {
                 chunk.ended = true;
                 frames.end(entry.cursor(), entry.event().end_reason().as_ref(), &mut bytes);
+                if entry.event().deletes() {
+                    chunk.next = entry.event().sequence;
+                }
                 break;
             }
         }
@@ -76,6 +79,7 @@ impl Chunk {
     /// Whether it is what a reader at its place would be given now, where everything up to `position` is seen.
     pub(super) fn is_current(&self, position: Sequence) -> bool {
         self.folded_until.is_none_or(|until| until >= position)
+            && !self.marks.iter().any(|(_, entry)| entry.is_gone())
     }
 
     /// The memory that it takes, with the events that it refers to.
@@ -141,6 +145,7 @@ mod tests {
                 format: Format::Text,
                 data: Bytes::from_static(b"x"),
                 closing: if sequence == 10 + count { closing } else { Closing::No },
+                expires: None,
             };
             Arc::new(Entry::new(Arc::new(event), Epoch::from_random(0)))
         });

@@ -305,6 +305,7 @@ mod tests {
             format: tidings_protocol::Format::Text,
             data: bytes::Bytes::new(),
             closing: tidings_protocol::Closing::No,
+            expires: None,
         };
         for (sequence, topic, expected) in [(1, "a/b", &[0][..]), (1, "a/b", &[0]), (3, "a/c", &[0, 1])] {
             let mut found = Vec::new();

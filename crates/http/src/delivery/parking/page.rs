@@ -51,6 +51,11 @@ impl PagePart {
             if selection.is_ended_by(entry.event()) {
                 part.pull.ended = true;
                 part.pull.reason = entry.event().end_reason();
+                if entry.event().deletes() {
+                    // What follows is of the topic that has begun anew.
+                    part.next = entry.event().sequence;
+                    return part;
+                }
             }
         }
         part
@@ -59,6 +64,11 @@ impl PagePart {
     /// A page without events.
     pub(super) fn empty(lineage: Lineage, next: Sequence) -> Self {
         Self { pull: Pull::default(), next, until: next, conflate: None, lineage }
+    }
+
+    /// Whether it is what others would be given now as well.
+    pub(super) fn is_current(&self) -> bool {
+        !self.pull.entries.iter().any(|entry| entry.is_gone())
     }
 
     /// The page as it is, for a handler.

@@ -21,7 +21,7 @@ async fn other_requests_on_the_connection_are_answered_rightly() {
         ("another wait", Request::get(&format!("/topics/a?wait=60ms&since={}", hub.cursor(2))), 200),
         ("no wait", Request::get("/topics/a"), 200),
         ("a tag", poller.request(&hub.cursor(0)).header("if-none-match", "\"x\""), 200),
-        ("another method", Request::new("DELETE", "/topics/a?wait=30"), 405),
+        ("another method", Request::new("PUT", "/topics/a?wait=30"), 405),
         ("no cursor", Request::get("/topics/a?wait=30&since=nonsense"), 400),
         ("a cursor and more", Request::get(&format!("/topics/a?wait=30&since={}x", hub.cursor(2))), 400),
         (

@@ -116,7 +116,7 @@ fn what_a_pattern_matches_is_looked_for_for_so_long_and_no_longer() {
         .unwrap();
     let patterns = (0..60).map(|n| format!("{}{n}", "*/".repeat(200)).parse().unwrap());
     let selection = Selection::new(patterns);
-    let mut matcher = Matcher::new(&log.shared, selection.clone());
+    let mut matcher = Matcher::new(&log.shared, selection.clone(), Some(0));
     assert_eq!(matcher.take_steps(), 0, "that is not counted with what is read");
     // And a read looks at few of them at a time.
     let limits = ReadLimits { entries: 1_000, bytes: 1 << 20 };

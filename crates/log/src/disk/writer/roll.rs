@@ -17,7 +17,7 @@ use crate::{AppendError, LogUnavailable};
 
 impl Writer {
     /// Begins a segment that holds `size` bytes of records.
-    pub(super) fn roll(&mut self, size: u64) -> Result<(), AppendError> {
+    pub(super) fn roll(&mut self, size: u64, format: u32) -> Result<(), AppendError> {
         let (usual, was_filled) = (self.next_segment_bytes(), self.active.is_filled());
         let needed = segment::HEADER + size + record::FENCE_BYTES;
         let capacity = usual.max(needed);
@@ -37,7 +37,10 @@ impl Writer {
                 .map_err(|error| self.refusal(&error, capacity == usual))?,
         };
         let base = self.next;
-        let begun = segment::begin(&*shared.files, &shared.dir, &prepared, shared.log, base, self.time);
+        // Once there is something new, there will be more of it.
+        let format = format.max(self.active.header.format);
+        let begun =
+            segment::begin(&*shared.files, &shared.dir, &prepared, shared.log, (base, self.time), format);
         let header = match begun {
             Ok(header) => header,
             Err(error) => {

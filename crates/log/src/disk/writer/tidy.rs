@@ -22,7 +22,7 @@ impl Writer {
         let first = view.segments.last().and_then(|segment| segment.index().marks().first().copied());
         if let Some(first) = first
             && first.time.until(now) > retention.age / limits::SEGMENTS_IN_AGE
-            && self.roll(0).is_ok()
+            && self.roll(0, limits::FORMAT).is_ok()
         {
             // It has come back here by itself.
             return;

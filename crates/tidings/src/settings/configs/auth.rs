@@ -35,8 +35,8 @@ impl AuthSettings {
         for (place, text) in self.public_keys()? {
             keys.extend(Key::from_pem(&text).map_err(|source| AuthSetupError::Key { place, source })?);
         }
-        let AnonymousSettings { publish, subscribe, close, relay, list, metrics } = &self.anonymous;
-        let is_set = [publish, subscribe, close].iter().any(|selectors| selectors.is_some())
+        let AnonymousSettings { publish, subscribe, close, delete, relay, list, metrics } = &self.anonymous;
+        let is_set = [publish, subscribe, close, delete].iter().any(|selectors| selectors.is_some())
             || relay.is_some()
             || list.is_some()
             || metrics.is_some();
@@ -61,6 +61,7 @@ impl AuthSettings {
             publish: selectors("auth-anonymous-publish", publish.as_deref())?,
             subscribe: selectors("auth-anonymous-subscribe", subscribe.as_deref())?,
             close: selectors("auth-anonymous-close", close.as_deref())?,
+            delete: selectors("auth-anonymous-delete", delete.as_deref())?,
             relay: relay.clone().unwrap_or_default(),
             list: list.unwrap_or(true),
             metrics: metrics.unwrap_or(false),

@@ -115,7 +115,9 @@ impl Shard {
             Shape::Poll { limit, .. } => {
                 let limits = PullLimits { events: limit.saturating_add(1), bytes: limits::PAGE_BYTES };
                 let place = (group, after, self.position, self.now / SECOND);
-                if let Some((_, shared)) = self.page.as_ref().filter(|(own, _)| *own == place) {
+                if let Some((_, shared)) =
+                    self.page.as_ref().filter(|(own, page)| *own == place && page.0.is_current())
+                {
                     let shared = Arc::clone(shared);
                     return self.answer_again(index, &shared);
                 }
