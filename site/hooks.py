@@ -89,5 +89,8 @@ def _link(link: re.Match[str], source: str, uri: str) -> str:
         # The site has no page of it: its name says where it is in the repository.
         name = f"`{there}`"
         return name if text.strip("`") in (there, posixpath.basename(there)) else f"{text} ({name})"
+    if text == posixpath.basename(path):
+        # In the repository a file's name is a good name for it; here, its title.
+        text = re.sub(r"^# ", "", (REPOSITORY / there).read_text().split("\n", 1)[0])
     relative = posixpath.relpath(at, posixpath.dirname(uri) or ".")
     return f"{image}[{text}]({relative}{'#' + anchor if anchor else ''})"

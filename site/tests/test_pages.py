@@ -147,3 +147,35 @@ def test_flags_in_the_pages_are_flags() -> None:
                 assert flag in helps[command], f"docs/{page}: tidings {command} has no --{flag}"
                 count += 1
     assert count >= 5
+    known = set().union(
+        *helps.values(), FLAG.findall(subprocess.run([made.program(), "serve", "--help"], capture_output=True, text=True).stdout)
+    )
+    for page in [*HERE, "start/react.md"]:
+        for flag in re.findall(r"`--([a-z][a-z0-9-]+)", (DOCS / page).read_text()):
+            assert flag in known, f"docs/{page}: there is no --{flag}"
+
+
+def test_links_of_the_repository_lead_somewhere() -> None:
+    """In every Markdown file, also those that the site has no page of."""
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    count = 0
+    for name in listed.split("\n")[:-1]:
+        path = REPOSITORY / name
+        text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^()\s]+)\)", text):
+            target, _, anchor = link.partition("#")
+            # Pages that the site makes are nowhere in the repository.
+            if re.match(r"[a-z]+:", link) or re.fullmatch(r"(\.\./)?reference/[a-z-]+\.md", target):
+                continue
+            there = (path.parent / target) if target else path
+            assert there.exists(), f"{name}: nothing is at {link}"
+            if anchor and there.suffix == ".md":
+                assert anchor in anchors(there.read_text()), f"{name}: no heading of the name {link}"
+            count += 1
+    assert count > 100
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
