@@ -28,6 +28,23 @@ FENCE = re.compile(r"^( *)(`{3,})(.*)$")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 
 
+def on_config(config: Any) -> None:
+    """A page that the navigation does not name is in the reference."""
+    named = set(_pages(config["nav"]))
+    [reference] = [section["Reference"] for section in config["nav"] if "Reference" in section]
+    for path in sorted((REPOSITORY / "docs").rglob("*.md")):
+        uri = path.relative_to(REPOSITORY / "docs").as_posix()
+        if uri not in named:
+            reference.append(uri)
+
+
+def _pages(nav: Any) -> list[str]:
+    if isinstance(nav, str):
+        return [nav]
+    parts = nav.values() if isinstance(nav, dict) else nav
+    return [page for part in parts for page in _pages(part)]
+
+
 def on_files(files: Files, config: Any) -> Files:
     for path, uri in ELSEWHERE.items():
         files.append(File.generated(config, uri, content=(REPOSITORY / path).read_text()))

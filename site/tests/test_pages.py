@@ -87,7 +87,7 @@ def check(block: Block, page: str, folder: Path) -> None:
         haproxy(block, folder)
     else:
         # Caddyfiles are checked where Caddy is.
-        assert block.language in ("text", "caddy"), f"{place}: nothing tries a block of `{kind}`"
+        assert block.language in ("", "text", "caddy"), f"{place}: nothing tries a block of `{kind}`"
         if block.language == "caddy" and (caddy := shutil.which("caddy")):
             (folder / "Caddyfile").write_text(block.text)
             subprocess.run(
