@@ -65,7 +65,12 @@ def _lines(markdown: str, source: str, uri: str) -> list[str]:
     """As Python's Markdown wants it, where GitHub's takes more."""
     lines: list[str] = []
     fence = ""
+    indented = False
     for line in markdown.split("\n"):
+        # What belongs to `1. …` is indented by four there.
+        indented = line.startswith("   ") if not fence else indented
+        if indented and line.strip():
+            line = f" {line}"
         found = FENCE.match(line)
         if found and not fence:
             fence = found[2]
