@@ -17,7 +17,7 @@ from session import REPOSITORY, Block, Session, blocks
 DOCS = REPOSITORY / "docs"
 # Pages that are tried by the tests of the program (documentation.rs, settings), of the TypeScript client, or of the Python client.
 ELSEWHERE = {
-    "protocol.md", "operations.md", "engines.md", "llm.md", "transports.md", "console.md", "embedding.md", "relay.md", "benchmarks.md", "backup.md",
+    "protocol.md", "operations.md", "engines.md", "llm.md", "transports.md", "console.md", "embedding.md", "mercure.md", "relay.md", "benchmarks.md", "backup.md",
     "python.md", "start/react.md",
 }  # fmt: skip
 PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))

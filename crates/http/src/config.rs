@@ -118,6 +118,8 @@ pub mod defaults {
     pub const CORS_MAX_AGE: Duration = Duration::from_secs(7_200);
     /// The longest that they may be told to.
     pub const CORS_MAX_AGE_MOST: Duration = Duration::from_secs(86_400);
+    /// How long a reader of a facade stays whose token has no end, or who has none and is counted: a year.
+    pub const LONGEST_LEASE: Duration = Duration::from_secs(365 * 86_400);
     /// The longest token.
     pub const TOKEN_BYTES: usize = 8 << 10;
     /// How far the clocks of the hub and of whoever issues tokens may differ.

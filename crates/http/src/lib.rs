@@ -32,10 +32,11 @@ mod system;
 
 pub use api::auth::{
     Auth, AuthConfig, Authorize, CloseRight, Denied, Grant, InvalidJwksUrl, InvalidKey, JwksTimes, Key,
-    Rights,
+    Rights, TokenVerifier, Verified,
 };
 pub use api::client::{ClientAddress, InvalidNetwork, TrustedProxies};
 pub use api::cors::{Cors, InvalidHeader, InvalidOrigin};
+pub use api::facade::{Caller, WholeBody};
 pub use api::hosts::{AllowedHosts, InvalidHost};
 pub use api::problem::Refusal;
 pub use api::relay::{
@@ -44,6 +45,7 @@ pub use api::relay::{
 };
 pub use api::{Api, ApiBuilder};
 pub use config::{HttpConfig, defaults};
+pub use delivery::lease::Guard;
 pub use server::Server;
 pub use server::connection::Cleartext;
 pub use server::listener::listen;

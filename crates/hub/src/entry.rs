@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tidings_event_stream::Encoder;
 use tidings_protocol::{
-    Cursor, Epoch, Event, Format, Lineage, Sequence, Timestamp, write_line, write_object,
+    Cursor, Epoch, Event, Format, Lineage, Sequence, Timestamp, Update, write_line, write_object,
 };
 use tidings_websocket::Deflater;
 
@@ -28,6 +28,8 @@ pub enum Framing {
     /// What follows the first `{` of a [`Line`](Self::Line), without its end, compressed for WebSockets (RFC 7692); empty where
     /// that is not worth it, or would hold up others for too long.
     Packed,
+    /// A block of `text/event-stream` as Mercure has it (docs/mercure.md).
+    Mercure,
 }
 
 /// An entry of the log, and what has been made of it for readers: each framing is encoded when it is first
@@ -73,7 +75,7 @@ thread_local! {
 // === impl Framing ===
 
 impl Framing {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 
     fn index(self) -> usize {
         match self {
@@ -81,6 +83,7 @@ impl Framing {
             Self::Line => 4,
             Self::Object => 5,
             Self::Packed => 6,
+            Self::Mercure => 7,
         }
     }
 }
@@ -212,6 +215,7 @@ impl Entry {
                     out.extend_from_slice(&packed.unwrap_or_default());
                 }
             }
+            Framing::Mercure => self.encode_update(out),
             Framing::Stream { topic, envelope } => {
                 let mut encoder = Encoder::new(out);
                 encoder.id(&self.cursor().to_string());
@@ -233,6 +237,38 @@ impl Entry {
                 encoder.end();
             }
         }
+    }
+}
+
+impl Entry {
+    /// What the ids begin with that a hub gives to the updates of Mercure: an absolute IRI, with the cursor behind it.
+    pub const MERCURE_ID: &'static str = "urn:tidings:";
+
+    fn encode_update(&self, out: &mut Vec<u8>) {
+        let update = Update::of(&self.event);
+        let own_id = || format!("{}{}", Self::MERCURE_ID, self.cursor());
+        let mut encoder = Encoder::new(out);
+        let Some(update) = update else {
+            if let Some(event_type) = &self.event.event_type {
+                encoder.event(event_type.as_str());
+            }
+            encoder.id(&own_id());
+            match self.event.format {
+                Format::Binary => encoder.data(STANDARD.encode(&self.event.data).as_bytes()),
+                Format::Text | Format::Json => encoder.data(&self.event.data),
+            };
+            encoder.end();
+            return;
+        };
+        if let Some(event_type) = &update.event_type {
+            encoder.event(event_type);
+        }
+        if let Some(retry) = update.retry {
+            encoder.retry(retry);
+        }
+        encoder.id(&update.id.map_or_else(own_id, Cow::into_owned));
+        encoder.data(update.data.as_bytes());
+        encoder.end();
     }
 }
 

@@ -37,6 +37,7 @@ mod small_set;
 mod start;
 mod timestamp;
 mod topic;
+mod update;
 
 pub use cursor::{Cursor, Epoch, InvalidCursor, Sequence};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
@@ -49,13 +50,14 @@ pub use object::{write_end_line, write_gap_line, write_line, write_object};
 pub use only_object::{Object, object, object_or_null, objects};
 pub use page::{Advice, EventObject, Page};
 pub use problem::{Problem, ProblemKind};
-pub use selection::Selection;
+pub use selection::{EventFilter, Selection};
 pub use selector::{InvalidSelector, Selector};
 pub use selector_tree::SelectorTree;
 pub use small_set::SmallSet;
 pub use start::{InvalidStart, Start};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use topic::{InvalidTopic, Topic};
+pub use update::Update;
 
 /// The limits that the protocol itself sets, in one place.
 pub mod limits {

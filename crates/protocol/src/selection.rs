@@ -1,4 +1,7 @@
 use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::{Event, EventType, Selector, Topic};
 
@@ -12,7 +15,24 @@ pub struct Selection {
     topics: Box<[Topic]>,
     patterns: Box<[Selector]>,
     types: Box<[String]>,
+    filter: Option<Filter>,
 }
+
+/// Decides of the events that a selection's selectors match which belong to it, where selectors alone cannot say so.
+pub trait EventFilter: fmt::Debug + Send + Sync {
+    /// Whether an event belongs to the selection.
+    fn admits(&self, event: &Event) -> bool;
+
+    /// Says what it lets through: filters with the same key let through the same.
+    fn key(&self) -> &str;
+}
+
+/// A filter, which is told from others by its key.
+#[derive(Debug, Clone)]
+struct Filter(Arc<dyn EventFilter>);
+
+/// What one look of a filter counts for, among comparisons.
+const FILTER_STEPS: u64 = 10;
 
 // === impl Selection ===
 
@@ -30,7 +50,7 @@ impl Selection {
         topics.dedup();
         patterns.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         patterns.dedup();
-        Self { topics: topics.into(), patterns: patterns.into(), types: Box::default() }
+        Self { topics: topics.into(), patterns: patterns.into(), types: Box::default(), filter: None }
     }
 
     /// Every event of the log.
@@ -48,6 +68,24 @@ impl Selection {
         types.dedup();
         self.types = types.into();
         self
+    }
+
+    /// Keeps only what a filter lets through.
+    #[must_use]
+    pub fn filtered(mut self, filter: Arc<dyn EventFilter>) -> Self {
+        self.filter = Some(Filter(filter));
+        self
+    }
+
+    /// Whether the filter of the selection lets an event through, where it has one.
+    #[must_use]
+    pub fn admits(&self, event: &Event) -> bool {
+        self.filter.as_ref().is_none_or(|Filter(filter)| filter.admits(event))
+    }
+
+    fn admits_counting(&self, event: &Event, steps: &mut u64) -> bool {
+        *steps += if self.filter.is_some() { FILTER_STEPS } else { 0 };
+        self.admits(event)
     }
 
     /// The topic, where the selection can match no more than one.
@@ -81,7 +119,8 @@ impl Selection {
     pub fn bytes(&self) -> usize {
         let topics = self.topics.iter().map(|topic| topic.as_str().len());
         let patterns = self.patterns.iter().map(|pattern| pattern.as_str().len());
-        topics.chain(patterns).chain(self.types.iter().map(String::len)).sum()
+        let filter = self.filter.as_ref().map_or(0, |Filter(filter)| filter.key().len());
+        topics.chain(patterns).chain(self.types.iter().map(String::len)).sum::<usize>() + filter
     }
 
     /// Whether events of `topic` may belong to the selection.
@@ -132,6 +171,7 @@ impl Selection {
         *steps += 1;
         (event.closes() || self.matches_type(event.event_type.as_ref()))
             && self.matches_topic_counting(&event.topic, steps)
+            && self.admits_counting(event, steps)
     }
 
     /// Whether the event belongs to the selection. The end of a topic that carries no event belongs to none.
@@ -148,6 +188,23 @@ impl Selection {
         event.is_visible()
             && self.matches_type(event.event_type.as_ref())
             && self.matches_topic_counting(&event.topic, steps)
+            && self.admits_counting(event, steps)
+    }
+}
+
+// === impl Filter ===
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Filter {}
+
+impl Hash for Filter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
     }
 }
 

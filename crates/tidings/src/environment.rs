@@ -9,7 +9,7 @@ use clap::{Command, CommandFactory as _};
 
 use crate::Arguments;
 use crate::failure::WrongArguments;
-use crate::settings::SECRET_VARIABLES;
+use crate::settings::{MERCURE_VARIABLES, SECRET_VARIABLES};
 
 /// How alike two names are where one may be meant by the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
@@ -64,6 +64,7 @@ fn is_of_kubernetes(name: &str) -> bool {
 
 fn known() -> BTreeSet<String> {
     let mut known: BTreeSet<String> = SECRET_VARIABLES.map(str::to_owned).into();
+    known.extend(MERCURE_VARIABLES.map(str::to_owned));
     add(&Arguments::command(), &mut known);
     known
 }

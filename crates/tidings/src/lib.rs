@@ -44,6 +44,7 @@
 //! |---|---|---|
 //! | `nats`, `postgres`, `redis` | yes | `Nats`, `Postgres`, `Redis`: logs that any number of hubs share |
 //! | `jwks` | yes | [`AuthConfig::jwks_url`]: keys of an identity provider, which are fetched |
+//! | `mercure` | yes | [`mercure`]: the log by the protocol of Mercure, for its clients |
 //! | `relay` | yes | [`relay`]: the events of other endpoints, made resumable and shared |
 //! | `cli` | yes | the program `tidings` with `publish`, `subscribe` and `token` |
 //! | `serve` | yes | `cli` with `tidings serve` |
@@ -74,9 +75,9 @@ pub use tidings_log::{
     LogUnavailable, MemoryLog, OpenError, ReadError, Retention, Scope, TopicInfo, TopicQuery,
 };
 pub use tidings_protocol::{
-    Closing, Cursor, EndReason, Epoch, Event, EventType, Format, Gap, GapReason, InvalidCursor, InvalidData,
-    InvalidEndReason, InvalidEventType, InvalidSelector, InvalidStart, InvalidTimestamp, InvalidTopic,
-    Lineage, NewEvent, Selection, Selector, Sequence, Start, Timestamp, Topic, limits,
+    Closing, Cursor, EndReason, Epoch, Event, EventFilter, EventType, Format, Gap, GapReason, InvalidCursor,
+    InvalidData, InvalidEndReason, InvalidEventType, InvalidSelector, InvalidStart, InvalidTimestamp,
+    InvalidTopic, Lineage, NewEvent, Selection, Selector, Sequence, Start, Timestamp, Topic, limits,
 };
 
 #[cfg(feature = "nats")]
@@ -116,6 +117,15 @@ pub mod relay {
     pub use tidings_relay::{
         FieldSource, InvalidRelay, InvalidRelays, OnLeave, RelayConfig, Relays, defaults,
     };
+}
+
+/// For Mercure: the hub's log by its protocol, for its clients and tokens. What [`Mercure`](mercure::Mercure) does is said in `docs/mercure.md`.
+#[cfg(not(windows))]
+pub mod mercure {
+    pub use tidings_http::{Caller, Guard, TokenVerifier, Verified, WholeBody};
+    #[cfg(feature = "mercure")]
+    pub use tidings_mercure::{InvalidMercure, Mercure, MercureConfig, MercureKeys, defaults};
+    pub use tidings_protocol::Update;
 }
 
 /// For transports of your own: what a [`Hub`] tells those who deliver its events.

@@ -52,5 +52,5 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let url = urls.first().map(String::as_str).unwrap_or_default();
         format!("tidings relaying {to} at {url}/relay/{name}")
     };
-    start(Plan { settings, auth: None, relays, sockets: Vec::new(), announcement })
+    start(Plan { settings, auth: None, relays, mercure: None, sockets: Vec::new(), announcement })
 }

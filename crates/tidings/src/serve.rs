@@ -10,6 +10,7 @@ use tidings_engine::EngineConfig;
 use tidings_http::{Api, Auth, Server, defaults};
 use tidings_hub::Hub;
 use tidings_log::{DiskConfig, DiskLog, Log, MemoryLog};
+use tidings_mercure::Mercure;
 use tidings_relay::Relays;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -66,8 +67,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     // Before the hub has a log, so that a mistake is told as the others are.
     let (auth, relays) = (settings.auth.auth()?, settings.relays()?);
+    let mercure = settings.mercure(auth.as_ref())?;
+    // Who may use the hub was said then: Mercure's publishers and subscribers, and nobody else.
+    let auth = auth.or_else(|| mercure.is_some().then(Auth::closed));
     let announcement = |urls: &[String]| format!("tidings listening on {}", urls.join(" "));
-    start(Plan { settings, auth, relays, sockets: activation::sockets()?, announcement })
+    start(Plan { settings, auth, relays, mercure, sockets: activation::sockets()?, announcement })
 }
 
 /// What is served, and how that is announced, given the hub's addresses.
@@ -76,6 +80,7 @@ pub(crate) struct Plan<F> {
     /// Who may do what; `None`, where nothing says so.
     pub(crate) auth: Option<Auth>,
     pub(crate) relays: Relays,
+    pub(crate) mercure: Option<Mercure>,
     pub(crate) sockets: Vec<std::net::TcpListener>,
     pub(crate) announcement: F,
 }
@@ -97,7 +102,7 @@ pub(crate) fn start(
 }
 
 async fn serve(plan: Plan<impl FnOnce(&[String]) -> String>) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let Plan { settings, auth, relays, sockets, announcement } = plan;
+    let Plan { settings, auth, relays, mercure, sockets, announcement } = plan;
     let mut signals = Signals::listen();
     for warning in environment::warnings() {
         tracing::warn!("{warning}");
@@ -166,6 +171,10 @@ async fn serve(plan: Plan<impl FnOnce(&[String]) -> String>) -> Result<(), Box<d
     chores.spawn(warm(hub.clone()));
     chores.spawn(heap::tidy(api.clone()));
     let mut server = Server::new(api.clone(), listeners).and_routes(relays.router(&api));
+    if let Some(mercure) = mercure {
+        server = server.and_routes(mercure.router(&api));
+        chores.spawn(warm_mercure(mercure, hub.clone()));
+    }
     if settings.console.unwrap_or(true) {
         server = server.and_routes(tidings_console::router());
     }
@@ -228,6 +237,12 @@ async fn open(
 async fn warm(hub: Hub) {
     if let Err(error) = hub.warm().await {
         tracing::warn!(%error, "failed to read the newest events into memory");
+    }
+}
+
+async fn warm_mercure(mercure: Mercure, hub: Hub) {
+    if let Err(error) = mercure.warm(&hub).await {
+        tracing::warn!(%error, "failed to read the ids of Mercure's updates");
     }
 }
 

@@ -9,6 +9,7 @@ mod auth;
 mod configs;
 mod cors;
 mod limits;
+mod mercure;
 mod relay;
 mod tls;
 
@@ -21,6 +22,8 @@ use tidings_protocol::object;
 pub(crate) use self::auth::{AuthSettings, SECRET_VARIABLES};
 use self::cors::CorsSettings;
 use self::limits::LimitSettings;
+pub(crate) use self::mercure::MERCURE_VARIABLES;
+use self::mercure::MercureSettings;
 use self::relay::RelayTables;
 use self::tls::TlsSettings;
 use crate::value::{LogPlace, Size, Span};
@@ -193,6 +196,10 @@ pub(crate) struct Settings {
     #[command(flatten)]
     #[serde(default, deserialize_with = "object")]
     pub(crate) auth: AuthSettings,
+
+    #[command(flatten)]
+    #[serde(default, deserialize_with = "object")]
+    pub(crate) mercure: MercureSettings,
 }
 
 /// The configuration file is of no use.
@@ -272,6 +279,7 @@ impl Settings {
             cors: self.cors.or(other.cors),
             tls: self.tls.or(other.tls),
             auth: self.auth.or(other.auth),
+            mercure: self.mercure.or(other.mercure),
         }
     }
 }

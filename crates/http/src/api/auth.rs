@@ -15,22 +15,17 @@ mod keys;
 mod presented;
 mod published;
 mod rights;
+mod verifier;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use http::request::Parts;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Header, Validation};
 use tidings_log::Scope;
 use tidings_protocol::{Object, ProblemKind, Selector, Topic};
 
 use self::claims::Claims;
-use self::jwks::Jwks;
-use self::keys::KeySet;
 use crate::api::problem::Refusal;
 use crate::api::query::shown;
 use crate::api::relay::Relays;
@@ -41,6 +36,7 @@ pub use self::authorize::{Authorize, Denied, Grant};
 pub use self::keys::{InvalidKey, Key};
 pub use self::published::{InvalidJwksUrl, JwksTimes};
 pub use self::rights::Rights;
+pub use self::verifier::{TokenVerifier, Verified};
 
 /// Decides who may do what. Clones are the same.
 ///
@@ -91,10 +87,7 @@ pub enum CloseRight {
 #[derive(Debug)]
 struct Inner {
     judge: Judge,
-    keys: KeySet,
-    jwks: Option<Jwks>,
-    audience: Option<String>,
-    issuer: Option<String>,
+    verifier: TokenVerifier,
     cookie: Option<String>,
     anonymous: Rights,
     close: CloseRight,
@@ -130,9 +123,10 @@ struct Bearer {
 }
 
 const SESSION: HeaderValue = HeaderValue::from_static("Cookie realm=\"tidings\"");
-const NO_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"tidings\"");
-const BAD_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"tidings\", error=\"invalid_token\"");
-const SMALL_TOKEN: HeaderValue =
+pub(crate) const NO_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"tidings\"");
+pub(crate) const BAD_TOKEN: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"tidings\", error=\"invalid_token\"");
+pub(crate) const SMALL_TOKEN: HeaderValue =
     HeaderValue::from_static("Bearer realm=\"tidings\", error=\"insufficient_scope\"");
 
 // === impl AuthConfig ===
@@ -162,19 +156,9 @@ impl Auth {
     /// [`InvalidJwksUrl`] where the keys could never be fetched.
     pub fn new(config: AuthConfig) -> Result<Self, InvalidJwksUrl> {
         let AuthConfig { keys, jwks_url, jwks_times, audience, issuer, cookie, anonymous, close } = config;
-        let jwks = jwks_url.map(|url| Jwks::new(&url, jwks_times)).transpose()?;
-        let (judge, keys) = (Judge::Tokens, KeySet::new(keys));
-        Ok(Self(Arc::new(Inner {
-            judge,
-            keys,
-            jwks,
-            audience,
-            issuer,
-            cookie,
-            anonymous,
-            close,
-            relays: OnceLock::new(),
-        })))
+        let verifier = TokenVerifier::new(keys, jwks_url.as_deref(), jwks_times)?.required(audience, issuer);
+        let judge = Judge::Tokens;
+        Ok(Self(Arc::new(Inner { judge, verifier, cookie, anonymous, close, relays: OnceLock::new() })))
     }
 
     /// Lets everybody do everything, from wherever they ask, and without a look at tokens.
@@ -210,18 +194,8 @@ impl Auth {
     }
 
     fn without_tokens(judge: Judge, anonymous: Rights) -> Self {
-        let (keys, close) = (KeySet::new(Vec::new()), CloseRight::default());
-        Self(Arc::new(Inner {
-            judge,
-            keys,
-            jwks: None,
-            audience: None,
-            issuer: None,
-            cookie: None,
-            anonymous,
-            close,
-            relays: OnceLock::new(),
-        }))
+        let (verifier, close) = (TokenVerifier::default(), CloseRight::default());
+        Self(Arc::new(Inner { judge, verifier, cookie: None, anonymous, close, relays: OnceLock::new() }))
     }
 
     /// Says what topics the relays have.
@@ -243,9 +217,7 @@ impl Auth {
 
     /// Fetches the keys that are published elsewhere, where there are any, so that the first token need not wait.
     pub async fn warm(&self) {
-        if let Some(jwks) = &self.0.jwks {
-            jwks.warm().await;
-        }
+        self.0.verifier.warm().await;
     }
 
     /// What the sender of a request may do.
@@ -286,66 +258,8 @@ impl Inner {
     }
 
     async fn verify(&self, token: &str) -> Result<Bearer, Refusal> {
-        if token.len() > defaults::TOKEN_BYTES {
-            return Err(bad(format!("it is longer than {} bytes", defaults::TOKEN_BYTES)));
-        }
-        let header = jsonwebtoken::decode_header(token).map_err(|error| malformed(&error))?;
-        if has_critical(token).ok_or_else(no_token)? {
-            return Err(bad(
-                "its header has a `crit` that this hub does not understand (RFC 7515, section 4.1.11)",
-            ));
-        }
-        if let Some(bearer) = self.decode(token, &header, &self.keys)? {
-            return Ok(bearer);
-        }
-        let published = match &self.jwks {
-            Some(jwks) => self.decode(token, &header, &*jwks.keys_for(&header).await?)?,
-            None => None,
-        };
-        published.ok_or_else(|| bad("it is not signed with a key that this hub knows"))
-    }
-
-    /// What a token says; `None` where none of the keys has signed it.
-    fn decode(&self, token: &str, header: &Header, keys: &KeySet) -> Result<Option<Bearer>, Refusal> {
-        for key in keys.candidates(header) {
-            let mut validation = Validation::new(key.algorithm());
-            validation.leeway = defaults::TOKEN_LEEWAY.as_secs();
-            validation.validate_nbf = true;
-            let mut required = vec!["exp"];
-            validation.validate_aud = self.audience.is_some();
-            if let Some(audience) = &self.audience {
-                validation.set_audience(&[audience]);
-                required.push("aud");
-            }
-            if let Some(issuer) = &self.issuer {
-                validation.set_issuer(&[issuer]);
-                required.push("iss");
-            }
-            validation.set_required_spec_claims(&required);
-            match jsonwebtoken::decode::<Object<Claims>>(token, key.decoding(), &validation) {
-                Ok(data) => return data.claims.0.bearer().map(Some),
-                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
-                Err(error) => return Err(self.complaint(&error)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn complaint(&self, error: &jsonwebtoken::errors::Error) -> Refusal {
-        match error.kind() {
-            ErrorKind::ExpiredSignature => bad("it has expired; get a new one"),
-            ErrorKind::ImmatureSignature => bad("it is not valid yet; see its `nbf`"),
-            ErrorKind::InvalidAudience => {
-                bad(format!("its `aud` is not `{}`", self.audience.as_deref().unwrap_or_default()))
-            }
-            ErrorKind::InvalidIssuer => {
-                bad(format!("its `iss` is not `{}`", self.issuer.as_deref().unwrap_or_default()))
-            }
-            ErrorKind::MissingRequiredClaim(claim) => bad(format!("it has no `{claim}`")),
-            ErrorKind::InvalidClaimFormat(claim) => bad(format!("its `{claim}` is malformed")),
-            ErrorKind::Json(error) => bad(format!("its claims are malformed: {error}")),
-            _ => bad("it is malformed, or not signed with a key that this hub knows"),
-        }
+        let Verified { claims, .. } = self.verifier.verify::<Object<Claims>>(token).await?;
+        claims.0.bearer()
     }
 }
 
@@ -357,28 +271,6 @@ impl std::fmt::Debug for Judge {
             Self::Nobody => "Nobody",
             Self::ThisMachine => "ThisMachine",
         })
-    }
-}
-
-/// Whether a token is only to be accepted by who understands more than the hub does. `None` where it has no header that
-/// says so plainly.
-fn has_critical(token: &str) -> Option<bool> {
-    #[derive(serde::Deserialize)]
-    struct Critical {
-        crit: Option<serde::de::IgnoredAny>,
-    }
-    let header = token.split('.').next().unwrap_or_default();
-    let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
-    let Object(Critical { crit }) = serde_json::from_slice(&header).ok()?;
-    Some(crit.is_some())
-}
-
-fn malformed(error: &jsonwebtoken::errors::Error) -> Refusal {
-    match error.kind() {
-        ErrorKind::Json(_) | ErrorKind::InvalidAlgorithmName => {
-            bad("its header names no algorithm that this hub takes: HS256, RS256, ES256 or EdDSA")
-        }
-        _ => no_token(),
     }
 }
 

@@ -36,13 +36,16 @@ pub struct InvalidHeader {
     text: String,
 }
 
+/// Where a stream begins; by it, Mercure's hubs say so as well.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// What requests of allowed pages may have in their heads: what the hub reads, and what the libraries of pages add by
 /// themselves.
 const HEADERS: [HeaderName; 12] = [
     AUTHORIZATION,
     CONTENT_TYPE,
     CONTENT_ENCODING,
-    HeaderName::from_static("last-event-id"),
+    LAST_EVENT_ID,
     HeaderName::from_static("idempotency-key"),
     CACHE_CONTROL,
     IF_NONE_MATCH,
@@ -110,7 +113,7 @@ impl Cors {
         let layer = CorsLayer::new()
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             .allow_headers(HEADERS.iter().chain(&self.headers).cloned().collect::<Vec<_>>())
-            .expose_headers([ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE])
+            .expose_headers([ETAG, LAST_EVENT_ID, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE])
             .max_age(self.max_age);
         match &self.origins {
             Origins::These(_) if self.is_off() => None,

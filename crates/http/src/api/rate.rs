@@ -56,12 +56,22 @@ impl Rates {
         address: Option<ClientAddress>,
         access: &Access,
     ) -> Result<(), Refusal> {
+        self.check_counted(api, address, access.counted_as(address))
+    }
+
+    /// Counts a publication that comes from an address, and for whoever showed a token.
+    pub(crate) fn check_counted(
+        &self,
+        api: &Api,
+        address: Option<ClientAddress>,
+        counted: Option<Client>,
+    ) -> Result<(), Refusal> {
         if let (Some(rate), Some(client)) = (&self.address, address) {
             let refuse = |wait| refusal(api, Limit::PublishRatePerAddress, "this address", rate.most, wait);
             rate.check(&client.network()).map_err(refuse)?;
         }
         let Some(rate) = &self.subject else { return Ok(()) };
-        if let Some(counted) = access.counted_as(address) {
+        if let Some(counted) = counted {
             let refuse = |wait| refusal(api, Limit::PublishRatePerSubject, counted.name(), rate.most, wait);
             rate.check(&counted).map_err(refuse)?;
         }

@@ -8,7 +8,7 @@ use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tidings_hub::Subscription;
+use tidings_hub::{Folding, Subscription};
 
 use crate::api::problem::Refusal;
 use crate::api::query::ReadOptions;
@@ -64,6 +64,39 @@ pub(crate) fn answer(
         return Reply::Streamed { head: response, reader, client };
     }
     // The length of a stream is not told, whatever it is.
+    let chunks = stream::iter((parts.method == Method::GET).then_some(Ok::<_, Infallible>(opening)));
+    *response.body_mut() = Body::from_stream(chunks);
+    Reply::Whole(response)
+}
+
+/// A stream of updates, as Mercure has it (docs/mercure.md), with these fields in its head. It never comes to an end of its topics.
+pub(crate) fn updates(
+    api: &Api,
+    parts: &Parts,
+    subscription: &Subscription,
+    Reader { client, lease }: Reader,
+    fields: HeaderMap,
+) -> Reply {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    write_head(headers, Form::Stream);
+    headers.extend(fields);
+    let frames = Frames::mercure();
+    let mut opening = Vec::new();
+    frames.opening(api.config.retry, None, &mut opening);
+    if let Some(gap) = subscription.gap() {
+        api.metrics.count_gap(gap.reason);
+    }
+    if api.draining.is_cancelled() {
+        frames.farewell(defaults::DRAIN_RETRY, &mut opening);
+    } else if parts.method == Method::GET {
+        let heartbeat = ticks(api.config.heartbeat);
+        let shape = Shape::Stream { frames, transport: Transport::Stream, heartbeat };
+        let selection = Arc::clone(subscription.selection());
+        let interest = Interest { selection, folding: Folding::default(), shape };
+        let reader = NewReader { opening, lease, ..NewReader::new(interest, subscription.cursor()) };
+        return Reply::Streamed { head: response, reader, client };
+    }
     let chunks = stream::iter((parts.method == Method::GET).then_some(Ok::<_, Infallible>(opening)));
     *response.body_mut() = Body::from_stream(chunks);
     Reply::Whole(response)

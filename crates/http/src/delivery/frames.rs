@@ -59,6 +59,11 @@ impl Frames {
         Self { encoding: framing.into(), plain: None }
     }
 
+    /// Those of a subscriber of Mercure: updates and comments alone.
+    pub(crate) fn mercure() -> Self {
+        Self { encoding: Framing::Mercure.into(), plain: Some(Plain { end: None }) }
+    }
+
     /// The same with nothing but events and comments, where it is `text/event-stream`. `end` is the data of an event that
     /// tells of a clean end.
     pub(crate) fn plain(self, end: Option<Arc<str>>) -> Self {

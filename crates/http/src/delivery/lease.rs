@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +12,11 @@ pub(crate) struct Lease {
     /// When the token ends, and reading with it.
     pub(crate) until: Instant,
     share: Option<SubjectShare>,
+    _kept: Option<Guard>,
 }
+
+/// Calls back when it is dropped: with the reader that it was kept with.
+pub struct Guard(Option<Box<dyn FnOnce() + Send>>);
 
 /// How many readers each subject of a token has, and each address that showed tokens without one.
 #[derive(Debug, Clone, Default)]
@@ -28,12 +33,40 @@ pub(crate) struct SubjectShare {
 
 impl Lease {
     pub(crate) fn new(until: Instant, share: Option<SubjectShare>) -> Self {
-        Self { until, share }
+        Self { until, share, _kept: None }
+    }
+
+    /// Keeps something for as long as the reader is there.
+    pub(crate) fn keeping(self, kept: Option<Guard>) -> Self {
+        Self { _kept: kept, ..self }
     }
 
     /// Whom it is counted for.
     pub(crate) fn client(&self) -> Option<&Client> {
         self.share.as_ref().map(|share| &share.counted)
+    }
+}
+
+// === impl Guard ===
+
+impl Guard {
+    /// Calls when it is dropped.
+    pub fn new(over: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(over)))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(over) = self.0.take() {
+            over();
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
     }
 }
 

@@ -221,6 +221,12 @@ impl AuthSettings {
         Ok(variable(SECRET_VARIABLE)?.map(|secret| (SECRET_VARIABLE.to_owned(), secret.into_bytes())))
     }
 
+    /// What everybody may subscribe to.
+    #[cfg(feature = "serve")]
+    pub(crate) fn anonymous_subscribe(&self) -> Option<&[String]> {
+        self.anonymous.subscribe.as_deref()
+    }
+
     pub(crate) fn audience(&self) -> Option<&str> {
         self.audience.as_deref()
     }
@@ -242,7 +248,7 @@ pub(super) fn variable(name: &'static str) -> Result<Option<String>, SecretError
 
 /// The secret in a file. Editors end texts with a line's end, and some begin them with a mark, which nobody means as a part
 /// of the secret. What is no text is a secret as it is: random bytes may well end like a line.
-fn of_file(bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn of_file(bytes: Vec<u8>) -> Vec<u8> {
     let is_odd = |character: char| character.is_control() && !matches!(character, '\t' | '\r' | '\n');
     match std::str::from_utf8(&bytes) {
         Ok(text) if !text.contains(is_odd) => {

@@ -3,6 +3,7 @@
 mod auth;
 mod cors;
 mod limits;
+mod mercure;
 mod relay;
 mod tls;
 
@@ -45,6 +46,7 @@ pub(super) fn is_wrong_setting(error: &(dyn std::error::Error + 'static)) -> boo
     error.is::<auth::AuthSetupError>()
         || error.is::<tls::TlsSetupError>()
         || error.is::<relay::RelaySetupError>()
+        || error.is::<mercure::MercureSetupError>()
 }
 
 // === impl Settings ===

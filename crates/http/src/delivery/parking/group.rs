@@ -140,12 +140,16 @@ impl Groups {
         let Self { groups, by_topic, by_pattern, asked, .. } = self;
         *asked += 1;
         for number in by_topic.get(event.topic.as_str()).into_iter().flat_map(SmallSet::iter) {
-            found(*number, &mut groups[*number as usize]);
+            let group = &mut groups[*number as usize];
+            if group.interest.selection.admits(event) {
+                found(*number, group);
+            }
         }
         by_pattern.matching(&event.topic, |number| {
             let group = &mut groups[*number as usize];
             // Several of its patterns may match.
-            if std::mem::replace(&mut group.asked, *asked) != *asked {
+            if std::mem::replace(&mut group.asked, *asked) != *asked && group.interest.selection.admits(event)
+            {
                 found(*number, group);
             }
         });

@@ -92,7 +92,7 @@ impl AuthSettings {
     }
 }
 
-fn selectors(name: &'static str, texts: Option<&[String]>) -> Result<Vec<Selector>, ConfigError> {
+pub(super) fn selectors(name: &'static str, texts: Option<&[String]>) -> Result<Vec<Selector>, ConfigError> {
     let read = |text: &String| {
         Selector::new(text)
             .map_err(|error| ConfigError::Value { name, problem: format!("`{text}`: {error}") })

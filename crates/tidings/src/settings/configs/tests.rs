@@ -181,6 +181,7 @@ fn the_files_that_the_documentation_shows_are_understood() {
         include_str!("../../../../../docs/operations.md"),
         include_str!("../../../../../docs/engines.md"),
         include_str!("../../../../../docs/relay.md"),
+        include_str!("../../../../../docs/mercure.md"),
         include_str!("../../../../../README.md"),
     ] {
         for block in page.split("```toml\n").skip(1) {
