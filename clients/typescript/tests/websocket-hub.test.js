@@ -153,6 +153,23 @@ for (const [what, name] of [["TLS", "startTls"], ["plain TCP", "start"]]) {
   });
 }
 
+test("an event has a lifetime, through a socket and over HTTP", async (t) => {
+  const hub = await Hub.start(t);
+  const through = socket();
+  const events = connect(hub.topic("a"), { transports: [through] });
+  t.after(events.close);
+  await states(events).until("open");
+  await publish(hub.topic("a"), "kept", { ttl: "1h", socket: through, fetch: assert.fail });
+  await publish(hub.topic("a"), "passes", { ttl: "20ms", socket: through, fetch: assert.fail });
+  const { time } = await publish(hub.topic("a"), "passes", { ttl: "20ms" });
+  while (Date.now() <= Date.parse(time) + 20) await new Promise((resolve) => setTimeout(resolve, 20));
+  const page = await (await fetch(hub.topic("a"))).json();
+  assert.deepEqual(page.events.map(({ data }) => data), ["kept"]);
+  for (const ttl of ["0s", "90"]) {
+    await assert.rejects(publish(hub.topic("a"), "x", { ttl }), { kind: "refused", status: 400 });
+  }
+});
+
 test("many publications at once are appended in their order", async (t) => {
   const hub = await Hub.start(t);
   const through = socket();

@@ -9,6 +9,7 @@ mod buffering_proxy;
 mod captive_portal;
 mod closed_topic;
 mod dead_stream;
+mod deleted_topic;
 mod every_kind_of_data;
 mod gap;
 mod hub_restart;

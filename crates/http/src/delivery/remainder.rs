@@ -401,6 +401,33 @@ mod tests {
         }
     }
 
+    /// What was deleted or has expired meanwhile is not replaced by what follows.
+    #[test]
+    fn nothing_comes_in_the_place_of_what_is_gone() {
+        let memory = Budget::new(1 << 20, &Arc::new(Metrics::new()));
+        let let_go = || {
+            let mut remainder = remainder(&memory);
+            (remainder.place, remainder.next) = (5, 6);
+            (remainder.left, remainder.head) = (std::mem::take(&mut remainder.held).len(), Bytes::new());
+            remainder
+        };
+        let without = |gone: Sequence, limits: PullLimits| {
+            let mut found = recent(5, limits);
+            found.entries.retain(|entry| entry.event().sequence != gone);
+            found
+        };
+        let all = PullLimits::default();
+        assert_eq!(let_go().feed(&without(0, all), &selection()), Ok(()));
+        // One in the middle, the last one, and the one of which a part was taken.
+        for gone in [20, 34] {
+            assert_eq!(let_go().feed(&without(gone, all), &selection()), Err(Lost), "{gone}");
+        }
+        let mut begun = let_go();
+        begun.taken = 3;
+        let few = PullLimits { events: 5, ..all };
+        assert_eq!(begun.feed(&without(6, few), &selection()), Err(Lost));
+    }
+
     #[test]
     fn what_is_gone_is_missed() {
         let memory = Budget::new(1 << 20, &Arc::new(Metrics::new()));

@@ -210,7 +210,7 @@ impl Search {
         let (last, shared) = (source.last, source.shared);
         let record = source.record(offset, chunk)?;
         let (sequence, length) = (record.sequence, record.length);
-        let is_expired = record.expires.is_some_and(|expires| expires <= Timestamp::now());
+        let is_expired = record.expires.is_some_and(|expires| expires <= (shared.clock)());
         let matches = sequence <= last
             && self.matcher.matches(&record)
             && !is_expired

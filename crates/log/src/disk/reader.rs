@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use tidings_protocol::{Selection, Sequence, Timestamp, Topic};
+use tidings_protocol::{Selection, Sequence, Topic};
 
 use super::handles::Kind;
 use super::index::Wanted;
@@ -66,7 +66,7 @@ pub(crate) fn read(
         }
     }
     let mut chunk = reading.chunk;
-    shared.topics().retain_readable(&mut chunk.entries, Timestamp::now());
+    shared.topics().retain_readable(&mut chunk.entries, (shared.clock)());
     Ok(chunk)
 }
 

@@ -20,16 +20,20 @@ async fn old_events_are_discarded_by_their_age_and_their_topics_with_them() {
         .unwrap();
     let refused = log.append(Batch::of(event("a", "2"))).await;
     assert_eq!(refused, Err(AppendError::TopicClosed { topic: topic("a") }));
+    log.append(Batch::deletion(topic("b"))).await.unwrap();
+    assert_eq!(ask(&server, &["HLEN", "{log}:deleted"]).await, redis::Value::Int(1));
     // Another hub keeps less than this one, and only now.
     let other = open_with(&url(&server), EngineConfig { retention, ..config() }).await;
-    eventually("all is discarded", || log.bounds().earliest == 3).await;
-    listener.hears(|told| *told == Notice::Trimmed(3)).await;
+    eventually("all is discarded", || log.bounds().earliest == 4).await;
+    listener.hears(|told| *told == Notice::Trimmed(4)).await;
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
-    assert_eq!(ask(&server, &["HLEN", "{log}:topics"]).await, redis::Value::Int(0));
+    for hash in ["{log}:topics", "{log}:deleted"] {
+        assert_eq!(ask(&server, &["HLEN", hash]).await, redis::Value::Int(0), "{hash}");
+    }
     eventually("the other knows", || other.bounds() == log.bounds()).await;
     // The end of the topic is discarded, so it begins anew.
-    assert_eq!(publish(&*log, "a", "3").await, 3);
-    eventually("the other follows", || other.bounds().latest == 3).await;
+    assert_eq!(publish(&*log, "a", "3").await, 4);
+    eventually("the other follows", || other.bounds().latest == 4).await;
     for log in [&log, &other] {
         let expired = log.read(1, &Selection::all(), WIDE).await;
         assert!(matches!(expired, Err(ReadError::Expired { after: 1, .. })), "{expired:?}");
@@ -98,11 +102,10 @@ async fn a_hub_that_has_not_read_what_is_discarded_tells_everybody() {
 /// Discards as a hub does, and says what is the first entry that is left.
 async fn discard_all_but(server: &RedisServer, count: usize) -> u64 {
     let script = include_str!("../../src/scripts/tidy.lua");
-    let keys = ["{log}:log", "{log}:meta", "{log}:topics"];
     // Each event takes 64 bytes, and its own few.
     let bytes = (count * 80).to_string();
-    let [log, meta, topics] = keys;
-    ask(server, &["EVAL", script, "3", log, meta, topics, "100000000", &bytes, "1000"]).await;
+    let [log, meta, topics, deleted] = ["{log}:log", "{log}:meta", "{log}:topics", "{log}:deleted"];
+    ask(server, &["EVAL", script, "4", log, meta, topics, deleted, "100000000", &bytes, "1000"]).await;
     match ask(server, &["HGET", meta, "earliest"]).await {
         redis::Value::BulkString(earliest) => String::from_utf8(earliest).unwrap().parse().unwrap(),
         other => panic!("{other:?}"),
