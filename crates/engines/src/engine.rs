@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, LogUnavailable, ReadLimits, Retention, TopicInfo,
+    AppendError, Appended, Batch, Bounds, BoxFuture, LogUnavailable, Note, ReadLimits, Retention, TopicInfo,
 };
 use tidings_protocol::{Event, Sequence, Topic};
 
@@ -101,6 +101,22 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// few than far too many. It may be before the earliest entry.
     fn back(&self, from: Sequence, entries: usize) -> Sequence {
         from.saturating_sub(entries as u64)
+    }
+
+    /// Keeps notes of hubs beside the log ([`Log::put_notes`](tidings_log::Log::put_notes)). One without text is removed.
+    ///
+    /// # Errors
+    /// [`EngineError`]; some of them may be kept then.
+    fn put_notes(&self, _notes: Vec<Note>) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// All notes that hubs have left.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, EngineError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Does what retention says, where the engine does not do so by itself, and says what the log holds: its epoch,

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_log::{
-    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Position,
+    AppendError, Appended, Batch, Bounds, BoxFuture, Chunk, Follower, Log, LogUnavailable, Note, Position,
     ReadError, ReadLimits, TopicInfo, TopicQuery, list_in_parts,
 };
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::awaiting::{Answer, Publisher};
 use crate::backoff::Backoff;
 use crate::engine_state::EngineState;
-use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, QUEUE_BYTES, STEPS_AT_ONCE, STREAM};
+use crate::limits::{BATCH_BYTES, CLOSE_TIMEOUT, PATIENCE, QUEUE_BYTES, STEPS_AT_ONCE, STREAM};
 use crate::writing::Append;
 use crate::{Block, Engine, EngineConfig, EngineError, following, locate, writing};
 
@@ -171,6 +171,19 @@ impl EngineLog {
         Ok(chunk)
     }
 
+    /// Waits for the engine, but not for ever.
+    async fn ask<T>(
+        &self,
+        what: &str,
+        asked: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, LogUnavailable> {
+        let unavailable = |reason| LogUnavailable { reason };
+        match timeout(PATIENCE, asked).await {
+            Ok(answer) => answer.map_err(|error| unavailable(format!("failed to {what}: {error}"))),
+            Err(_) => Err(unavailable(format!("failed to {what}: no answer within {PATIENCE:?}"))),
+        }
+    }
+
     async fn finish(&self) -> Result<(), LogUnavailable> {
         self.shared.shut();
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -291,6 +304,18 @@ impl Log for EngineLog {
 
     fn reaches(&self, cursor: Cursor) -> BoxFuture<'_, ()> {
         Box::pin(self.shared.reaches(cursor))
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn put_notes(&self, notes: Vec<Note>) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        Box::pin(self.ask("keep notes of hubs", self.shared.engine.put_notes(notes)))
+    }
+
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, LogUnavailable>> {
+        Box::pin(self.ask("read the notes of hubs", self.shared.engine.notes()))
     }
 
     fn ready(&self) -> Result<(), LogUnavailable> {

@@ -3,6 +3,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tidings_log::{
     AppendError, Appended, Batch, Bounds, Chunk, Close, Follower, Idempotency, Log, LogStats, LogUnavailable,
@@ -13,6 +14,7 @@ use tidings_protocol::{
 };
 
 use crate::hub_state::HubState;
+use crate::leases;
 use crate::producer::end_abandoned;
 use crate::tail::Tail;
 use crate::task_waker::TaskWaker;
@@ -267,6 +269,27 @@ impl Hub {
         Ok(())
     }
 
+    /// How long a hub may say nothing before its streams are taken to be left open: 15 s.
+    pub const DEFAULT_STREAM_LEASE: Duration = Duration::from_secs(15);
+
+    /// Tells the other hubs of the log which [streams](Self::produce) are under way here that end their topics, and looks after
+    /// those of the others: where one of them has said nothing for the time of a `lease`, what it left open is ended, now or where
+    /// no producer with the same key comes back in time. Nothing is done where the log is of one hub. It goes on until the hub is
+    /// [closed](Self::close). To be called once, in a Tokio runtime.
+    pub fn share_streams(&self, lease: Duration) {
+        let leases = &self.shared.leases;
+        let own_name = format!("{:016x}", random());
+        if !self.log.is_shared() || !leases.share(own_name.clone()) {
+            return;
+        }
+        tokio::spawn(leases::tell(self.clone(), own_name.clone(), lease));
+        tokio::spawn(leases::watch(self.clone(), own_name, lease));
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.is_closed.load(Ordering::Acquire)
+    }
+
     /// Whether a topic has ended, as far as can be told now.
     pub(crate) async fn has_ended(&self, topic: &Topic) -> bool {
         matches!(self.log.topic(topic).await, Ok(Some(info)) if info.closed)
@@ -514,6 +537,7 @@ impl Hub {
     /// # Errors
     /// [`LogUnavailable`] where the log could not be closed cleanly.
     pub async fn close(&self) -> Result<(), LogUnavailable> {
+        self.shared.is_closed.store(true, Ordering::Release);
         self.log.close().await
     }
 
@@ -528,3 +552,10 @@ impl Hub {
 
 /// What is read at once of the entries that memory is filled with at the start.
 const WARM_LIMITS: ReadLimits = ReadLimits { entries: 10_000, bytes: 4 << 20 };
+
+/// A number that no other hub draws.
+fn random() -> u64 {
+    // Each of these has keys of its own, from the system's randomness.
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

@@ -1,5 +1,5 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use tidings_log::{Bounds, Follower};
@@ -7,6 +7,7 @@ use tidings_protocol::{Event, Sequence};
 
 use crate::ends::Ends;
 use crate::journal::Journal;
+use crate::leases::Leases;
 use crate::producer::ProducerCounts;
 use crate::seats::Seats;
 use crate::supervisor::panic_message;
@@ -22,6 +23,9 @@ pub(crate) struct HubState {
     pub(crate) ends: Arc<Ends>,
     pub(crate) seats: Arc<Seats>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) leases: Arc<Leases>,
+    /// Whether the hub was closed.
+    pub(crate) is_closed: AtomicBool,
     pub(crate) producers: ProducerCounts,
     /// Reads that were answered from memory, and those that were not.
     pub(crate) hits: AtomicU64,
@@ -39,6 +43,8 @@ impl HubState {
             ends: Arc::default(),
             seats: Arc::default(),
             journal: Arc::default(),
+            leases: Arc::default(),
+            is_closed: AtomicBool::new(false),
             producers: ProducerCounts::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),

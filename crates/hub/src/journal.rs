@@ -28,9 +28,11 @@ struct JournalFile {
     bytes: usize,
     /// Those that have not ended: their lines.
     open: HashMap<Name, String>,
+    live_bytes: usize,
 }
 
-type Name = (Topic, Option<String>);
+/// A topic, and the key of its stream.
+pub(crate) type Name = (Topic, Option<String>);
 
 /// A stream that is remembered. It is forgotten when it has ended, and not where this is dropped.
 #[derive(Debug)]
@@ -60,9 +62,11 @@ impl Journal {
                 None => {}
             }
         }
-        let open = left.iter().map(|(name, grace)| (name.clone(), begin_line(name, *grace))).collect();
+        let open: HashMap<_, _> =
+            left.iter().map(|(name, grace)| (name.clone(), begin_line(name, *grace))).collect();
+        let live_bytes = open.values().map(String::len).sum();
         let file = File::options().append(true).create(true).open(path)?;
-        let mut file = JournalFile { path: path.to_owned(), file, bytes: 0, open };
+        let mut file = JournalFile { path: path.to_owned(), file, bytes: 0, open, live_bytes };
         file.rewrite()?;
         *self.lock() = Some(file);
         let options = |((topic, key), grace)| {
@@ -100,11 +104,15 @@ impl JournalFile {
     fn begin(&mut self, name: &Name, grace: Duration) {
         let line = begin_line(name, grace);
         self.write(&line);
-        self.open.insert(name.clone(), line);
+        self.live_bytes += line.len();
+        if let Some(old) = self.open.insert(name.clone(), line) {
+            self.live_bytes -= old.len();
+        }
     }
 
     fn end(&mut self, name: &Name) {
-        if self.open.remove(name).is_some() {
+        if let Some(old) = self.open.remove(name) {
+            self.live_bytes -= old.len();
             let mut line = String::from("- ");
             write_name(name, &mut line);
             self.write(&line);
@@ -112,8 +120,7 @@ impl JournalFile {
     }
 
     fn write(&mut self, line: &str) {
-        let live: usize = self.open.values().map(String::len).sum();
-        let written = if self.bytes + line.len() > REWRITE_BYTES.max(4 * live) {
+        let written = if self.bytes + line.len() > REWRITE_BYTES.max(4 * self.live_bytes) {
             self.rewrite().and_then(|()| self.append(line))
         } else {
             self.append(line)
@@ -146,7 +153,7 @@ fn begin_line(name: &Name, grace: Duration) -> String {
     line
 }
 
-fn write_name((topic, key): &Name, line: &mut String) {
+pub(crate) fn write_name((topic, key): &Name, line: &mut String) {
     // A string takes all that is written to it.
     let _ = match key {
         Some(key) => writeln!(line, "={key} {topic}"),
@@ -164,12 +171,17 @@ fn read(line: &str) -> Option<(Name, Option<Duration>)> {
         ("-", name) => (None, name),
         _ => return None,
     };
+    Some((read_name(name)?, grace))
+}
+
+/// What [`write_name`] has written, without its line end.
+pub(crate) fn read_name(name: &str) -> Option<Name> {
     let (key, topic) = name.split_once(' ')?;
     let key = match key {
         "-" => None,
         key => Some(key.strip_prefix('=')?.to_owned()),
     };
-    Some(((Topic::new(topic).ok()?, key), grace))
+    Some((Topic::new(topic).ok()?, key))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod folding;
 mod hub;
 mod hub_state;
 mod journal;
+mod leases;
 mod look;
 mod producer;
 mod reader;

@@ -157,7 +157,11 @@ impl Producer {
             return Err(error);
         }
         if stream.options.close {
-            stream.open = stream.hub.shared().journal.begin(&stream.topic, &stream.options);
+            stream.remember(true);
+            if stream.lease.is_some() && !stream.hub.shared().leases.told().await {
+                let topic = &stream.topic;
+                tracing::warn!(%topic, "a stream begins of which other hubs know nothing yet: were this hub killed now, its topic would stay open");
+            }
         }
         Ok(Self { stream: Some(stream), ending: Ending::Abort(EndReason::aborted()) })
     }
@@ -250,6 +254,7 @@ impl Producer {
     pub async fn suspend(mut self) -> Progress {
         let Some(mut stream) = self.stream.take() else { return Progress::default() };
         stream.flush_anyway().await;
+        stream.leave_to_others();
         stream.count_end(StreamEnd::Suspended);
         stream.progress
     }

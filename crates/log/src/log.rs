@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tidings_protocol::{Cursor, Selection, Sequence, Topic};
 
 use crate::{
-    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogStats, LogUnavailable, Position, ReadError,
-    ReadLimits, TopicInfo, TopicQuery,
+    AppendError, Appended, Batch, Bounds, Chunk, Follower, LogStats, LogUnavailable, Note, Position,
+    ReadError, ReadLimits, TopicInfo, TopicQuery,
 };
 
 /// A boxed future, as the methods of [`Log`] return it.
@@ -111,6 +111,28 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// the log does not come so far in time: [`Log::bounds`] says whether it has.
     fn reaches(&self, _cursor: Cursor) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// Whether other hubs may use the log at the same time. They leave each other notes in it.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Keeps notes beside the log, each in place of what its name had before. They are no events: nobody reads them but
+    /// [`notes`](Self::notes). A log of one hub keeps none.
+    ///
+    /// # Errors
+    /// [`LogUnavailable`]; some of them may be kept then.
+    fn put_notes(&self, _notes: Vec<Note>) -> BoxFuture<'_, Result<(), LogUnavailable>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// All notes that hubs have left.
+    ///
+    /// # Errors
+    /// [`LogUnavailable`]
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, LogUnavailable>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Whether the log takes writes.

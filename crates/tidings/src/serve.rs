@@ -108,6 +108,7 @@ async fn serve(plan: Plan<impl FnOnce(&[String]) -> String>) -> Result<(), Box<d
         tracing::warn!("{warning}");
     }
     let (hub_config, mut http_config) = (settings.hub()?, settings.http()?);
+    let stream_lease = settings.stream_lease()?;
     http_config.max_connections = http_config.max_connections.min(connections_with_files());
     let tls = settings.tls.open()?;
     signals.renew(tls.clone());
@@ -158,6 +159,7 @@ async fn serve(plan: Plan<impl FnOnce(&[String]) -> String>) -> Result<(), Box<d
     {
         tracing::warn!(%error, "failed to read which streams were under way: their topics stay open");
     }
+    hub.share_streams(stream_lease);
     let open = auth.is_none();
     let auth = auth.unwrap_or_else(Auth::open_to_this_machine);
     let builder =

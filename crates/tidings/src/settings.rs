@@ -85,6 +85,11 @@ pub(crate) struct Settings {
     #[serde(alias = "max_topics")]
     pub(crate) max_topics: Option<usize>,
 
+    /// How long a hub over NATS, Redis or Postgres may say nothing before the others end the streams that it left open [default: 15s]
+    #[arg(long, env = "TIDINGS_STREAM_LEASE", value_name = "DURATION")]
+    #[serde(alias = "stream_lease")]
+    pub(crate) stream_lease: Option<Span>,
+
     /// Silence on a stream after which it gets a heartbeat [default: 15s]
     #[arg(long, env = "TIDINGS_HEARTBEAT", value_name = "DURATION")]
     pub(crate) heartbeat: Option<Span>,
@@ -259,6 +264,7 @@ impl Settings {
             idempotency_window: self.idempotency_window.or(other.idempotency_window),
             tail_bytes: self.tail_bytes.or(other.tail_bytes),
             max_topics: self.max_topics.or(other.max_topics),
+            stream_lease: self.stream_lease.or(other.stream_lease),
             heartbeat: self.heartbeat.or(other.heartbeat),
             max_wait: self.max_wait.or(other.max_wait),
             write_timeout: self.write_timeout.or(other.write_timeout),

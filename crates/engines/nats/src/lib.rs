@@ -12,6 +12,7 @@ mod ledger;
 mod limits;
 mod load;
 mod message;
+mod notes;
 mod options;
 mod read;
 mod stream;
@@ -26,7 +27,7 @@ use async_nats::jetstream::stream::{Info, RawMessageErrorKind};
 use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
 };
-use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits};
+use tidings_log::{Batch, Bounds, BoxFuture, Note, ReadLimits};
 use tidings_protocol::{Epoch, Event, Sequence};
 
 use crate::connection::{Connection, lost};
@@ -229,6 +230,14 @@ impl Engine for Nats {
         // first, and four times as many whenever the step is twice as long.
         let messages = (entries / 256).saturating_pow(2).clamp(1, PULL_MESSAGES);
         from.saturating_sub(message::last(messages as u64))
+    }
+
+    fn put_notes(&self, notes: Vec<Note>) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(async move { notes::put(&self.connection()?.context, &self.options, notes).await })
+    }
+
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, EngineError>> {
+        Box::pin(async move { notes::all(&self.connection()?.context, &self.options).await })
     }
 
     fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {

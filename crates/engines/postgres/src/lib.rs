@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, PATIENCE, Seen,
 };
-use tidings_log::{Batch, BoxFuture, ReadLimits};
+use tidings_log::{Batch, BoxFuture, Note, ReadLimits};
 use tidings_protocol::{Epoch, Sequence};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -66,6 +66,14 @@ struct Connection {
     /// What this hub has followed, or was told of.
     last: Arc<AtomicU64>,
 }
+
+/// Puts notes in the place of others; those without a text go.
+const PUT_NOTES: &str = "
+    WITH new AS (SELECT name, text FROM unnest($1::text[], $2::text[]) AS new (name, text)),
+        gone AS (DELETE FROM {schema}.notes USING new WHERE notes.name = new.name AND new.text = '')
+    INSERT INTO {schema}.notes (name, text) SELECT name, text FROM new WHERE text <> ''
+    ON CONFLICT (name) DO UPDATE SET text = EXCLUDED.text";
+const NOTES: &str = "SELECT name, text FROM {schema}.notes";
 
 // === impl Postgres ===
 
@@ -137,13 +145,41 @@ impl Postgres {
         Ok(Attached { bounds, topics, deletions, feed: Box::new(feed) })
     }
 
+    /// By the connection that is for chores, as whoever writes must not wait.
+    async fn put_notes_now(&self, notes: Vec<Note>) -> Result<(), EngineError> {
+        let (sql, what) = (self.options.schema.fill(PUT_NOTES), "keep notes of hubs");
+        let (names, texts): (Vec<String>, Vec<String>) =
+            notes.into_iter().map(|note| (note.name, note.text)).unzip();
+        let connection = self.connection()?;
+        let mut slot = connection.keeper.lock().await;
+        let keeper = self.keeper(&connection, slot.take()).await?;
+        in_time(what, keeper.execute(&sql, &[&names, &texts])).await?;
+        *slot = Some(keeper);
+        Ok(())
+    }
+
+    async fn notes_now(&self) -> Result<Vec<Note>, EngineError> {
+        let (sql, what) = (self.options.schema.fill(NOTES), "read the notes of hubs");
+        let connection = self.connection()?;
+        let mut slot = connection.keeper.lock().await;
+        let keeper = self.keeper(&connection, slot.take()).await?;
+        let rows = in_time(what, keeper.query(&sql, &[])).await?;
+        *slot = Some(keeper);
+        Ok(rows.iter().map(|row| Note { name: row.get(0), text: row.get(1) }).collect())
+    }
+
+    /// A connection for chores. Where it is not given back, another one is made the next time.
+    async fn keeper(&self, connection: &Connection, kept: Option<Session>) -> Result<Session, EngineError> {
+        match kept.filter(|keeper| !keeper.is_closed()) {
+            Some(keeper) => Ok(keeper),
+            None => Session::connect(&self.options, &connection.hints).await,
+        }
+    }
+
     async fn tidy_now(&self) -> Result<(Epoch, Sequence), EngineError> {
         let connection = self.connection()?;
         let mut slot = connection.keeper.lock().await;
-        let keeper = match slot.take().filter(|keeper| !keeper.is_closed()) {
-            Some(keeper) => keeper,
-            None => Session::connect(&self.options, &connection.hints).await?,
-        };
+        let keeper = self.keeper(&connection, slot.take()).await?;
         connection.check(&keeper).await?;
         let (epoch, earliest, ends) = partitions::tidy(&keeper, &self.options.schema, &self.config).await?;
         *slot = Some(keeper);
@@ -252,6 +288,14 @@ impl Engine for Postgres {
         let Ok(connection) = self.connection() else { return from.saturating_sub(entries as u64) };
         let ends = connection.ends.lock().unwrap_or_else(PoisonError::into_inner);
         partitions::back(&ends, from, entries)
+    }
+
+    fn put_notes(&self, notes: Vec<Note>) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(self.put_notes_now(notes))
+    }
+
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, EngineError>> {
+        Box::pin(self.notes_now())
     }
 
     fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {

@@ -14,6 +14,11 @@ const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("m
 /// Where the epochs are that a log had before. It is not in the tables of older hubs, which do without; and what was written
 /// for another present epoch than the log's says nothing.
 const EPOCHS: &str = "CREATE TABLE IF NOT EXISTS {schema}.epochs (present text COLLATE \"C\" PRIMARY KEY, epochs text NOT NULL)";
+/// What hubs leave for each other. It is not in the tables of older hubs either.
+const NOTES: &str =
+    "CREATE TABLE IF NOT EXISTS {schema}.notes (name text COLLATE \"C\" PRIMARY KEY, text text NOT NULL)";
+/// The tables that came later without a version of their own, as older hubs do without them.
+const LATER: [&str; 2] = ["epochs", "notes"];
 /// The oldest Postgres that has what is used here, as its own number.
 const OLDEST: i32 = 130_000;
 
@@ -21,7 +26,7 @@ const OLDEST: i32 = 130_000;
 pub(crate) async fn run(session: &Session, options: &Options, place: &Location) -> Result<(), EngineError> {
     let schema = &options.schema;
     check(session, options).await?;
-    if version(session, schema).await? == Some(MIGRATIONS.len()) && has_epochs(session, schema).await? {
+    if version(session, schema).await? == Some(MIGRATIONS.len()) && has_later(session, schema).await? {
         return Ok(());
     }
     let begin = schema.fill(
@@ -59,6 +64,7 @@ async fn migrate(session: &Session, schema: &Schema, place: &Location) -> Result
         in_time(&what, session.batch_execute(&schema.fill(sql))).await?;
     }
     in_time(&what, session.batch_execute(&schema.fill(EPOCHS))).await?;
+    in_time(&what, session.batch_execute(&schema.fill(NOTES))).await?;
     if current == 0 {
         begin_log(session, schema, place, &what).await?;
         tracing::info!(schema = schema.name(), "made the log's tables");
@@ -83,10 +89,11 @@ async fn begin_log(
     in_time(what, session.batch_execute(&partitions::create(schema, 0))).await
 }
 
-async fn has_epochs(session: &Session, schema: &Schema) -> Result<bool, EngineError> {
-    let (sql, table) = ("SELECT to_regclass($1::text) IS NOT NULL", format!("{}.epochs", schema.quoted()));
-    let there = in_time("look for the log's tables", session.query_one(sql, &[&table])).await?;
-    Ok(there.get(0))
+async fn has_later(session: &Session, schema: &Schema) -> Result<bool, EngineError> {
+    let sql = "SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS name";
+    let tables = LATER.map(|table| format!("{}.{table}", schema.quoted()));
+    let there = in_time("look for the log's tables", session.query_one(sql, &[&&tables[..]])).await?;
+    Ok(there.get::<_, i64>(0) == LATER.len() as i64)
 }
 
 /// The version of the tables; none where there are none.

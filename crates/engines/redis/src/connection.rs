@@ -34,6 +34,7 @@ pub(crate) struct Keys {
     pub(crate) topics: String,
     /// The entry that deleted each topic last.
     pub(crate) deleted: String,
+    pub(crate) notes: String,
     /// A key that is never there.
     pub(crate) probe: String,
     prefix: String,
@@ -47,8 +48,8 @@ impl Keys {
         let prefix = format!("{{{name}}}:");
         let key = |what: &str| format!("{prefix}{what}");
         let (log, meta, topics) = (key("log"), key("meta"), key("topics"));
-        let (deleted, probe) = (key("deleted"), key("probe"));
-        Self { log, meta, topics, deleted, probe, prefix }
+        let (deleted, notes, probe) = (key("deleted"), key("notes"), key("probe"));
+        Self { log, meta, topics, deleted, notes, probe, prefix }
     }
 
     /// The key of an idempotent batch.

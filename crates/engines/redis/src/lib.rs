@@ -9,6 +9,7 @@
 //! | `{NAME}:log` | the stream; the id of an entry is `<sequence>-0` |
 //! | `{NAME}:meta` | epoch, latest and earliest sequence, time and size of the log |
 //! | `{NAME}:topics` | of each topic its latest entry, its time, and whether the topic has ended |
+//! | `{NAME}:notes` | what hubs leave for each other: which streams are under way at each |
 //! | `{NAME}:key:…` | what was answered to an idempotent batch, until its window has passed |
 #![forbid(unsafe_code)]
 
@@ -28,7 +29,7 @@ use tidings_engine::{
     Address, Attached, BatchResult, Block, Engine, EngineConfig, EngineError, InvalidAddress, Seen,
     after_loss, read_lineage, write_lineage,
 };
-use tidings_log::{Batch, Bounds, BoxFuture, ReadLimits, TopicInfo};
+use tidings_log::{Batch, Bounds, BoxFuture, Note, ReadLimits, TopicInfo};
 use tidings_protocol::{Epoch, Event, Lineage, Sequence, Timestamp, Topic};
 
 use crate::connection::{Connection, Keys, because, is_master};
@@ -453,6 +454,30 @@ impl Redis {
     }
 }
 
+impl Redis {
+    async fn put_notes_now(&self, notes: Vec<Note>) -> Result<(), EngineError> {
+        let connection = self.connection()?;
+        let mut all = pipe();
+        for Note { name, text } in notes {
+            if text.is_empty() {
+                all.cmd("HDEL").arg(&self.keys.notes).arg(name);
+            } else {
+                all.cmd("HSET").arg(&self.keys.notes).arg(name).arg(text);
+            }
+        }
+        let put = all.query_async::<()>(&mut connection.writes.clone()).await;
+        put.map_err(|error| because("failed to keep notes of hubs", &error))
+    }
+
+    async fn notes_now(&self) -> Result<Vec<Note>, EngineError> {
+        let connection = self.connection()?;
+        let mut reads = connection.reads.clone();
+        let all = cmd("HGETALL").arg(&self.keys.notes).query_async::<Vec<(String, String)>>(&mut reads).await;
+        let all = all.map_err(|error| because("failed to read the notes of hubs", &error))?;
+        Ok(all.into_iter().map(|(name, text)| Note { name, text }).collect())
+    }
+}
+
 impl Engine for Redis {
     fn name(&self) -> &'static str {
         "Redis"
@@ -494,6 +519,14 @@ impl Engine for Redis {
 
     fn read(&self, after: Sequence, limits: ReadLimits) -> BoxFuture<'_, Result<Block, EngineError>> {
         Box::pin(self.read_now(after, limits))
+    }
+
+    fn put_notes(&self, notes: Vec<Note>) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(self.put_notes_now(notes))
+    }
+
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, EngineError>> {
+        Box::pin(self.notes_now())
     }
 
     fn tidy(&self) -> BoxFuture<'_, Result<(Epoch, Sequence), EngineError>> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tidings_log::{AppendError, Appended, Batch, Close, Idempotency, ReadLimits, Scope};
-use tidings_protocol::{Cursor, EndReason, NewEvent, Topic};
+use tidings_protocol::{Cursor, EndReason, NewEvent, Sequence, Topic};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
@@ -16,6 +16,7 @@ use super::{ProducerError, ProducerOptions, Progress};
 use crate::Hub;
 use crate::ends::{End, EndWatch};
 use crate::journal::Open;
+use crate::leases::{Elsewhere, Lease};
 use crate::seats::Seat;
 
 /// A stream of items on its way to the log, with what is needed until its end.
@@ -42,6 +43,8 @@ pub(super) struct Stream {
     pub(super) seat: Option<Seat>,
     /// What is remembered of it until it has ended, also after a crash.
     pub(super) open: Option<Open>,
+    /// What other hubs know of it.
+    pub(super) lease: Option<Lease>,
     failed: Option<ProducerError>,
     /// Whether it counts as under way.
     is_counted: bool,
@@ -61,8 +64,10 @@ enum Answer {
 pub(super) const ITEM_BYTES: usize = 128;
 /// How many items with keys go to the log at once.
 const KEYED_ITEMS: usize = 1_024;
-/// How long is rested between attempts to end a topic, while the log takes no writes, in seconds.
-const END_PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
+/// How long is rested after the first attempt to end a topic, while the log takes no writes. Each pause is twice the one before.
+const END_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause: however long the log takes no writes, the topic ends when it does again.
+const LONGEST_END_PAUSE: Duration = Duration::from_secs(60);
 
 // === impl Stream ===
 
@@ -86,6 +91,7 @@ impl Stream {
             asking: None,
             seat,
             open: None,
+            lease: None,
             failed: None,
             is_counted: false,
         })
@@ -301,9 +307,29 @@ impl Stream {
 
     /// Nothing is left to be done, also not after a crash.
     pub(super) fn forget(&mut self) {
-        self.seat = None;
+        self.hand_over();
         if let Some(open) = self.open.take() {
             open.end();
+        }
+    }
+
+    /// Nothing is left to be done here. What is remembered of it in the journal is now remembered of another.
+    fn hand_over(&mut self) {
+        self.seat = None;
+        self.lease = None;
+    }
+
+    /// Remembers it until it has ended, also after a crash of this hub.
+    pub(super) fn remember(&mut self, works: bool) {
+        let shared = self.hub.shared();
+        self.open = shared.journal.begin(&self.topic, &self.options);
+        self.lease = shared.leases.begin(&self.topic, &self.options, works);
+    }
+
+    /// It is left to whoever looks after what this hub leaves open.
+    pub(super) fn leave_to_others(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.keep();
         }
     }
 
@@ -318,9 +344,8 @@ impl Stream {
         if let Some(seat) = &self.seat {
             seat.leave();
             if seat.is_taken_over() {
-                // What is remembered of it is now remembered of the other.
                 self.open = None;
-                return self.forget();
+                return self.hand_over();
             }
         }
         if self.options.grace.is_zero() || self.seat.is_none() {
@@ -337,32 +362,66 @@ impl Stream {
 
     /// Ends the topic where no producer with the same key comes back in time, to this hub or to another one.
     async fn wait_for_return(mut self: Box<Self>, grace: Duration, reason: EndReason) {
+        if let Some(lease) = &self.lease {
+            lease.leave();
+        }
         let latest = self.hub.latest_of(&self.topic).await;
+        let deleted = self.hub.log().deleted_upto(&self.topic);
         sleep(grace).await;
-        let is_taken_over = self.seat.as_ref().is_some_and(Seat::is_taken_over);
-        // A topic that begins anew is none of its concern.
-        let is_deleted = self.hub.is_deleted(&self.topic).await;
-        if is_taken_over || is_deleted || self.hub.latest_of(&self.topic).await != latest {
-            self.open = None;
+        // A topic that was deleted is none of its concern, nor what begins anew under its name.
+        if self.hub.is_deleted(&self.topic).await || self.hub.log().deleted_upto(&self.topic) != deleted {
             return self.forget();
+        }
+        if self.is_taken_over(latest).await {
+            self.open = None;
+            return self.hand_over();
         }
         self.end_for(reason).await;
     }
 
+    /// Whether a producer with the same key has come back since the topic's latest entry was this one.
+    async fn is_taken_over(&mut self, latest: Option<Sequence>) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        if seat.is_taken_over() {
+            return true;
+        }
+        if !self.hub.log().is_shared() {
+            return false;
+        }
+        // Without notes, whatever was published since may be from a producer at another hub.
+        let elsewhere = match self.hub.shared().leases.elsewhere(&self.hub, &self.name()).await {
+            Some(elsewhere) => elsewhere,
+            None => Elsewhere::Waits,
+        };
+        match elsewhere {
+            Elsewhere::Nobody => false,
+            Elsewhere::Works => true,
+            // Both wait; the one to which it came last still has something of its time.
+            Elsewhere::Waits => self.hub.latest_of(&self.topic).await != latest,
+        }
+    }
+
+    fn name(&self) -> (Topic, Option<String>) {
+        (self.topic.clone(), self.options.key.clone())
+    }
+
     async fn end_for(mut self: Box<Self>, reason: EndReason) {
         let close = Close::for_reason(self.topic.clone(), Some(reason));
-        for pause in END_PAUSES {
+        let mut pause = END_PAUSE;
+        loop {
             match self.hub.close_topic(close.clone(), None).await {
                 // Where it has ended, that was somebody else.
                 Ok(()) | Err(AppendError::TopicClosed { .. }) => return self.forget(),
+                // Whoever opens the journal next, or looks after this hub, tries it again.
+                Err(_) if self.hub.is_closed() => return self.leave_to_others(),
                 Err(error) => {
                     let topic = &self.topic;
                     tracing::warn!(%topic, %error, "a stream broke off, and its topic cannot be ended now");
                 }
             }
-            sleep(Duration::from_secs(pause)).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_END_PAUSE);
         }
-        // Whoever opens the journal next tries it again.
     }
 }
 
@@ -378,20 +437,16 @@ pub(super) async fn ended(hub: &Hub, topic: &Topic) -> ProducerError {
 pub(crate) fn end_abandoned(hub: &Hub, left: Vec<(Topic, ProducerOptions)>) {
     let Ok(runtime) = Handle::try_current() else { return };
     for (topic, options) in left {
-        let hub = hub.clone();
         // It is there before anybody can come back.
         let seat = options.key.clone().map(|key| {
             let seat = hub.shared().seats.take((topic.clone(), key));
             seat.leave();
             seat
         });
-        runtime.spawn(async move {
-            let grace = if seat.is_some() { options.grace } else { Duration::ZERO };
-            let open = hub.shared().journal.begin(&topic, &options);
-            let mut stream = Stream::new(hub, topic, options, seat);
-            stream.open = open;
-            stream.wait_for_return(grace, EndReason::aborted()).await;
-        });
+        let grace = if seat.is_some() { options.grace } else { Duration::ZERO };
+        let mut stream = Stream::new(hub.clone(), topic, options, seat);
+        stream.remember(false);
+        runtime.spawn(stream.wait_for_return(grace, EndReason::aborted()));
     }
 }
 

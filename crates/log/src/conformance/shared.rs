@@ -6,7 +6,7 @@ use tidings_protocol::{Event, Selection, Sequence};
 use tokio::sync::watch;
 
 use super::{Subject, end, event, keyed, publish, read_all, select, sequences, topic};
-use crate::{AppendError, Batch, Bounds, Follower, Log};
+use crate::{AppendError, Batch, Bounds, Follower, Log, Note};
 
 /// A follower whose progress can be waited for.
 struct Watched {
@@ -47,6 +47,7 @@ pub(super) async fn run(subject: &dyn Subject) {
     what_ends_at_one_has_ended_at_the_other(&*one, &*other).await;
     what_one_deletes_is_gone_at_the_other(&*one, &*other).await;
     a_key_of_one_is_known_at_the_other(&*one, &*other).await;
+    notes_of_one_are_read_at_the_other(&*one, &*other).await;
     both_have_one_order(&one, &other).await;
     what_closes_leaves_the_other_open(&*one, &*other).await;
 }
@@ -144,6 +145,26 @@ async fn both_have_one_order(one: &Arc<dyn Log>, other: &Arc<dyn Log>) {
         let from = expected.iter().position(|entry| entry.sequence == first).unwrap();
         assert_eq!(sequences(&entries), sequences(&expected[from..]));
     }
+}
+
+async fn notes_of_one_are_read_at_the_other(one: &dyn Log, other: &dyn Log) {
+    assert!(one.is_shared());
+    let note = |name: &str, text: &str| Note { name: name.into(), text: text.into() };
+    let (latest, long) = (one.bounds().latest, "x y\n".repeat(20_000));
+    let notes = async |log: &dyn Log| {
+        let mut notes = log.notes().await.unwrap();
+        notes.sort();
+        notes
+    };
+    assert_eq!(notes(other).await, []);
+    one.put_notes(vec![note("one.n", "1"), note("one.0", &long), note("one.1", "")]).await.unwrap();
+    assert_eq!(notes(other).await, [note("one.0", &long), note("one.n", "1")]);
+    other.put_notes(vec![note("other.n", "1"), note("one.0", "")]).await.unwrap();
+    one.put_notes(vec![note("one.n", "2"), note("gone", "")]).await.unwrap();
+    assert_eq!(notes(one).await, [note("one.n", "2"), note("other.n", "1")]);
+    one.put_notes(vec![note("one.n", ""), note("other.n", "")]).await.unwrap();
+    assert_eq!(notes(other).await, []);
+    assert_eq!(one.bounds().latest, latest, "they are no events");
 }
 
 async fn what_closes_leaves_the_other_open(one: &dyn Log, other: &dyn Log) {

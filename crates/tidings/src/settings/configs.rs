@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tidings_http::{HttpConfig, InvalidHost, defaults};
-use tidings_hub::HubConfig;
+use tidings_hub::{Hub, HubConfig};
 use tidings_log::{DiskLog, Retention};
 
 use super::{ConfigError, Durability, Settings};
@@ -26,6 +26,8 @@ const MIN_RETAIN_AGE: Duration = Duration::from_secs(1);
 const MIN_RETAIN_BYTES: u64 = 64 << 10;
 /// The shortest time that a connection may take no byte.
 const MIN_WRITE_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long the streams of a hub may be left open that says nothing any more.
+const STREAM_LEASES: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(600);
 /// A hundred years: the longest time that a setting may name.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -89,6 +91,12 @@ impl Settings {
             return Err(out_of_bounds("max-topics", max_topics, "at least 1"));
         }
         Ok(HubConfig { tail_bytes, max_topics })
+    }
+
+    pub(crate) fn stream_lease(&self) -> Result<Duration, ConfigError> {
+        let lease = self.stream_lease.map_or(Hub::DEFAULT_STREAM_LEASE, |span| span.0);
+        within("stream-lease", Span(lease), &STREAM_LEASES)?;
+        Ok(lease)
     }
 
     pub(crate) fn http(&self) -> Result<HttpConfig, ConfigError> {

@@ -59,6 +59,7 @@ fn the_help_names_the_defaults_that_are_in_force() {
         Size(http.max_event_bytes as u64).to_string(),
         Size(http.max_batch_bytes as u64).to_string(),
         HubConfig::DEFAULT_MAX_TOPICS.to_string(),
+        Span(Hub::DEFAULT_STREAM_LEASE).to_string(),
         http.max_batch_events.to_string(),
         http.max_connections.to_string(),
         format!("{}, and any number from this machine", defaults::MAX_CONNECTIONS_PER_ADDRESS),
@@ -148,6 +149,10 @@ fn a_value_that_would_do_harm_is_refused() {
         assert!(error.starts_with("failed to set `") && error.contains("it is "), "{text}: {error}");
     }
     assert!(toml::from_str::<Settings>("max-topics = 0").unwrap().hub().is_err());
+    for lease in ["499ms", "601s"] {
+        let settings = toml::from_str::<Settings>(&format!("stream-lease = \"{lease}\"")).unwrap();
+        assert!(settings.stream_lease().is_err(), "{lease}");
+    }
     for text in ["retain-age = 0", "retain-bytes = 0"] {
         assert!(toml::from_str::<Settings>(text).unwrap().retention().is_err(), "{text}");
     }
