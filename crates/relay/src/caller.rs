@@ -125,6 +125,13 @@ impl Caller {
         }
     }
 
+    /// Gives the end of an event that is not kept. Says whether the caller may have more: what one that takes too little misses
+    /// of such events is in no log, so its answer breaks off.
+    pub(crate) fn give_foreign_end(&mut self, bytes: &[u8]) -> bool {
+        self.give(bytes);
+        self.held.len() + self.pipe.state().bytes.len() <= defaults::FOREIGN_BYTES
+    }
+
     /// Gives a sign of life between two lines, before what is held.
     pub(crate) fn beat(&self, bytes: &[u8]) {
         self.pipe.change(|state| {

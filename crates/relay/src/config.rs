@@ -20,6 +20,8 @@ pub struct RelayConfig {
     pub methods: Option<Vec<String>>,
     /// Whether callers of the same URL share one answer (`share`).
     pub share: bool,
+    /// How long what callers share is kept when nobody reads it any more (`share-linger`).
+    pub share_linger: Duration,
     /// How long connecting may take (`connect-timeout`).
     pub connect_timeout: Duration,
     /// How long the first byte of an answer may take (`first-byte-timeout`).
@@ -119,6 +121,7 @@ impl RelayConfig {
             on_leave: OnLeave::default(),
             methods: None,
             share: false,
+            share_linger: defaults::SHARE_LINGER,
             connect_timeout: defaults::CONNECT_TIMEOUT,
             first_byte_timeout: defaults::FIRST_BYTE_TIMEOUT,
             silence_timeout: defaults::SILENCE_TIMEOUT,

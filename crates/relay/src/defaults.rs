@@ -13,7 +13,7 @@ pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 pub const LEAVE_GRACE: Duration = Duration::from_secs(1);
 /// How often a run that its caller has left looks whether anybody reads it.
 pub const LEAVE_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a shared run is kept when nobody reads it any more.
+/// How long a shared run is kept when nobody reads it any more (`share-linger`).
 pub const SHARE_LINGER: Duration = Duration::from_secs(30);
 /// How often a shared run looks whether anybody reads it.
 pub const SHARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,6 +23,9 @@ pub const SHARE_RETRY: Duration = Duration::from_secs(2);
 pub const SHARE_RETRY_MOST: Duration = Duration::from_secs(60);
 /// What a caller has not taken of its answer and is kept for it. Beyond that it is read from the log when the caller goes on.
 pub const CALLER_BYTES: usize = 256 << 10;
+/// What a caller has not taken of its answer where events of other hubs are among it, which no log has: enough for one event of the
+/// usual limit, and what is kept in any case.
+pub const FOREIGN_BYTES: usize = 2 << 20;
 /// What a line may have beside the data of an event: the name of its field, and the fields that no event keeps.
 pub const LINE_SLACK: usize = 4 << 10;
 /// How often a file with a secret is looked at again.
@@ -33,14 +36,13 @@ pub const SECRET_BYTES: u64 = 64 << 10;
 pub const IDLE_CONNECTIONS: usize = 32;
 /// How long they are kept.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests in one lane of connections: no server of HTTP/2 should take less than a hundred at once on a connection (RFC 9113
+/// §6.5.2), and large ones take just that.
+pub const LANE_REQUESTS: usize = 100;
 /// How often a connection of HTTP/2 to an endpoint is asked whether it is alive, and how long it may take to answer.
 pub const PING: Duration = Duration::from_secs(20);
 /// How long the ends of runs may take to be written when the hub shuts down.
 pub const SHUTDOWN: Duration = Duration::from_secs(2);
-/// How often topics are looked for whose run has died with another hub, where several share a log.
-pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How many topics are looked at at once then.
-pub const SWEEP_TOPICS: usize = 1_000;
 /// The longest name of a relay.
 pub const NAME_BYTES: usize = 64;
 /// The most answers of a relay at once that are under way, whether anybody reads them or not.

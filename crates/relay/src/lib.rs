@@ -17,6 +17,7 @@ mod catch_up;
 mod config;
 pub mod defaults;
 mod fields;
+mod lanes;
 mod passed;
 mod relays;
 mod run;

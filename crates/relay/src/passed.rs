@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::caller::Broken;
 use crate::fields;
+use crate::lanes::InLane;
 
 /// A body on its way to the caller, which may pause for so long.
 struct Passed {
@@ -22,12 +23,18 @@ struct Passed {
     silence: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     _watch: ClientWatch,
+    _in_lane: InLane,
 }
 
 /// Passes an answer on.
-pub(crate) fn pass(response: reqwest::Response, silence: Duration, watch: ClientWatch) -> Response {
+pub(crate) fn pass(
+    (response, in_lane): (reqwest::Response, InLane),
+    silence: Duration,
+    watch: ClientWatch,
+) -> Response {
     let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-    let mut passed = Response::new(Body::new(Passed { body, silence, deadline: None, _watch: watch }));
+    let mut passed =
+        Response::new(Body::new(Passed { body, silence, deadline: None, _watch: watch, _in_lane: in_lane }));
     *passed.status_mut() = parts.status;
     *passed.headers_mut() = fields::for_caller(&parts.headers);
     // What a page of the endpoint's may do, it may not do in the name of the hub.

@@ -26,6 +26,7 @@ use crate::catch_up::CatchUp;
 use crate::config::{InvalidRelay, InvalidRelays, OnLeave, RelayConfig};
 use crate::defaults;
 use crate::fields;
+use crate::lanes::InLane;
 use crate::passed::pass;
 use crate::run::{Outcome, Run, Times, Transcript};
 use crate::share::{Place, SharedRuns, Source, keep};
@@ -65,6 +66,7 @@ struct Relay {
     on_leave: OnLeave,
     silence: Duration,
     shared: Option<SharedRuns>,
+    share_linger: Duration,
     /// Runs that may be begun.
     free: Arc<Semaphore>,
     max_runs: usize,
@@ -218,16 +220,16 @@ impl Relays {
         let is_head = parts.method == Method::HEAD;
         let query = parts.uri.query().map(str::to_owned);
         let question = Question { method: parts.method, path: below, query, headers, body };
-        let response = relay.upstream.ask(question, api.config().body_timeout).await?;
-        let Some(events) = upstream::events(&response)?.filter(|_| !is_head) else {
-            return Ok((Relayed::Other, pass(response, relay.silence, watch)));
+        let answered = relay.upstream.ask(question, api.config().body_timeout).await?;
+        let Some(events) = upstream::events(&answered.0)?.filter(|_| !is_head) else {
+            return Ok((Relayed::Other, pass(answered, relay.silence, watch)));
         };
         let (topic, producer) = relay.produce(&api).await?;
         let catch_up = CatchUp::new(api.hub().clone(), topic.clone(), events == Events::Stream);
         let (caller, body) = caller::answer(events == Events::Stream, catch_up, watch);
         let mut answer = Response::new(Body::new(body));
-        head(answer.headers_mut(), response.headers(), &mount, &topic);
-        let run = self.run(&api, &relay, (topic, producer), response, events, Some(caller));
+        head(answer.headers_mut(), answered.0.headers(), &mount, &topic);
+        let run = self.run(&api, &relay, (topic, producer), answered, events, Some(caller));
         drop(self.0.tasks.spawn(async move {
             let (name, topic) = (relay.name.clone(), run.topic.clone());
             tell(&name, &topic, &Box::pin(run.go()).await);
@@ -251,10 +253,10 @@ impl Relays {
             let begun = self.begin_shared(&api, &relay, &below, query, key.clone()).await;
             match begun {
                 Ok(Ok(begun)) => *place = Some(begun),
-                Ok(Err(response)) => {
+                Ok(Err(other)) => {
                     drop(place);
                     shared.tidy(&key, &slot);
-                    return Ok((Relayed::Other, pass(response, relay.silence, watch)));
+                    return Ok((Relayed::Other, pass(other, relay.silence, watch)));
                 }
                 Err(refusal) => {
                     drop(place);
@@ -291,19 +293,19 @@ impl Relays {
         path: &str,
         query: Option<String>,
         key: String,
-    ) -> Result<Result<Place, reqwest::Response>, Refusal> {
+    ) -> Result<Result<Place, (reqwest::Response, InLane)>, Refusal> {
         let permit = relay.permit()?;
-        let response = relay.upstream.ask_for_all(path, query.as_deref(), "").await?;
-        if upstream::events(&response)? != Some(Events::Stream) {
-            return Ok(Err(response));
+        let answered = relay.upstream.ask_for_all(path, query.as_deref(), "").await?;
+        if upstream::events(&answered.0)? != Some(Events::Stream) {
+            return Ok(Err(answered));
         }
         let end = api.hub().end();
         let begin = end.lineage.id(end.latest);
         let (topic, producer) = relay.produce(api).await?;
         let place = Place { topic: topic.clone(), begin };
-        let mut run = self.run(api, relay, (topic.clone(), producer), response, Events::Stream, None);
+        let mut run = self.run(api, relay, (topic.clone(), producer), answered, Events::Stream, None);
         run.on_leave = OnLeave::Cancel;
-        run.times.unread = defaults::SHARE_LINGER;
+        run.times.unread = relay.share_linger;
         let upstream = Arc::clone(&relay.upstream);
         let source = Source { upstream, path: path.to_owned(), query, limit: api.config().max_event_bytes };
         let relay = Arc::clone(relay);
@@ -325,7 +327,7 @@ impl Relays {
         api: &Api,
         relay: &Relay,
         (topic, producer): (Topic, Producer),
-        response: reqwest::Response,
+        (response, in_lane): (reqwest::Response, InLane),
         events: Events,
         caller: Option<Caller>,
     ) -> Run {
@@ -337,6 +339,7 @@ impl Relays {
             topic,
             producer,
             response,
+            in_lane,
             transcript: Transcript::new(events, config.max_event_bytes),
             caller,
             times,
@@ -408,6 +411,7 @@ impl Relay {
             on_leave: config.on_leave,
             silence: config.silence_timeout,
             shared: config.share.then(SharedRuns::default),
+            share_linger: config.share_linger,
             free: Arc::new(Semaphore::new(max_runs)),
             max_runs,
         })

@@ -14,6 +14,7 @@ use crate::blocks::{Blocks, JsonLines, LineEnd, Piece, TooLarge};
 use crate::caller::Caller;
 use crate::config::OnLeave;
 use crate::defaults;
+use crate::lanes::InLane;
 use crate::upstream::Events;
 
 /// What is told of a run when it is over.
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) topic: Topic,
     pub(crate) producer: Producer,
     pub(crate) response: Response,
+    /// Where among the connections to the endpoint it is.
+    pub(crate) in_lane: InLane,
     pub(crate) transcript: Transcript,
     pub(crate) caller: Option<Caller>,
     pub(crate) times: Times,
@@ -136,9 +139,9 @@ impl Run {
 
     /// Comes to its end.
     pub(crate) async fn end(self, outcome: Outcome) -> Outcome {
-        let Self { producer, caller, response, counted, .. } = self;
+        let Self { producer, caller, response, in_lane, counted, .. } = self;
         // The request to the endpoint is cancelled where it is not over.
-        drop(response);
+        drop((response, in_lane));
         let ended = match &outcome {
             Outcome::Whole => producer.finish().await.map(drop),
             _ => {
@@ -240,8 +243,8 @@ impl Run {
             }
             Piece::End { event, end, rest } => {
                 if event.event.starts_with(OF_HUBS) {
-                    if let Some(caller) = caller {
-                        caller.give(rest);
+                    if caller.as_mut().is_some_and(|own| !own.give_foreign_end(rest)) {
+                        *caller = None;
                     }
                     return;
                 }

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use crate::defaults;
+use crate::lanes::InLane;
 use crate::run::{Outcome, Run, Transcript};
 use crate::upstream::{self, Events, Upstream};
 
@@ -89,8 +90,8 @@ pub(crate) async fn keep(mut run: Run, source: Source) -> Outcome {
                 return run.end(outcome).await;
             }
             match again(&source, &last_event_id).await {
-                Ok(Some(response)) => {
-                    run.response = response;
+                Ok(Some((response, in_lane))) => {
+                    (run.response, run.in_lane) = (response, in_lane);
                     run.transcript = Transcript::new(Events::Stream, source.limit);
                     failures += 1;
                     break;
@@ -110,12 +111,12 @@ enum Failure {
 }
 
 /// Asks for what follows; `None` where nothing ever will.
-async fn again(source: &Source, last_event_id: &str) -> Result<Option<Response>, Failure> {
+async fn again(source: &Source, last_event_id: &str) -> Result<Option<(Response, InLane)>, Failure> {
     let asked = source.upstream.ask_for_all(&source.path, source.query.as_deref(), last_event_id).await;
-    let Ok(response) = asked else { return Err(Failure::Passing) };
+    let Ok((response, in_lane)) = asked else { return Err(Failure::Passing) };
     let status = response.status();
     match upstream::events(&response) {
-        Ok(Some(Events::Stream)) => Ok(Some(response)),
+        Ok(Some(Events::Stream)) => Ok(Some((response, in_lane))),
         _ if status == StatusCode::NO_CONTENT => Ok(None),
         _ if status.is_server_error()
             || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status) =>

@@ -21,13 +21,14 @@ use url::Url;
 use crate::config::{InvalidRelay, RelayConfig};
 use crate::defaults;
 use crate::fields::{self, OwnFields, PASSED};
+use crate::lanes::{InLane, Lanes};
 
 /// An endpoint.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     /// What all paths are below; it ends with no slash.
     base: Url,
-    client: Client,
+    lanes: Lanes,
     fields: OwnFields,
     passes_keys: bool,
     first_byte_timeout: Duration,
@@ -70,6 +71,7 @@ impl Upstream {
             ("connect-timeout", config.connect_timeout),
             ("first-byte-timeout", config.first_byte_timeout),
             ("silence-timeout", config.silence_timeout),
+            ("share-linger", config.share_linger),
         ] {
             let (least, most) = (defaults::MIN_TIMEOUT, defaults::MAX_TIMEOUT);
             if !(least..=most).contains(&time) {
@@ -84,20 +86,22 @@ impl Upstream {
             .map_err(|error| failed(&error))?
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(config.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .pool_max_idle_per_host(defaults::IDLE_CONNECTIONS)
-            .pool_idle_timeout(defaults::IDLE_TIMEOUT)
-            .http2_keep_alive_interval(defaults::PING)
-            .http2_keep_alive_timeout(defaults::PING)
-            .build()
-            .map_err(|error| failed(&error))?;
+        let connect_timeout = config.connect_timeout;
+        let client = move || {
+            Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .connect_timeout(connect_timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .pool_max_idle_per_host(defaults::IDLE_CONNECTIONS)
+                .pool_idle_timeout(defaults::IDLE_TIMEOUT)
+                .http2_keep_alive_interval(defaults::PING)
+                .http2_keep_alive_timeout(defaults::PING)
+        };
+        let lanes = Lanes::new(client).map_err(|error| failed(&error))?;
         Ok(Self {
             base,
-            client,
+            lanes,
             fields: OwnFields::new(&config.headers)?,
             passes_keys: config.passes_keys,
             first_byte_timeout: config.first_byte_timeout,
@@ -142,7 +146,11 @@ impl Upstream {
     }
 
     /// Asks the endpoint, and waits for the head of its answer.
-    pub(crate) async fn ask(&self, question: Question, body_pause: Duration) -> Result<Response, Refusal> {
+    pub(crate) async fn ask(
+        &self,
+        question: Question,
+        body_pause: Duration,
+    ) -> Result<(Response, InLane), Refusal> {
         let Question { method, path, query, headers, body } = question;
         let url = self.target(&path, query.as_deref())?;
         let mut own = fields::for_endpoint(&headers, self.passes_keys);
@@ -150,7 +158,8 @@ impl Upstream {
         if let Ok(name) = HeaderValue::from_str(&self.own_name) {
             own.append(PASSED, name);
         }
-        let mut request = self.client.request(method, url).headers(own);
+        let (client, in_lane) = self.lanes.enter().map_err(refusal)?;
+        let mut request = client.request(method, url).headers(own);
         let failure = Arc::<Mutex<Option<String>>>::default();
         if !body.is_end_stream() {
             request = request.body(reqwest::Body::wrap(Upload {
@@ -165,7 +174,7 @@ impl Upstream {
             return Err(Refusal::new(ProblemKind::InvalidData, why));
         }
         match answered {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => Ok((response, in_lane)),
             Ok(Err(error)) => Err(refusal(error)),
             Err(_) => {
                 let detail = format!(
@@ -183,7 +192,7 @@ impl Upstream {
         path: &str,
         query: Option<&str>,
         last_event_id: &str,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<(Response, InLane), Refusal> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let question = Question {

@@ -51,18 +51,23 @@ async fn an_answer_that_nobody_reads_may_be_cancelled() {
 #[tokio::test]
 async fn whoever_ends_the_topic_cancels_the_request() {
     let mut bench = Bench::start().await;
-    let (mut answer, mut asked) = bench.run().await;
-    let location = answer.location();
-    asked.send("data: one\n\n").await;
-    answer.until("\n\n").await;
-    let begun = Instant::now();
-    let stopped = bench.post(&format!("{location}?close=true&reason=stopped")).send().await.unwrap();
-    assert_eq!(stopped.status(), 201);
-    asked.cancelled().await;
-    println!("cancelled after {:?}", begun.elapsed());
-    assert!(!answer.rest().await);
-    let page = bench.ended(&location).await;
-    assert_eq!((page["reason"].as_str(), page["events"].as_array().unwrap().len()), (Some("stopped"), 1));
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let (mut answer, mut asked) = bench.run().await;
+        let location = answer.location();
+        asked.send("data: one\n\n").await;
+        answer.until("\n\n").await;
+        let stop = bench.post(&format!("{location}?close=true&reason=stopped")).send();
+        let begun = Instant::now();
+        let (stopped, ()) = tokio::join!(stop, asked.cancelled());
+        times.push(begun.elapsed());
+        assert_eq!(stopped.unwrap().status(), 201);
+        assert!(!answer.rest().await);
+        let page = bench.ended(&location).await;
+        assert_eq!((page["reason"].as_str(), page["events"].as_array().unwrap().len()), (Some("stopped"), 1));
+    }
+    // As the endpoint sees it, with the stop's own request in it. A busy machine may delay some of them.
+    assert!(times.iter().min().unwrap().as_millis() < 100, "{times:?}");
 }
 
 /// A caller who leaves before there is an answer has nothing to come back to.

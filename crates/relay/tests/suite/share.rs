@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use crate::support::{Answer, Bench, ids, within};
 
 async fn bench() -> Bench {
@@ -87,4 +89,38 @@ async fn other_answers_are_for_the_one_who_asked() {
         let response = within("an answer", request).await.unwrap().unwrap();
         assert!(status.starts_with(response.status().as_str()), "{status}");
     }
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_kept_for_a_while_and_then_cancelled() {
+    let mut bench = Bench::with(|config| {
+        (config.share, config.methods) = (true, None);
+        config.share_linger = Duration::from_secs(3);
+    })
+    .await;
+    let request = tokio::spawn(bench.get("/relay/r/feed").send());
+    let mut asked = bench.endpoint.asked().await.events().await;
+    let mut first = Answer::of(within("an answer", request).await.unwrap().unwrap());
+    asked.send("data: one\n\n").await;
+    first.until("data: one\n\n").await;
+    let location = first.location();
+    drop(first);
+    // Who comes while it is kept joins it.
+    asked.send("data: two\n\n").await;
+    let mut second = answer(&bench, "/relay/r/feed").await;
+    assert_eq!(second.location(), location);
+    asked.send("data: three\n\n").await;
+    second.until("data: three\n\n").await;
+    assert!(bench.endpoint.is_quiet(), "the endpoint was asked more than once");
+    let begun = Instant::now();
+    drop(second);
+    asked.cancelled().await;
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(bench.ended(&location).await["reason"], "aborted");
+    // And who comes later begins anew.
+    let request = tokio::spawn(bench.get("/relay/r/feed").send());
+    let asked = bench.endpoint.asked().await.events().await;
+    let third = Answer::of(within("an answer", request).await.unwrap().unwrap());
+    assert_ne!(third.location(), location);
+    drop(asked);
 }

@@ -137,6 +137,23 @@ async fn a_caller_who_reads_late_gets_every_event() {
     assert_eq!(ids(&answer.text).len(), 20_000);
 }
 
+/// What hubs say among themselves is in no log: a caller who does not take it is cut off, and the run goes on.
+#[tokio::test]
+async fn a_caller_who_takes_nothing_of_another_hub_is_cut_off() {
+    let mut bench = Bench::start().await;
+    let (mut answer, mut asked) = bench.run().await;
+    let location = answer.location();
+    let block = format!("event: tidings.live\ndata: {}\n\n", "x".repeat(60_000));
+    for _ in 0..400 {
+        asked.send(&block).await;
+    }
+    asked.send("data: last\n\n").await;
+    asked.finish().await;
+    assert_eq!(bench.ended(&location).await["events"][0]["data"], "last");
+    assert!(!answer.rest().await, "the answer breaks off");
+    assert!(answer.text.len() < 20_000_000, "all was kept: {}", answer.text.len());
+}
+
 /// A hub that is mounted elsewhere names its topics as they are reached there.
 #[tokio::test]
 async fn an_answer_says_where_its_topic_is_mounted() {

@@ -18,6 +18,8 @@ pub(crate) struct RelaySettings {
     pub(super) on_leave: Option<OnLeaveSetting>,
     pub(super) methods: Option<Vec<String>>,
     pub(super) share: Option<bool>,
+    #[serde(alias = "share_linger")]
+    pub(super) share_linger: Option<Span>,
     #[serde(alias = "connect_timeout")]
     pub(super) connect_timeout: Option<Span>,
     #[serde(alias = "first_byte_timeout")]

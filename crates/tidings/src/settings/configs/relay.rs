@@ -56,6 +56,7 @@ impl RelaySettings {
             },
             methods: self.methods,
             share: self.share.unwrap_or(false),
+            share_linger: self.share_linger.map_or(base.share_linger, |Span(time)| time),
             connect_timeout: self.connect_timeout.map_or(base.connect_timeout, |Span(time)| time),
             first_byte_timeout: self.first_byte_timeout.map_or(base.first_byte_timeout, |Span(time)| time),
             silence_timeout: self.silence_timeout.map_or(base.silence_timeout, |Span(time)| time),
