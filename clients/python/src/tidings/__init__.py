@@ -12,7 +12,7 @@ programs that have one thing to say or to hear.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _defaults as defaults
@@ -21,7 +21,7 @@ from ._events import Event, Gap, GapReason
 from ._http import VERSION as __version__
 from ._ladder import Transport
 from ._message import Message, RawJson
-from ._publication import Published
+from ._publication import Published, StreamProgress, StreamPublished
 from ._settings import TRANSPORTS as _TRANSPORTS
 from ._settings import Since
 from ._state import State, Status
@@ -53,12 +53,16 @@ __all__ = [
     "Since",
     "State",
     "Status",
+    "StreamProgress",
+    "StreamPublished",
     "Subscription",
     "TidingsError",
     "Token",
     "Transport",
     "__version__",
     "publish",
+    "publish_stream",
+    "publish_stream_sync",
     "publish_sync",
     "subscribe",
     "subscribe_sync",
@@ -218,3 +222,69 @@ def publish_sync(
     """Publishes one event, by a connection of its own. See `Client.publish`."""
     with Client(url, token=token, headers=headers, verify=verify, ca_file=ca_file) as client:
         return client.publish(topic, data, type=type, close=close, idempotency_key=idempotency_key, retry_for=retry_for)
+
+
+async def publish_stream(
+    url: str,
+    topic: str,
+    source: AsyncIterable[Any] | Iterable[Any],
+    *,
+    type: str | None = None,
+    close: bool = False,
+    grace: float = defaults.STREAM_GRACE,
+    idempotency_key: str | None = None,
+    retry_for: float = defaults.PUBLISH_RETRY,
+    first_byte: float = defaults.FIRST_BYTE,
+    on_progress: Callable[[StreamProgress], None] | None = None,
+    token: AsyncToken | None = None,
+    headers: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | bool = True,
+    ca_file: str | os.PathLike[str] | None = None,
+) -> StreamPublished:
+    """Publishes each item of a source as an event, as it comes. See `AsyncClient.publish_stream`."""
+    from ._async import AsyncClient
+
+    async with AsyncClient(url, token=token, headers=headers, verify=verify, ca_file=ca_file) as client:
+        return await client.publish_stream(
+            topic,
+            source,
+            type=type,
+            close=close,
+            grace=grace,
+            idempotency_key=idempotency_key,
+            retry_for=retry_for,
+            first_byte=first_byte,
+            on_progress=on_progress,
+        )
+
+
+def publish_stream_sync(
+    url: str,
+    topic: str,
+    source: Iterable[Any],
+    *,
+    type: str | None = None,
+    close: bool = False,
+    grace: float = defaults.STREAM_GRACE,
+    idempotency_key: str | None = None,
+    retry_for: float = defaults.PUBLISH_RETRY,
+    first_byte: float = defaults.FIRST_BYTE,
+    on_progress: Callable[[StreamProgress], None] | None = None,
+    token: Token | None = None,
+    headers: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | bool = True,
+    ca_file: str | os.PathLike[str] | None = None,
+) -> StreamPublished:
+    """Publishes each item of a source as an event, as it comes. See `Client.publish_stream`."""
+    with Client(url, token=token, headers=headers, verify=verify, ca_file=ca_file) as client:
+        return client.publish_stream(
+            topic,
+            source,
+            type=type,
+            close=close,
+            grace=grace,
+            idempotency_key=idempotency_key,
+            retry_for=retry_for,
+            first_byte=first_byte,
+            on_progress=on_progress,
+        )

@@ -2,22 +2,25 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
+import anyio.lowlevel
 
 from . import _defaults as defaults
 from . import _http
 from ._async_wire import AsyncWire
-from ._commands import Hangup, Interrupted
+from ._commands import Flow, Hangup, Interrupted
 from ._endpoint import Endpoint
 from ._errors import TidingsError
 from ._events import Event, Gap
 from ._ladder import Transport
-from ._message import letter
-from ._publication import Published, publication
+from ._message import letter, random_key
+from ._publication import Published, StreamProgress, StreamPublished, publication
+from ._publish_stream import Hub, Plan, Sender
 from ._session import Session
 from ._settings import TRANSPORTS, Since, bearer, headers_of, not_negative, settle
 from ._state import State
@@ -71,6 +74,7 @@ class AsyncClient:
         if http is not None and (ca_file is not None or verify is not True):
             raise ValueError("certificates are a matter of the HTTP client that is given")
         self._owned = http is None
+        self._certificates = (verify, ca_file)
         self._http = http or httpx.AsyncClient(**_http.options(self._endpoint, verify, ca_file))
         self._answered = False
 
@@ -133,11 +137,55 @@ class AsyncClient:
         """Publishes events on several topics, each item a topic and its data, whole or not at all, with nothing between them."""
         return await self._publish(None, list(items), type, False, idempotency_key, retry_for, True)
 
+    async def publish_stream(
+        self,
+        topic: str,
+        source: AsyncIterable[Any] | Iterable[Any],
+        *,
+        type: str | None = None,
+        close: bool = False,
+        grace: float = defaults.STREAM_GRACE,
+        idempotency_key: str | None = None,
+        retry_for: float = defaults.PUBLISH_RETRY,
+        first_byte: float = defaults.FIRST_BYTE,
+        on_progress: Callable[[StreamProgress], None] | None = None,
+    ) -> StreamPublished:
+        """Publishes each item of a source as an event, as it comes: items are data, or a `Message` with a type of its own.
+
+        Returns once the source is at its end and everything is as durable as the hub promises. Where the connection breaks or
+        the hub restarts, it goes on after what is acknowledged: each item is published exactly once. No more is taken from the
+        source while a mebibyte waits.
+
+        With `close` the topic ends with the source; where the source fails, or this is cancelled, it ends with the reason
+        `aborted`, and a program that dies ends it so after `grace` seconds. Where somebody else ends the topic meanwhile, as a
+        stop button does, `RefusedError` is raised with a status of 409 and `problem.reason`, and a source that waits is
+        cancelled.
+
+        Args:
+            type: the event type of the items that have none of their own.
+            close: ends the topic with the source.
+            grace: with `close`: for how many seconds the hub waits for a producer whose connection broke.
+            idempotency_key: item number n has the key `<key>/n`. Random without one.
+            retry_for: for how many seconds without success it is tried again where the hub cannot be reached.
+            first_byte: how many seconds the answer may take to begin before the items go in short requests, as something on
+                the way holds bodies back.
+            on_progress: is told whenever more has become durable.
+        """
+        key = random_key() if idempotency_key is None else idempotency_key
+        plan = Plan(topic, type, close, grace, key, retry_for, first_byte, on_progress)
+        return await _feed(self, plan, source)
+
     async def close_topic(
-        self, topic: str, *, idempotency_key: str | None = None, retry_for: float = defaults.PUBLISH_RETRY
+        self,
+        topic: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        retry_for: float = defaults.PUBLISH_RETRY,
     ) -> Published:
-        """Ends a topic without a further event."""
-        return await self._publish(topic, [], None, True, idempotency_key, retry_for, False)
+        """Ends a topic without a further event. `reason` tells its readers, and whoever streams to it, why: `stopped` is that
+        of a stop button."""
+        return await self._publish(topic, [], None, True, idempotency_key, retry_for, False, reason)
 
     async def _publish(
         self,
@@ -148,12 +196,17 @@ class AsyncClient:
         key: str | None,
         retry_for: float,
         batch: bool,
+        reason: str | None = None,
     ) -> Published:
         not_negative("retry_for", retry_for)
         if not items and not close:
             raise ValueError("a batch has at least one event")
-        written = letter(self._endpoint, topic, items, type=type, close=close, key=key, batch=batch)
+        written = letter(self._endpoint, topic, items, type=type, close=close, key=key, batch=batch, reason=reason)
         flow = publication(written, retry_for=retry_for, renewable=callable(self._token))
+        published: Published = await self._perform(flow)
+        return published
+
+    async def _perform(self, flow: Flow[Any]) -> Any:
         wire = AsyncWire(self)
         try:
             command = next(flow)
@@ -165,8 +218,7 @@ class AsyncClient:
                 else:
                     command = flow.send(result)
         except StopIteration as done:
-            published: Published = done.value
-            return published
+            return done.value
         finally:
             await wire.hang_up()
 
@@ -222,6 +274,93 @@ class AsyncClient:
             raise TidingsError("token", "the supplier of tokens took too long") from None
         except Exception as error:
             raise TidingsError("token", error) from error
+
+
+class _AsyncHub(Hub):
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self.endpoint, self.headers, self.renewable = client._endpoint, client._headers, callable(client._token)
+
+    def answered(self) -> bool:
+        return self._client._answered
+
+    def tls(self) -> ssl.SSLContext | None:
+        return _http.tls(self.endpoint, *self._client._certificates)
+
+    def direct(self) -> bool:
+        return self._client._owned and _http.is_direct(self.endpoint)
+
+    async def authorization(self) -> dict[str, str]:
+        return await self._client._authorization()
+
+    async def ask(self, flow: Flow[Any]) -> Any:
+        return await self._client._perform(flow)
+
+
+async def _feed(client: AsyncClient, plan: Plan, source: AsyncIterable[Any] | Iterable[Any]) -> StreamPublished:
+    """Gives the items of a source to a sender, which works in a task of its own for so long."""
+    sender = Sender(_AsyncHub(client), plan)
+    outbox = sender.outbox
+    published: list[StreamPublished] = []
+    failed: list[Exception] = []
+    ends = anyio.Event()
+    iterator: Any = aiter(source) if isinstance(source, AsyncIterable) else iter(source)
+
+    async def send() -> None:
+        try:
+            published.append(await sender.run())
+        except Exception as error:
+            failed.append(error)
+            # Whatever the source waits for, nobody wants it any more.
+            feeding.cancel()
+        finally:
+            ends.set()
+
+    async def end_aborted() -> None:
+        if plan.close:
+            # Where this fails, the hub ends the topic by itself after the grace.
+            with suppress(TidingsError):
+                await client.close_topic(plan.topic, reason="aborted", retry_for=0)
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            feeding = anyio.CancelScope()
+            tasks.start_soon(send)
+            try:
+                with feeding:
+                    if isinstance(source, AsyncIterable):
+                        async for item in iterator:
+                            await outbox.put(item)
+                    else:
+                        for item in iterator:
+                            await outbox.put(item)
+                            await anyio.lowlevel.checkpoint()
+                    await outbox.end()
+            except Exception as error:
+                # What it had before is kept.
+                failed.append(error)
+                await outbox.end(failed=True)
+            await ends.wait()
+    except anyio.get_cancelled_exc_class():
+        with anyio.move_on_after(defaults.HANGUP_TIMEOUT, shield=True):
+            await end_aborted()
+        raise
+    finally:
+        await _close(iterator)
+    if failed:
+        if outbox.failed:
+            await end_aborted()
+        raise failed[0]
+    return published[0]
+
+
+async def _close(iterator: Any) -> None:
+    """Nothing more is wanted of a source."""
+    with anyio.move_on_after(defaults.HANGUP_TIMEOUT, shield=True):
+        if (aclose := getattr(iterator, "aclose", None)) is not None:
+            await aclose()
+        elif (close := getattr(iterator, "close", None)) is not None:
+            close()
 
 
 class AsyncSubscription(BaseSubscription):

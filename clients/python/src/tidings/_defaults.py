@@ -56,6 +56,18 @@ SLOWEST_UPLOAD: Final = 32 << 10
 """How many bytes a second an upload may be as slow as: a large publish is given more time by this measure."""
 PUBLISH_RETRY: Final = 60.0
 """For how long a publish is tried again before it is given up."""
+STREAM_GRACE: Final = 10.0
+"""How long the hub waits for a producer whose connection broke before it ends the topic as `aborted`."""
+STREAM_WINDOW: Final = 1 << 20
+"""How many bytes of a streamed publication are not acknowledged before no more is taken from its source."""
+STREAM_PIECE: Final = 64 << 10
+"""How many bytes of it are sent at once."""
+STREAM_SIGN: Final = 15.0
+"""How often a producer that has nothing to send shows that it is there."""
+STREAM_KEY_SIZE: Final = 234
+"""The longest idempotency key of a stream: the number of an item follows on it."""
+HEAD_SIZE: Final = 64 << 10
+"""The longest head of an answer to a stream."""
 WRITE_TIMEOUT: Final = 10.0
 """How long a message of a WebSocket may take to be sent."""
 PIECE_SIZE: Final = 64 << 10

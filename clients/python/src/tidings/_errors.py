@@ -44,12 +44,14 @@ class Problem:
     title: str | None = None
     status: int | None = None
     detail: str | None = None
+    reason: str | None = None
+    """Why a topic has ended, where that was no clean end: `stopped`, `aborted`."""
 
     @classmethod
     def of(cls, value: Any) -> Problem | None:
         if not isinstance(value, dict):
             return None
-        kinds = {"type": str, "title": str, "status": int, "detail": str}
+        kinds = {"type": str, "title": str, "status": int, "detail": str, "reason": str}
         return cls(**{name: value[name] for name, kind in kinds.items() if isinstance(value.get(name), kind)})
 
 

@@ -50,6 +50,26 @@ def options(endpoint: Endpoint, verify: ssl.SSLContext | bool, ca_file: str | os
     }
 
 
+def tls(endpoint: Endpoint, verify: ssl.SSLContext | bool, ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext | None:
+    """How to connect to a hub that speaks TLS, as httpx would."""
+    import httpx
+
+    if not endpoint.secure:
+        return None
+    given = options(endpoint, verify, ca_file)["verify"]
+    return httpx.create_ssl_context(verify=given) if isinstance(given, bool) else given
+
+
+def is_direct(endpoint: Endpoint) -> bool:
+    """Whether no proxy of the environment stands before a hub."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(str(endpoint))
+    proxies = getproxies()
+    return endpoint.loopback or not ({parts.scheme, "all"} & proxies.keys()) or bool(proxy_bypass(parts.hostname or ""))
+
+
 def head_of(response: httpx.Response) -> Answer:
     headers = response.headers
     return Answer(

@@ -54,10 +54,13 @@ def letter(
     close: bool,
     key: str | None,
     batch: bool,
+    reason: str | None = None,
 ) -> Letter:
     """Writes the events of `items`, each with its topic. `topic` is what all of them have, if they do."""
-    key = _checked(key) if key is not None else _random_key()
+    key = checked_key(key) if key is not None else random_key()
     parameters = [("close", "true")] if close else []
+    if reason is not None:
+        parameters.append(("reason", reason))
     messages = [(topic, _message(data, type)) for topic, data in items]
     if topic is None:
         return Letter(endpoint.events(), "application/x-ndjson", _lines(messages, True), key, len(messages), None)
@@ -79,6 +82,11 @@ def letter(
     if message.type is not None:
         parameters.append(("event", message.type))
     return Letter(with_parameters(endpoint.topic(topic), parameters), content_type, body, key, 1, topic)
+
+
+def line(data: Any) -> bytes:
+    """An item of a stream: data, or a `Message` with a type of its own."""
+    return _lines([("", _message(data, None))], False)
 
 
 def _message(data: Any, type: str | None) -> Message:
@@ -121,13 +129,13 @@ def _lines(messages: Iterable[tuple[str, Message]], with_topics: bool) -> bytes:
     return "".join(lines).encode()
 
 
-def _checked(key: str) -> str:
-    if not (0 < len(key) <= _KEY_SIZE and all("!" <= character <= "~" for character in key)):
-        raise ValueError("an idempotency key has 1 to 255 visible ASCII characters")
+def checked_key(key: str, size: int = _KEY_SIZE) -> str:
+    if not (0 < len(key) <= size and all("!" <= character <= "~" for character in key)):
+        raise ValueError(f"an idempotency key has 1 to {size} visible ASCII characters")
     return key
 
 
-def _random_key() -> str:
+def random_key() -> str:
     """128 random bits; two publishers that draw the same key would take each other's events for repetitions."""
     from secrets import token_hex
 

@@ -31,6 +31,27 @@ class Published:
         return self.ids[0] if self.ids else None
 
 
+@dataclass(frozen=True)
+class StreamProgress:
+    """How far a stream is."""
+
+    events: int
+    """How many items are as durable as the hub promises."""
+    last: str | None
+    """The id of the last one."""
+
+
+@dataclass(frozen=True)
+class StreamPublished(StreamProgress):
+    """What was published as a stream."""
+
+    topic: str
+    first: str | None
+    """The id of the first event; `None` where the first items were acknowledged before the connection broke."""
+    closed: bool
+    """Whether the topic has ended with the stream."""
+
+
 def publication(letter: Letter, *, retry_for: float, renewable: bool) -> Flow[Published]:
     """Publishes, and tries again for `retry_for` seconds, always under one idempotency key."""
     began = time.monotonic()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _defaults as defaults
 from . import _http
-from ._commands import Hangup, Interrupted
+from ._commands import Flow, Hangup, Interrupted
 from ._endpoint import Endpoint
 from ._errors import TidingsError
 from ._events import Event, Gap
 from ._ladder import Transport
 from ._message import letter
-from ._publication import Published, publication
+from ._publication import Published, StreamProgress, StreamPublished, publication
 from ._session import Session
 from ._settings import TRANSPORTS, Since, bearer, headers_of, not_negative, settle
 from ._state import State
@@ -71,6 +71,7 @@ class Client:
         if http is not None and (ca_file is not None or verify is not True):
             raise ValueError("certificates are a matter of the HTTP client that is given")
         self._owned = http is None
+        self._certificates = (verify, ca_file)
         self._http = http or httpx.Client(**_http.options(self._endpoint, verify, ca_file))
         if self._owned:
             watch_sockets(self._http)
@@ -134,11 +135,56 @@ class Client:
         """Publishes events on several topics, each item a topic and its data, whole or not at all, with nothing between them."""
         return self._publish(None, list(items), type, False, idempotency_key, retry_for, True)
 
+    def publish_stream(
+        self,
+        topic: str,
+        source: Iterable[Any],
+        *,
+        type: str | None = None,
+        close: bool = False,
+        grace: float = defaults.STREAM_GRACE,
+        idempotency_key: str | None = None,
+        retry_for: float = defaults.PUBLISH_RETRY,
+        first_byte: float = defaults.FIRST_BYTE,
+        on_progress: Callable[[StreamProgress], None] | None = None,
+    ) -> StreamPublished:
+        """Publishes each item of a source as an event, as it comes: items are data, or a `Message` with a type of its own.
+
+        Returns once the source is at its end and everything is as durable as the hub promises. Where the connection breaks or
+        the hub restarts, it goes on after what is acknowledged: each item is published exactly once. No more is taken from the
+        source while a mebibyte waits.
+
+        With `close` the topic ends with the source; where the source fails, it ends with the reason
+        `aborted`, and a program that dies ends it so after `grace` seconds. Where somebody else ends the topic meanwhile, as a
+        stop button does, `RefusedError` is raised with a status of 409 and `problem.reason`: with the next item, as nothing
+        wakes a source that waits.
+
+        Args:
+            type: the event type of the items that have none of their own.
+            close: ends the topic with the source.
+            grace: with `close`: for how many seconds the hub waits for a producer whose connection broke.
+            idempotency_key: item number n has the key `<key>/n`. Random without one.
+            retry_for: for how many seconds without success it is tried again where the hub cannot be reached.
+            first_byte: how many seconds the answer may take to begin before the items go in short requests, as something on
+                the way holds bodies back.
+            on_progress: is told whenever more has become durable, from another thread.
+        """
+        # It needs an event loop, which needs anyio.
+        from ._sync_stream import publish_stream
+
+        return publish_stream(self, source, topic, type, close, grace, idempotency_key, retry_for, first_byte, on_progress)
+
     def close_topic(
-        self, topic: str, *, idempotency_key: str | None = None, retry_for: float = defaults.PUBLISH_RETRY
+        self,
+        topic: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        retry_for: float = defaults.PUBLISH_RETRY,
     ) -> Published:
-        """Ends a topic without a further event."""
-        return self._publish(topic, [], None, True, idempotency_key, retry_for, False)
+        """Ends a topic without a further event. `reason` tells its readers, and whoever streams to it, why: `stopped` is that
+        of a stop button."""
+        return self._publish(topic, [], None, True, idempotency_key, retry_for, False, reason)
 
     def _publish(
         self,
@@ -149,12 +195,17 @@ class Client:
         key: str | None,
         retry_for: float,
         batch: bool,
+        reason: str | None = None,
     ) -> Published:
         not_negative("retry_for", retry_for)
         if not items and not close:
             raise ValueError("a batch has at least one event")
-        written = letter(self._endpoint, topic, items, type=type, close=close, key=key, batch=batch)
+        written = letter(self._endpoint, topic, items, type=type, close=close, key=key, batch=batch, reason=reason)
         flow = publication(written, retry_for=retry_for, renewable=callable(self._token))
+        published: Published = self._perform(flow)
+        return published
+
+    def _perform(self, flow: Flow[Any]) -> Any:
         wire = Wire(self)
         try:
             command = next(flow)
@@ -166,8 +217,7 @@ class Client:
                 else:
                     command = flow.send(result)
         except StopIteration as done:
-            published: Published = done.value
-            return published
+            return done.value
         finally:
             wire.hang_up()
 

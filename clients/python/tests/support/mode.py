@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Any
 
 import pytest
+from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 import tidings
@@ -146,6 +148,44 @@ class Mode:
         return self.client(url, **of_client).subscribe(topics, **options)
 
 
+class Source:
+    """A source of items that a test gives one by one."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        #: Set once nobody wants any more of it.
+        self.closed = threading.Event()
+
+    def write(self, item: Any) -> None:
+        self._items.put(("item", item))
+
+    def end(self) -> None:
+        self._items.put(("end", None))
+
+    def fail(self, error: Exception) -> None:
+        self._items.put(("fail", error))
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            while (told := self._items.get())[0] == "item":
+                yield told[1]
+            if told[0] == "fail":
+                raise told[1]
+        finally:
+            self.closed.set()
+
+    async def each(self) -> AsyncIterator[Any]:
+        try:
+            while (told := await to_thread.run_sync(self._items.get, abandon_on_cancel=True))[0] == "item":
+                yield told[1]
+            if told[0] == "fail":
+                raise told[1]
+        finally:
+            self.closed.set()
+            # A thread that still waits for it.
+            self.end()
+
+
 class HubClient:
     def __init__(self, inner: Any, portal: BlockingPortal | None) -> None:
         self.inner = inner
@@ -170,6 +210,13 @@ class HubClient:
 
     def close_topic(self, *arguments: Any, **options: Any) -> Published:
         return self._call("close_topic", *arguments, **options)
+
+    def publish_stream(self, topic: str, source: Any, **options: Any) -> tidings.StreamPublished:
+        """`source` is what the synchronous client takes. The asynchronous one takes a `Source` as one of its own kind."""
+        given: Any = source.each() if self._portal and isinstance(source, Source) else source
+        published: Any = self._call("publish_stream", topic, given, **options)
+        assert isinstance(published, tidings.StreamPublished)
+        return published
 
     def close(self) -> None:
         for events in self._open:
