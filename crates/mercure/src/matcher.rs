@@ -189,9 +189,15 @@ fn pattern(text: &str, base: &Url) -> Result<UrlPattern, InvalidMatcher> {
 /// with what varies.
 fn shape(template: &Template) -> Option<Vec<String>> {
     let mut segments = vec![Some(String::new())];
-    let mut rest = false;
-    for part in template.parts() {
+    let (mut rest, mut ends_before) = (false, false);
+    for (place, part) in template.parts().iter().enumerate() {
         match part {
+            // Whole segments follow, or nothing.
+            Part::Expression(_) if template.parts()[place..].iter().all(Part::is_path) => {
+                segments.push(None);
+                (rest, ends_before) = (true, true);
+                break;
+            }
             Part::Literal(text) => {
                 for (place, piece) in text.split('/').enumerate() {
                     if place > 0 {
@@ -215,7 +221,7 @@ fn shape(template: &Template) -> Option<Vec<String>> {
     }
     // Those that are literal to the end.
     segments.first()?.as_ref()?;
-    let written = |escaped: bool| {
+    let written = |escaped: bool, segments: &[Option<String>]| {
         let last = segments.len() - 1;
         let texts = segments.iter().enumerate().map(|(place, segment)| match segment {
             None if rest && place == last => "**".to_owned(),
@@ -226,11 +232,17 @@ fn shape(template: &Template) -> Option<Vec<String>> {
         });
         texts.collect::<Vec<_>>().join("/")
     };
-    let own = written(false);
     // A segment that is literally `*` is none of a topic that is its own name.
     let is_wild = segments.iter().flatten().any(|text| text == "*" || text == "**");
-    let own = (!is_wild).then_some(own);
-    Some(own.into_iter().chain([format!("{ESCAPED}{}", written(true))]).collect())
+    let mut shapes = Vec::new();
+    let all = &segments[..];
+    for segments in std::iter::once(all).chain(ends_before.then(|| &all[..all.len() - 1])) {
+        if !is_wild {
+            shapes.push(written(false, segments));
+        }
+        shapes.push(format!("{ESCAPED}{}", written(true, segments)));
+    }
+    Some(shapes)
 }
 
 #[cfg(test)]
@@ -283,6 +295,45 @@ mod tests {
         assert_ne!(key(&["a"]), key(&["b"]));
         assert_ne!(key(&["a", "b"]), key(&["ab"]));
         assert_ne!(key(&["*"]), key(&["a"]));
+    }
+
+    /// Who asks for something else costs an update nothing.
+    #[test]
+    fn ten_thousand_templates_are_found_through_the_tree() {
+        let mut tree = tidings_protocol::SelectorTree::default();
+        let all: Vec<_> = (0..10_000)
+            .map(|place| match place % 3 {
+                0 => format!("https://example.com/users/{place}/{{id}}"),
+                1 => format!("https://example.com/{{kind}}/{place}"),
+                _ => format!("/rooms/{{room}}/{place}{{/rest*}}"),
+            })
+            .map(|text| matchers(MatchType::Template, &[&text]))
+            .collect();
+        for (place, own) in all.iter().enumerate() {
+            for selector in own.selectors() {
+                tree.insert(&selector, place);
+            }
+        }
+        let topics =
+            ["https://example.com/users/9/7", "https://example.com/books/9001", "/rooms/a/3002/b/c", "other"];
+        for (topic, wanted) in topics.iter().zip([&[9][..], &[9_001 / 3 * 3 + 1], &[3_002], &[]]) {
+            for text in [name(topic).unwrap().into_owned(), place(&[topic], true)] {
+                let (mut asked, mut found) = (0, Vec::new());
+                tree.matching(&Topic::new(&text).unwrap(), |place| {
+                    asked += 1;
+                    found.extend(all[*place].matches(topic, &base()).then_some(*place));
+                });
+                assert_eq!(found, wanted, "{topic}");
+                assert!(asked <= 3, "{topic}: {asked} were asked");
+            }
+        }
+        let begun = std::time::Instant::now();
+        let rounds = 2_000;
+        for _ in 0..rounds {
+            let topic = Topic::new("https://example.com/users/9/7").unwrap();
+            tree.matching(&topic, |place| assert!(all[*place].matches(topic.as_str(), &base())));
+        }
+        println!("an update takes {:?}", begun.elapsed() / rounds);
     }
 
     proptest! {

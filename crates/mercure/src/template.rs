@@ -82,6 +82,11 @@ impl Template {
 
     /// Whether it could have become a text. It takes time in proportion to the length of both.
     pub(crate) fn matches(&self, text: &str) -> bool {
+        // Most that do not match lack a literal, which is soon seen.
+        let lacks = |part: &Part| matches!(part, Part::Literal(literal) if !text.contains(&**literal));
+        if self.0.iter().any(lacks) {
+            return false;
+        }
         let text = text.as_bytes();
         let mut places = vec![false; text.len() + 1];
         places[0] = true;
@@ -108,6 +113,15 @@ impl Template {
             }
         }
         text
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Whether it becomes segments of a path, each with its `/`, or nothing.
+    pub(crate) fn is_path(&self) -> bool {
+        matches!(self, Self::Expression(expression) if expression.operator == Operator::Path)
     }
 }
 
