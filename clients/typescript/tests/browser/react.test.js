@@ -138,6 +138,7 @@ describe("in Chromium", { concurrency: 4 }, () => {
     await show(tab, "App");
     await shows(tab, "newest prices/x 3");
     await shows(tab, "table prices/x=3,prices/y=2");
+    assert.ok(streams(tab).some((request) => request.url().includes("conflate=latest")), "older values are sent");
     await shows(tab, "text Hello open");
     await hub.publish("prices/y", "4");
     await shows(tab, "newest prices/y 4");
