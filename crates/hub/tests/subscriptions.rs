@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tidings_hub::{Framing, Hub, HubConfig, Pull, PullLimits, Subscription};
 use tidings_log::{Batch, Log, MemoryLog, Retention};
-use tidings_protocol::{Cursor, GapReason, NewEvent, Selection, Selector, Sequence, Start, Topic};
+use tidings_protocol::{Cursor, EndReason, GapReason, NewEvent, Selection, Selector, Sequence, Start, Topic};
 use tokio::time::timeout;
 
 use self::hesitant::HesitantLog;
@@ -313,4 +313,37 @@ async fn limits_of_nothing_still_give_one_event_and_never_spin() {
         assert_eq!(texts(&next.unwrap()), [expected]);
     }
     published.await.unwrap();
+}
+
+/// From memory that was filled at a start, from the log, and from what came since: each time the same.
+#[tokio::test]
+async fn a_deleted_topic_ends_for_its_readers_wherever_they_are_read_from() {
+    let log = log();
+    let hub = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig::default());
+    for text in ["1", "2"] {
+        publish(&hub, "a", text).await;
+    }
+    publish(&hub, "b", "stays").await;
+    let mut waiting = subscribe(&hub, &["a"], Start::Latest).await;
+    let deleted = hub.delete(Topic::new("a").unwrap()).await.unwrap().appended.first;
+    publish(&hub, "a", "anew").await;
+    let began = hub.lineage().id(1);
+    let warmed = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig::default());
+    warmed.warm().await.unwrap();
+    let cold = Hub::new(Arc::clone(&log) as Arc<dyn Log>, HubConfig::default());
+    let pull = timeout(PATIENCE, waiting.next(PullLimits::default())).await.unwrap().unwrap();
+    assert!(pull.ended && pull.entries.is_empty() && !pull.more);
+    for hub in [&hub, &warmed, &cold] {
+        let mut old = subscribe(hub, &["a"], Start::Cursor(began)).await;
+        let pull = old.pull(PullLimits::default()).await.unwrap();
+        assert!(pull.ended && pull.entries.is_empty() && pull.gap.is_none(), "{pull:?}");
+        assert_eq!(pull.reason.as_ref().map(EndReason::as_str), Some("deleted"));
+        assert_eq!(old.cursor().sequence, deleted);
+        let mut new = subscribe(hub, &["a"], Start::Earliest).await;
+        let pull = new.pull(PullLimits::default()).await.unwrap();
+        assert_eq!((texts(&pull), pull.ended), (vec!["anew".to_owned()], false));
+        let mut all = subscribe(hub, &["**"], Start::Earliest).await;
+        let pull = all.pull(PullLimits::default()).await.unwrap();
+        assert_eq!(texts(&pull), ["stays", "anew"]);
+    }
 }
