@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import tidings
 
 from .support.blocks import DEFAULT_URL, blocks, run
 from .support.hub import ROOT, Hub
+from .support.script import Exchange, Script
 
-FASTAPI, FOLLOW, DJANGO, JUPYTER = blocks(ROOT / "docs/python.md")
+FASTAPI, FOLLOW, TOKENS, DJANGO, JUPYTER = blocks(ROOT / "docs/python.md")
 
 
 @contextmanager
@@ -53,6 +55,26 @@ def test_fastapi(hub: Hub, tmp_path: Path) -> None:
         told = run(f"import sys; sys.argv.append({topic!r})\n{FOLLOW}", hub, tmp_path)
     progress = [f"progress {{'percent': {percent}}}" for percent in (0, 50, 100)]
     assert told.splitlines() == [*progress, "done {'url': '/reports/1.pdf'}"]
+
+
+def test_tokens_of_a_model(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["Once ", "upon ", "a time"]
+
+    def model(exchange: Exchange) -> None:
+        exchange.head(200, "text/event-stream")
+        for word in words:
+            chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+            choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+            exchange.write(f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n")
+        exchange.write("data: [DONE]\n\n")
+
+    with Script(model) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        told = run(f"import sys; sys.argv += ['chat/1', 'Tell me a story']\n{TOKENS}", hub, tmp_path)
+    assert told == "3 tokens\n"
+    events = list(tidings.subscribe_sync(hub.url, "chat/1", since="earliest"))
+    assert [(event.type, event.data) for event in events] == [("token", word) for word in words]
 
 
 SITE = """
