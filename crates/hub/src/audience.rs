@@ -1,6 +1,4 @@
-use std::sync::Arc;
-
-use tidings_protocol::{Selection, Topic};
+use tidings_protocol::Topic;
 
 /// Somebody who wants to hear of new entries: the tasks that wait on subscriptions, or a thread that owns many
 /// connections.
@@ -11,10 +9,7 @@ pub trait Audience: Send + Sync + 'static {
     /// There are new entries.
     fn wake(&self);
 
-    /// How many subscribers of this audience wait for topics that they name, `topic` among them, and for no pattern.
-    fn named(&self, topic: &Topic) -> usize;
-
-    /// The selections with a pattern that subscribers of this audience wait for, and how many wait for each. A
-    /// selection may be told of more than once.
-    fn patterns(&self) -> Vec<(Arc<Selection>, usize)>;
+    /// How many subscribers of this audience would get an event of `topic`, each once. What is looked at for that takes
+    /// `steps`; when none are left, the answer is less than there are.
+    fn subscribers(&self, topic: &Topic, steps: &mut u64) -> usize;
 }

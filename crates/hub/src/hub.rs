@@ -387,11 +387,7 @@ impl Hub {
     /// How many subscribers would get an event of this topic now.
     #[must_use]
     pub fn subscribers(&self, topic: &Topic) -> usize {
-        let audiences = self.audiences();
-        let patterns = audiences.iter().flat_map(|audience| audience.patterns());
-        let matching = patterns.filter(|(selection, _)| selection.matches_topic(topic));
-        audiences.iter().map(|audience| audience.named(topic)).sum::<usize>()
-            + matching.map(|(_, count)| count).sum::<usize>()
+        self.census().subscribers(topic)
     }
 
     /// Who waits now, to be asked about many topics. To take it and to ask it are work for a thread that may block.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, Thread};
 
-use tidings_protocol::{Selection, Topic};
+use tidings_protocol::Topic;
 
 use crate::hub_state::HubState;
 use crate::supervisor::panic_message;
@@ -115,11 +115,7 @@ impl Audience for TaskWakerState {
         }
     }
 
-    fn named(&self, topic: &Topic) -> usize {
-        self.waiting.named(topic)
-    }
-
-    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
-        self.waiting.patterns()
+    fn subscribers(&self, topic: &Topic, steps: &mut u64) -> usize {
+        self.waiting.subscribers(topic, steps)
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ struct State {
     next: u64,
     by_topic: HashMap<Topic, SmallSet<Waiter>>,
     /// Those whose selection has a pattern.
-    by_pattern: HashMap<Waiter, Arc<Selection>>,
+    by_pattern: HashSet<Waiter>,
     /// The same, by each selector of theirs.
     patterns: SelectorTree<Waiter>,
 }
@@ -54,7 +54,7 @@ impl Waiters {
             for selector in selection.selectors() {
                 state.patterns.insert(&selector, waiter.clone());
             }
-            state.by_pattern.insert(waiter.clone(), Arc::clone(selection));
+            state.by_pattern.insert(waiter.clone());
         }
         drop(state);
         WaiterGuard { waiting: Arc::clone(self), selection: Arc::clone(selection), waiter }
@@ -78,19 +78,22 @@ impl Waiters {
     /// Wakes everyone.
     pub(crate) fn wake_all(&self) {
         let state = self.state();
-        for waiter in state.by_topic.values().flat_map(SmallSet::iter).chain(state.by_pattern.keys()) {
+        for waiter in state.by_topic.values().flat_map(SmallSet::iter).chain(&state.by_pattern) {
             waiter.notify.notify_one();
         }
     }
 
-    /// How many wait for topics that they name, this one among them.
-    pub(crate) fn named(&self, topic: &Topic) -> usize {
-        self.state().by_topic.get(topic.as_str()).map_or(0, SmallSet::len)
-    }
-
-    /// The selections with a pattern that somebody waits for.
-    pub(crate) fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
-        self.state().by_pattern.values().map(|selection| (Arc::clone(selection), 1)).collect()
+    /// How many wait for a topic: see [`Audience::subscribers`](crate::Audience::subscribers).
+    pub(crate) fn subscribers(&self, topic: &Topic, steps: &mut u64) -> usize {
+        let state = self.state();
+        let named = state.by_topic.get(topic.as_str()).map_or(0, SmallSet::len);
+        let mut found = Vec::new();
+        state.patterns.matching_within(topic, steps, |waiter| found.push(waiter.number));
+        drop(state);
+        // Several patterns of one may match.
+        found.sort_unstable();
+        found.dedup();
+        named + found.len()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,21 +151,52 @@ impl Hash for Waiter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use tidings_protocol::Selector;
 
+    use super::*;
+
+    fn selection(texts: &[String]) -> Arc<Selection> {
+        Arc::new(Selection::new(texts.iter().map(|text| Selector::new(text).unwrap())))
+    }
+
+    proptest! {
+        #[test]
+        fn those_are_counted_whom_a_topic_matches_for_as_long_as_they_wait(
+            crowd in prop::collection::vec(
+                (prop::collection::vec("(a|b|\\*)(/(a|b|\\*)){0,3}(/\\*\\*)?|\\*\\*", 1..4), any::<bool>()),
+                0..12,
+            ),
+            topics in prop::collection::vec("(a|b)(/(a|b)){0,4}", 1..6),
+        ) {
+            let waiting = Arc::new(Waiters::default());
+            let mut places = Vec::new();
+            for (texts, stays) in crowd {
+                let selection = selection(&texts);
+                let place = waiting.join(&selection);
+                if stays {
+                    places.push((selection, place));
+                }
+            }
+            for text in topics {
+                let topic = Topic::new(&text).unwrap();
+                let expected = places.iter().filter(|(selection, _)| selection.matches_topic(&topic)).count();
+                prop_assert_eq!(waiting.subscribers(&topic, &mut 1_000_000), expected, "{}", text);
+            }
+            drop(places);
+            let state = waiting.state();
+            prop_assert!(state.by_topic.is_empty() && state.by_pattern.is_empty() && state.patterns.is_empty());
+        }
+    }
+
     #[test]
-    fn a_place_is_given_up_by_dropping_it() {
+    fn so_much_is_looked_at_and_no_more() {
         let waiting = Arc::new(Waiters::default());
-        let (a, b) = (Topic::new("a").unwrap(), Topic::new("b").unwrap());
-        let exact = Arc::new(Selection::new([a.clone().into(), b.clone().into()]));
-        let pattern = Arc::new(Selection::new([Selector::all()]));
-        let places = [waiting.join(&exact), waiting.join(&pattern), waiting.join(&exact)];
-        let counts = || (waiting.named(&a), waiting.named(&b), waiting.patterns().len());
-        assert_eq!(counts(), (2, 2, 1));
-        drop(places);
-        assert_eq!(counts(), (0, 0, 0));
-        let state = waiting.state();
-        assert!(state.by_topic.is_empty() && state.patterns.is_empty());
+        let places = ["*/*", "a/*", "*/b"].map(|text| waiting.join(&selection(&[text.to_owned()])));
+        let topic = Topic::new("a/b").unwrap();
+        let mut steps = 8;
+        let counted = waiting.subscribers(&topic, &mut steps);
+        assert!((1..=places.len()).contains(&counted), "{counted}");
+        assert_eq!(waiting.subscribers(&topic, &mut 0), 0);
     }
 }

@@ -53,12 +53,8 @@ impl Audience for Frail {
         panic!("an audience that fails");
     }
 
-    fn named(&self, _: &Topic) -> usize {
+    fn subscribers(&self, _: &Topic, _: &mut u64) -> usize {
         0
-    }
-
-    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
-        Vec::new()
     }
 }
 

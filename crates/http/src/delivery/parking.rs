@@ -15,6 +15,7 @@
 mod body;
 mod chunk;
 mod group;
+mod group_index;
 mod held;
 mod http2;
 mod keeper;

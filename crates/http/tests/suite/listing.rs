@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidings_hub::Audience;
-use tidings_protocol::{Selection, Selector, Topic};
+use tidings_protocol::Topic;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::support::{Request, Running, within};
@@ -39,24 +39,19 @@ async fn each_topic_has_its_latest_event_and_its_readers() {
     assert_eq!(list["topics"][2]["latest"], hub.cursor(4));
 }
 
-/// An audience that says when it is asked for its patterns, and then takes its time.
+/// An audience that says when it is asked, and then takes its time.
 struct Slow {
     asked: UnboundedSender<()>,
     go_on: Mutex<Receiver<()>>,
-    patterns: Vec<(Arc<Selection>, usize)>,
 }
 
 impl Audience for Slow {
     fn wake(&self) {}
 
-    fn named(&self, _: &Topic) -> usize {
-        0
-    }
-
-    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
+    fn subscribers(&self, _: &Topic, _: &mut u64) -> usize {
         let _ = self.asked.send(());
         let _ = self.go_on.lock().unwrap().recv_timeout(Duration::from_secs(20));
-        self.patterns.clone()
+        5
     }
 }
 
@@ -67,10 +62,7 @@ async fn others_are_served_while_topics_are_listed_one_list_at_a_time() {
     let ids = hub.publish_numbers("t/1", 0..1).await;
     let (asked, mut asks) = unbounded_channel();
     let (go_on, going_on) = channel();
-    let pattern = |number: usize| Selection::new([Selector::new(&format!("t/*/{number}")).unwrap()]);
-    let mut patterns: Vec<_> = (0..50_000).map(|number| (Arc::new(pattern(number)), 1)).collect();
-    patterns.push((Arc::new(Selection::all()), 5));
-    hub.hub.attach(Arc::new(Slow { asked, go_on: Mutex::new(going_on), patterns }));
+    hub.hub.attach(Arc::new(Slow { asked, go_on: Mutex::new(going_on) }));
     let first = tokio::spawn(hub.get("/topics"));
     within(asks.recv()).await.unwrap();
     let mut second = Box::pin(hub.get("/topics"));

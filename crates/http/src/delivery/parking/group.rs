@@ -1,12 +1,12 @@
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hashbrown::HashTable;
 use slab::Slab;
 use tidings_hub::Folding;
-use tidings_protocol::{Event, Selection, SelectorTree, SmallSet, Topic};
+use tidings_protocol::{Event, Selection};
 
+use super::group_index::{GroupIndex, lock};
 use crate::delivery::caching::Caching;
 use crate::delivery::frames::Frames;
 use crate::metrics::Transport;
@@ -75,15 +75,13 @@ enum Members {
 pub(super) struct GroupSerial(u64);
 
 /// The groups of a shard, found by what is published.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Groups {
     groups: Slab<Group>,
     /// Their numbers, by the interests that stand in the groups.
     by_interest: HashTable<u32>,
     hashing: RandomState,
-    by_topic: HashMap<Topic, SmallSet<u32>>,
-    /// Those whose selection has a pattern, by each of its selectors.
-    by_pattern: SelectorTree<u32>,
+    index: Arc<Mutex<GroupIndex>>,
     /// How many events it was asked for.
     asked: u64,
     /// The serial of the newest group.
@@ -106,6 +104,18 @@ impl Shape {
 // === impl Groups ===
 
 impl Groups {
+    /// None so far. Others may ask `index` who waits; it is empty, too.
+    pub(super) fn new(index: Arc<Mutex<GroupIndex>>) -> Self {
+        Self {
+            groups: Slab::new(),
+            by_interest: HashTable::new(),
+            hashing: RandomState::new(),
+            index,
+            asked: 0,
+            serial: GroupSerial::default(),
+        }
+    }
+
     pub(super) fn get(&self, group: u32) -> &Group {
         &self.groups[group as usize]
     }
@@ -137,22 +147,26 @@ impl Groups {
 
     /// Calls back with each group that has to know of an event, once.
     pub(super) fn matching(&mut self, event: &Event, mut found: impl FnMut(u32, &mut Group)) {
-        let Self { groups, by_topic, by_pattern, asked, .. } = self;
+        let Self { groups, index, asked, .. } = self;
         *asked += 1;
-        for number in by_topic.get(event.topic.as_str()).into_iter().flat_map(SmallSet::iter) {
-            let group = &mut groups[*number as usize];
-            if group.interest.selection.admits(event) {
-                found(*number, group);
-            }
-        }
-        by_pattern.matching(&event.topic, |number| {
-            let group = &mut groups[*number as usize];
+        lock(index).matching(&event.topic, |number| {
+            let group = &mut groups[number as usize];
             // Several of its patterns may match.
             if std::mem::replace(&mut group.asked, *asked) != *asked && group.interest.selection.admits(event)
             {
-                found(*number, group);
+                found(number, group);
             }
         });
+    }
+
+    /// An entry of the group waits for events from now on, and counts as a subscriber.
+    pub(super) fn wait(&self, group: u32) {
+        lock(&self.index).arrive(group);
+    }
+
+    /// An entry of the group waits for no events any more.
+    pub(super) fn rest(&self, group: u32) {
+        lock(&self.index).leave(group);
     }
 
     fn add(&mut self, interest: Interest, hash: u64, member: u32) -> u32 {
@@ -164,15 +178,7 @@ impl Groups {
         let (groups, hashing) = (&self.groups, &self.hashing);
         let rehash = |number: &u32| hashing.hash_one(&groups[*number as usize].interest);
         self.by_interest.insert_unique(hash, number, rehash);
-        if selection.patterns().is_empty() {
-            for topic in selection.topics() {
-                self.by_topic.entry(topic.clone()).or_default().insert(number);
-            }
-        } else {
-            for selector in selection.selectors() {
-                self.by_pattern.insert(&selector, number);
-            }
-        }
+        lock(&self.index).insert(&selection, number);
         number
     }
 
@@ -182,21 +188,7 @@ impl Groups {
         if let Ok(found) = self.by_interest.find_entry(hash, |other| *other == number) {
             found.remove();
         }
-        let selection = &group.interest.selection;
-        if selection.patterns().is_empty() {
-            for topic in selection.topics() {
-                if let Some(numbers) = self.by_topic.get_mut(topic.as_str()) {
-                    numbers.remove(&number);
-                    if numbers.is_empty() {
-                        self.by_topic.remove(topic.as_str());
-                    }
-                }
-            }
-        } else {
-            for selector in selection.selectors() {
-                self.by_pattern.remove(&selector, &number);
-            }
-        }
+        lock(&self.index).remove(&group.interest.selection, number);
     }
 }
 
@@ -267,7 +259,7 @@ mod tests {
 
     #[test]
     fn equal_interests_share_a_group_for_as_long_as_it_has_members() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new(Arc::default());
         assert_eq!(groups.join(interest(&["a", "b"], 1), 7), (0, 0));
         assert_eq!(groups.join(interest(&["b", "a"], 1), 8), (0, 1));
         assert_eq!(groups.join(interest(&["a"], 2), 9), (1, 0));
@@ -276,7 +268,7 @@ mod tests {
         assert_eq!(groups.leave(0, 0), None);
         assert_eq!(groups.leave(1, 0), None);
         assert_eq!(groups.leave(2, 0), None);
-        assert!(groups.by_topic.is_empty() && groups.by_interest.is_empty() && groups.by_pattern.is_empty());
+        assert!(lock(&groups.index).is_empty() && groups.by_interest.is_empty());
     }
 
     /// Where each subscriber reads a topic of its own, there is one for each.
@@ -287,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_number_is_given_again_and_a_serial_is_not() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new(Arc::default());
         let mut serials = HashSet::new();
         for topic in ["a", "b", "a"] {
             assert_eq!(groups.join(interest(&[topic], 1), 7), (0, 0));
@@ -298,13 +290,13 @@ mod tests {
 
     #[test]
     fn a_group_is_found_once_for_an_event_whatever_of_it_matches() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new(Arc::default());
         groups.join(interest(&["a/*", "*/b", "**", "a/b"], 1), 7);
         groups.join(interest(&["x/*", "a/c"], 1), 8);
         let event = |sequence, topic: &str| Event {
             sequence,
             time: tidings_protocol::Timestamp::default(),
-            topic: Topic::new(topic).unwrap(),
+            topic: tidings_protocol::Topic::new(topic).unwrap(),
             event_type: None,
             format: tidings_protocol::Format::Text,
             data: bytes::Bytes::new(),
@@ -319,6 +311,6 @@ mod tests {
         }
         assert_eq!(groups.leave(0, 0), None);
         assert_eq!(groups.leave(1, 0), None);
-        assert!(groups.by_pattern.is_empty());
+        assert!(lock(&groups.index).is_empty());
     }
 }

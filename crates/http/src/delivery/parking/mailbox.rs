@@ -1,13 +1,13 @@
-use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tidings_hub::{Audience, Found};
 use tidings_log::ReadError;
-use tidings_protocol::{Epoch, Selection, Sequence, Topic};
+use tidings_protocol::{Epoch, Sequence, Topic};
 
+use super::group_index::{GroupIndex, lock};
 use super::http2::{Newcomer, Said, StreamName};
 use super::parked::Key;
 use super::parked_connections::Arrival;
@@ -23,7 +23,8 @@ pub(super) struct Mailbox {
     messages: Mutex<Vec<Message>>,
     /// How many entries the shard has.
     entries: AtomicUsize,
-    census: Mutex<Census>,
+    /// Who of the shard wants what.
+    index: Arc<Mutex<GroupIndex>>,
     /// How many shards have had it, one after the other.
     shards: AtomicU32,
     alive: AtomicBool,
@@ -80,13 +81,6 @@ pub(super) struct Asked {
     pub(super) place: (Epoch, Sequence),
 }
 
-/// How many entries of the shard would get an event of a topic.
-#[derive(Debug, Default)]
-struct Census {
-    by_topic: HashMap<Topic, usize>,
-    by_pattern: HashMap<Arc<Selection>, usize>,
-}
-
 // === impl Address ===
 
 impl Address {
@@ -104,7 +98,7 @@ impl Mailbox {
             rung: AtomicBool::new(false),
             messages: Mutex::default(),
             entries: AtomicUsize::new(0),
-            census: Mutex::default(),
+            index: Arc::default(),
             shards: AtomicU32::new(0),
             alive: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
@@ -136,7 +130,7 @@ impl Mailbox {
 
     /// The shard has lost its entries.
     pub(super) fn forget_entries(&self) {
-        *self.census() = Census::default();
+        *lock(&self.index) = GroupIndex::default();
         self.occupy(0);
     }
 
@@ -172,35 +166,9 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn count(&self, selection: &Arc<Selection>, more: bool) {
-        let mut census = self.census();
-        if selection.patterns().is_empty() {
-            for topic in selection.topics() {
-                adjust(&mut census.by_topic, topic, more);
-            }
-        } else {
-            adjust(&mut census.by_pattern, selection, more);
-        }
-    }
-
-    fn census(&self) -> MutexGuard<'_, Census> {
-        self.census.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn adjust<K: Clone + Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K, more: bool) {
-    let Some(count) = counts.get_mut(key) else {
-        if more {
-            counts.insert(key.clone(), 1);
-        }
-        return;
-    };
-    if more {
-        *count += 1;
-    } else if *count > 1 {
-        *count -= 1;
-    } else {
-        counts.remove(key);
+    /// Who of the shard wants what; shared with its groups.
+    pub(super) fn index(&self) -> Arc<Mutex<GroupIndex>> {
+        Arc::clone(&self.index)
     }
 }
 
@@ -213,12 +181,7 @@ impl Audience for Mailbox {
         }
     }
 
-    fn named(&self, topic: &Topic) -> usize {
-        self.census().by_topic.get(topic.as_str()).copied().unwrap_or_default()
-    }
-
-    fn patterns(&self) -> Vec<(Arc<Selection>, usize)> {
-        // Matching them takes long, and the shard needs the lock to park and to answer.
-        self.census().by_pattern.iter().map(|(selection, count)| (Arc::clone(selection), *count)).collect()
+    fn subscribers(&self, topic: &Topic, steps: &mut u64) -> usize {
+        lock(&self.index).subscribers(topic, steps)
     }
 }

@@ -158,6 +158,7 @@ impl Shard {
         let number = mailbox.next_shard();
         let sinks = Sinks::new(Arc::clone(&mailbox), number)?;
         let counts = Counts::new(&context);
+        let groups = Groups::new(mailbox.index());
         let end = context.hub.end();
         Ok(Self {
             number,
@@ -177,7 +178,7 @@ impl Shard {
             entries: Slab::new(),
             leases: Leases::default(),
             permits: Vec::new(),
-            groups: Groups::default(),
+            groups,
             behind: false,
             wheel: Wheel::new(),
             begun: Instant::now(),
@@ -459,7 +460,7 @@ impl Shard {
         self.mailbox.occupy(self.entries.len());
         let interest = &self.groups.get(entry.group).interest;
         if entry.seen.state() != State::Idle {
-            self.mailbox.count(&interest.selection, false);
+            self.groups.rest(entry.group);
             self.counts.leave(&interest.shape);
         }
         if let Some(moved) = self.groups.leave(entry.group, entry.place) {

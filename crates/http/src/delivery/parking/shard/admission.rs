@@ -51,7 +51,6 @@ impl Shard {
             // The present tick has begun already, so that it is not counted.
             Shape::Poll { .. } => self.now.saturating_add(ticks(reader.wait)).saturating_add(1),
         };
-        self.mailbox.count(&reader.interest.selection, true);
         self.counts.arrive(&reader.interest.shape);
         let template = reader.template.map(|template| self.share(template));
         if let Some(lease) = reader.lease {
@@ -59,6 +58,7 @@ impl Shard {
             self.leases.add(key, self.now.saturating_add(ticks(left)), lease);
         }
         let (group, place) = self.groups.join(reader.interest, index);
+        self.groups.wait(group);
         self.entries.insert(Parked {
             sink,
             generation: key.generation,

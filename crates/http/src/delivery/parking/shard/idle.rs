@@ -33,7 +33,7 @@ impl Shard {
         entry.blocked = None;
         entry.since = self.now.saturating_add(ticks(self.context.config.idle_timeout));
         let interest = &self.groups.get(entry.group).interest;
-        self.mailbox.count(&interest.selection, false);
+        self.groups.rest(entry.group);
         self.counts.leave(&interest.shape);
         self.schedule_if_sooner(index);
         if self.entries[index as usize].reader.is_readable() {
@@ -94,7 +94,7 @@ impl Shard {
         };
         // The present tick has begun already, and does not count.
         entry.since = self.now.saturating_add(template.wait).saturating_add(1);
-        self.mailbox.count(&group.interest.selection, true);
+        self.groups.wait(entry.group);
         self.counts.arrive(&group.interest.shape);
         self.counts.of(&group.interest.shape).reconnect();
         self.counts.answers.inc();
