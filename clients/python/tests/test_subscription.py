@@ -288,3 +288,19 @@ def test_topics_that_are_written_in_strange_ways(mode: Mode, hub: Hub) -> None:
         assert published.topic == topic
         [event] = client.subscribe(topic, since="earliest").take(1)
         assert (event.topic, event.id) == (topic, published.id)
+
+
+@each_transport
+def test_what_is_pending_is_folded_as_asked_for(mode: Mode, hub: Hub, transport: str) -> None:
+    client = mode.client(hub.url)
+    tokens = [f"{number} " for number in range(50)]
+    for token in tokens:
+        client.publish("a", token)
+    for conflate, expected in (("append", "".join(tokens)), ("latest", tokens[-1])):
+        events = client.subscribe("a", since="earliest", conflate=conflate, every=0.05, transports=[transport])
+        assert events.datas(1) == [expected]
+        events.close()
+    with pytest.raises(ValueError, match="conflate"):
+        client.subscribe("a", conflate="newest")
+    with pytest.raises(ValueError, match="every"):
+        client.subscribe("a", every=-1)

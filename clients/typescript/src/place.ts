@@ -1,4 +1,5 @@
 import { check, type RequestOptions } from "./request.ts";
+import type { ConnectOptions } from "./settings.ts";
 
 /** Where a hub is asked. */
 export interface Place {
@@ -31,8 +32,11 @@ export function locate(given: string | URL, options: RequestOptions): Place {
 }
 
 /** Where to read. */
-export function reading(given: string | URL, options: RequestOptions): URL {
+export function reading(given: string | URL, options: ConnectOptions): URL {
   const { url, topic } = locate(given, options);
   if (topic) url.searchParams.append("topic", topic);
+  const { conflate, every } = options;
+  if (conflate) url.searchParams.set("conflate", conflate);
+  if (every) url.searchParams.set("every", every + "ms");
   return url;
 }

@@ -18,6 +18,11 @@ export interface ConnectOptions extends RequestOptions {
   transports?: readonly (Exclude<Transport, "websocket"> | SocketTransport)[];
   /** Where to begin without a cursor: `latest` (the default), `earliest`, `-N`, a time or an age. */
   since?: string;
+  /** What the hub makes of events that are pending at once: of each topic the `latest`, or consecutive texts joined into one
+   * (`append`). Each event is sent without it. */
+  conflate?: "latest" | "append";
+  /** The shortest time between two deliveries, at most a minute; what comes meanwhile is pending. */
+  every?: number;
   /** Goes on after this cursor. One that the store keeps comes before it. */
   cursor?: string | undefined;
   /** Keeps the cursor: `localStore(name)`, or a store of your own. */

@@ -26,8 +26,7 @@ export interface Text extends AsyncIterable<string> {
 export function text(url: string | URL, { pick, ...options }: TextOptions = {}): Text {
   const add = pick ?? (({ data, encoding }) => (typeof data === "string" && !encoding ? data : ""));
   // A hub that can do so joins what is there already into one event.
-  const [, path, query = ""] = /^([^?]*)\??(.*)$/s.exec(`${url}`)!;
-  const events = connect(`${path}?${query && query + "&"}conflate=append`, { since: "earliest", ...options });
+  const events = connect(url, { since: "earliest", conflate: "append", ...options });
   const listeners = new Set<(text: string, state: State) => void>();
   let value = "";
   let waiting: (() => void)[] = [];

@@ -259,3 +259,16 @@ test("parameters of the URL stand", async (t) => {
   t.after(events.close);
   assert.deepEqual(datas(await collect(events).count(1)), ["2"]);
 });
+
+for (const [name, transport] of Object.entries(transports)) {
+  test(`what is pending is folded as asked for: ${name}`, async (t) => {
+    const hub = await Hub.start(t);
+    const tokens = Array.from({ length: 50 }, (_, n) => `${n} `);
+    for (const token of tokens) await publish(hub.topic("a"), token);
+    for (const [conflate, expected] of [["append", tokens.join("")], ["latest", tokens.at(-1)]]) {
+      const events = connect(hub.topic("a"), { since: "earliest", conflate, every: 50, transports: [transport], interval: 20 });
+      t.after(events.close);
+      assert.deepEqual(datas(await collect(events).count(1)), [expected]);
+    }
+  });
+}

@@ -73,6 +73,6 @@ pub use publish::{Publish, Published};
 pub use publish_stream::{PublishStream, PublishedStream, StreamPublish};
 pub use reqwest;
 pub use since::Since;
-pub use subscribe::Subscribe;
+pub use subscribe::{Conflate, Subscribe};
 pub use subscription::Subscription;
 pub use tidings_protocol::{EventObject, Gap, GapReason, InvalidStart, Problem, Timestamp};

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use reqwest::Url;
-use tidings_protocol::{Selector, limits};
+use tidings_protocol::{Selector, format_duration, limits};
 
 use crate::ladder;
 use crate::session::Session;
@@ -32,18 +32,43 @@ pub struct Subscribe {
     plan: Plan,
 }
 
+/// What a hub makes of events that are pending at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Conflate {
+    /// Of each topic only the newest one is sent.
+    Latest,
+    /// Consecutive texts of one topic and type are joined into one event, whose id is the last one's.
+    Append,
+}
+
 /// What every attempt of a subscription has in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// At least one, none twice, and none of them `Auto`.
     pub(crate) transports: Vec<Transport>,
     pub(crate) event_types: Vec<String>,
+    pub(crate) conflate: Option<Conflate>,
+    pub(crate) every: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) first_byte: Duration,
     pub(crate) stream_again: Duration,
     pub(crate) wait: Duration,
     pub(crate) interval: Duration,
     pub(crate) event_bytes: usize,
+}
+
+/// The longest interval between deliveries that a hub takes.
+const LONGEST_EVERY: Duration = Duration::from_secs(60);
+
+// === impl Conflate ===
+
+impl Conflate {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Latest => "latest",
+            Self::Append => "append",
+        }
+    }
 }
 
 // === impl Subscribe ===
@@ -53,6 +78,8 @@ impl Subscribe {
         let plan = Plan {
             transports: ladder::transports([Transport::Auto]),
             event_types: Vec::new(),
+            conflate: None,
+            every: Duration::ZERO,
             heartbeat: defaults::HEARTBEAT,
             first_byte: defaults::FIRST_BYTE,
             stream_again: defaults::STREAM_AGAIN,
@@ -97,6 +124,28 @@ impl Subscribe {
     /// Only events of these types. An event without a type has the type `message`.
     pub fn event_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.plan.event_types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What is made of events that are pending at once: when catching up, or where there is an interval between
+    /// [deliveries](Self::every). Each event is sent without this.
+    ///
+    /// ```
+    /// # fn demo(client: tidings_client::Client) -> Result<(), tidings_client::SubscribeError> {
+    /// use tidings_client::{Conflate, Since};
+    /// // An answer of a model so far, in one event, and then on as it is written.
+    /// let text = client.subscribe(["chat/42"]).since(Since::Earliest).conflate(Conflate::Append).open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn conflate(mut self, conflate: Conflate) -> Self {
+        self.plan.conflate = Some(conflate);
+        self
+    }
+
+    /// The shortest time between two deliveries, at most 60 s. What comes meanwhile is pending.
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.plan.every = interval.min(LONGEST_EVERY);
         self
     }
 
@@ -160,6 +209,12 @@ impl Subscribe {
         let mut url = self.client.endpoint().selectors(&selectors?);
         for event_type in &self.plan.event_types {
             url.query_pairs_mut().append_pair("event", event_type);
+        }
+        if let Some(conflate) = self.plan.conflate {
+            url.query_pairs_mut().append_pair("conflate", conflate.as_str());
+        }
+        if !self.plan.every.is_zero() {
+            url.query_pairs_mut().append_pair("every", &format_duration(self.plan.every));
         }
         Ok(Subscription::new(Session::new(self.client, url, self.since, self.plan)))
     }

@@ -4,15 +4,17 @@ use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use futures_util::{FutureExt as _, StreamExt as _};
-use tidings_client::{Event, Item, Since, Subscription, Transport};
+use tidings_client::{Conflate, Event, Item, Since, Subscription, Transport};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::connection::{Connection, NotAHub};
 use crate::failure::{Failure, WrongArguments};
 use crate::terminal::{Terminal, Troubles, harmless, seconds};
+use crate::value::Span;
 
 /// What `tidings subscribe` is told.
 #[derive(Debug, Args)]
@@ -34,6 +36,14 @@ pub(crate) struct Arguments {
     /// Only events of this type; may be repeated
     #[arg(long, value_name = "TYPE")]
     event: Vec<String>,
+
+    /// What is made of events that are pending at once: of each topic the `latest`, or texts that are joined (`append`)
+    #[arg(long, value_enum, value_name = "HOW")]
+    conflate: Option<Fold>,
+
+    /// The shortest time between two deliveries, at most 60s
+    #[arg(long, value_name = "DURATION")]
+    every: Option<Span>,
 
     /// How events are fetched; of several, like `websocket,auto`, by the first one that works
     #[arg(long, value_enum, default_value = "auto", value_delimiter = ',')]
@@ -57,21 +67,37 @@ enum Way {
     Poll,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Fold {
+    Latest,
+    Append,
+}
+
 /// The exit code where the topic ended with a reason, so that what was printed is perhaps not all that there was to be.
 const BROKEN_OFF: u8 = 4;
 
+/// The longest time between two deliveries that a hub takes.
+const LONGEST_EVERY: Duration = Duration::from_secs(60);
 /// How much is printed in one write at most, but for single events that are larger.
 const WRITE_BYTES: usize = 64 << 10;
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let client = arguments.connection.client()?;
-    let subscription = client
+    let mut subscribe = client
         .subscribe(arguments.selectors)
         .since(arguments.since)
         .event_types(arguments.event)
-        .transports(arguments.transport.into_iter().map(Transport::from))
-        .open()
-        .map_err(|error| WrongArguments::at("SELECTOR", &error))?;
+        .transports(arguments.transport.into_iter().map(Transport::from));
+    if let Some(fold) = arguments.conflate {
+        subscribe = subscribe.conflate(fold.into());
+    }
+    if let Some(Span(interval)) = arguments.every {
+        if interval > LONGEST_EVERY {
+            return Err(WrongArguments::at("--every", &"it is at most 60s").into());
+        }
+        subscribe = subscribe.every(interval);
+    }
+    let subscription = subscribe.open().map_err(|error| WrongArguments::at("SELECTOR", &error))?;
     let printer = Printer {
         terminal: Terminal::find(),
         troubles: Troubles::default(),
@@ -256,6 +282,15 @@ fn print_line(value: &impl serde::Serialize, out: &mut Vec<u8>) {
 }
 
 // === impl Way ===
+
+impl From<Fold> for Conflate {
+    fn from(fold: Fold) -> Self {
+        match fold {
+            Fold::Latest => Self::Latest,
+            Fold::Append => Self::Append,
+        }
+    }
+}
 
 impl From<Way> for Transport {
     fn from(way: Way) -> Self {

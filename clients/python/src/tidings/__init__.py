@@ -23,7 +23,7 @@ from ._ladder import Transport
 from ._message import Message, RawJson
 from ._publication import Published, StreamProgress, StreamPublished
 from ._settings import TRANSPORTS as _TRANSPORTS
-from ._settings import Since
+from ._settings import Conflate, Since
 from ._state import State, Status
 from ._store import FileStore
 from ._sync import Client, CursorStore, Subscription, Token
@@ -39,6 +39,7 @@ __all__ = [
     "AsyncSubscription",
     "AsyncToken",
     "Client",
+    "Conflate",
     "CursorStore",
     "ErrorKind",
     "Event",
@@ -89,6 +90,8 @@ def subscribe(
     since: Since = "latest",
     cursor: str | None = None,
     types: str | Iterable[str] = (),
+    conflate: Conflate | None = None,
+    every: float | None = None,
     store: AsyncCursorStore | None = None,
     on_gap: Callable[[Gap], Awaitable[None] | None] | None = None,
     on_state: Callable[[State], Awaitable[None] | None] | None = None,
@@ -118,6 +121,8 @@ def subscribe(
         since=since,
         cursor=cursor,
         types=types,
+        conflate=conflate,
+        every=every,
         store=store,
         on_gap=on_gap,
         on_state=on_state,
@@ -141,6 +146,8 @@ def subscribe_sync(
     since: Since = "latest",
     cursor: str | None = None,
     types: str | Iterable[str] = (),
+    conflate: Conflate | None = None,
+    every: float | None = None,
     store: CursorStore | None = None,
     on_gap: Callable[[Gap], None] | None = None,
     on_state: Callable[[State], None] | None = None,
@@ -168,6 +175,8 @@ def subscribe_sync(
         since=since,
         cursor=cursor,
         types=types,
+        conflate=conflate,
+        every=every,
         store=store,
         on_gap=on_gap,
         on_state=on_state,

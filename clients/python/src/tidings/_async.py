@@ -22,7 +22,7 @@ from ._message import letter, random_key
 from ._publication import Published, StreamProgress, StreamPublished, publication
 from ._publish_stream import Hub, Plan, Sender
 from ._session import Session
-from ._settings import TRANSPORTS, Since, bearer, headers_of, not_negative, settle
+from ._settings import TRANSPORTS, Conflate, Since, bearer, headers_of, not_negative, settle
 from ._state import State
 from ._subscription import BaseSubscription
 
@@ -229,6 +229,8 @@ class AsyncClient:
         since: Since = "latest",
         cursor: str | None = None,
         types: str | Iterable[str] = (),
+        conflate: Conflate | None = None,
+        every: float | None = None,
         store: AsyncCursorStore | None = None,
         on_gap: Callable[[Gap], Awaitable[None] | None] | None = None,
         on_state: Callable[[State], Awaitable[None] | None] | None = None,
@@ -248,6 +250,8 @@ class AsyncClient:
             topics,
             since=since,
             types=types,
+            conflate=conflate,
+            every=every,
             transports=transports,
             heartbeat=heartbeat,
             first_byte=first_byte,

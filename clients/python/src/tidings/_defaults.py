@@ -78,6 +78,8 @@ BUFFERED_PIECES: Final = 1_000
 """How many pieces of a closed connection, which had come already, are looked at to bring its readers to their end."""
 LONGEST_WAIT: Final = 1_000_000.0
 """The longest time that is waited for at once: operating systems count no further than some weeks."""
+LONGEST_EVERY: Final = 60.0
+"""The longest time between two deliveries that a hub takes, in seconds."""
 
 EVENT_SIZE: Final = 32 << 20
 """The largest event that is taken, in bytes as it arrives."""

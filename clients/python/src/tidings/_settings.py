@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from . import _defaults as defaults
 from ._decoder import decode
@@ -13,6 +13,8 @@ from ._ladder import Transport
 Since = str | int | datetime | timedelta
 """Where to begin without a cursor: `"latest"`, `"earliest"`, `-10` (the last ten matching events), `"15m"` or a `timedelta` (no
 older than this), a time in RFC 3339 or a `datetime` with a zone (at or after it)."""
+
+Conflate = Literal["latest", "append"]
 
 TRANSPORTS: tuple[Transport, ...] = ("sse", "long-poll", "poll")
 """Those that are used where nothing else is said."""
@@ -44,6 +46,8 @@ def settle(
     *,
     since: Since,
     types: str | Iterable[str],
+    conflate: Conflate | None = None,
+    every: float | None = None,
     transports: Sequence[Transport],
     heartbeat: float,
     first_byte: float,
@@ -59,6 +63,8 @@ def settle(
         raise ValueError("a subscription has at least one topic, and none of them is empty")
     if isinstance(transports, str) or not transports or any(name not in _KNOWN for name in transports):
         raise ValueError(f"transports are one or more of {', '.join(_KNOWN)}")
+    if conflate not in (None, "latest", "append"):
+        raise ValueError("conflate is `latest` or `append`")
     if parse is not None and not callable(parse):
         raise TypeError("parse is a function")
     numbers = {
@@ -74,12 +80,16 @@ def settle(
     first_byte, climb_after, wait, interval = (
         min(time, defaults.LONGEST_WAIT) for time in (first_byte, climb_after, wait, interval)
     )
+    folding: list[tuple[str, str]] = [("conflate", conflate)] if conflate else []
+    if every is not None:
+        not_negative("every", every)
+        folding.append(("every", f"{round(min(every, defaults.LONGEST_EVERY) * 1000)}ms"))
     url, parameters = endpoint.selectors(selectors)
     # As the hub does.
     heartbeat = min(max(heartbeat, defaults.HEARTBEAT_FLOOR), defaults.HEARTBEAT_CEILING)
     return Settings(
         url=url,
-        parameters=[*parameters, *(("event", name) for name in _texts("types", types))],
+        parameters=[*parameters, *(("event", name) for name in _texts("types", types)), *folding],
         since=_since(since),
         transports=tuple(transports),
         heartbeat=heartbeat,

@@ -16,7 +16,7 @@ from ._ladder import Transport
 from ._message import letter
 from ._publication import Published, StreamProgress, StreamPublished, publication
 from ._session import Session
-from ._settings import TRANSPORTS, Since, bearer, headers_of, not_negative, settle
+from ._settings import TRANSPORTS, Conflate, Since, bearer, headers_of, not_negative, settle
 from ._state import State
 from ._subscription import BaseSubscription
 from ._wire import Wire
@@ -228,6 +228,8 @@ class Client:
         since: Since = "latest",
         cursor: str | None = None,
         types: str | Iterable[str] = (),
+        conflate: Conflate | None = None,
+        every: float | None = None,
         store: CursorStore | None = None,
         on_gap: Callable[[Gap], None] | None = None,
         on_state: Callable[[State], None] | None = None,
@@ -246,6 +248,8 @@ class Client:
             since: where to begin without a cursor: `latest`, `earliest`, `-10`, `15m`, a time.
             cursor: go on after this; one that the store keeps comes before it.
             types: only events of these types; one without a type has the type `message`.
+            conflate: what the hub makes of pending events: of each topic the `latest`, or texts joined (`append`).
+            every: the shortest time between two deliveries, in seconds, at most 60.
             store: keeps the cursor from one life of the program to the next.
             on_gap: is told where events may be missing, before what follows. Without it, a warning is logged.
             on_state: is told how the subscription stands, and why.
@@ -264,6 +268,8 @@ class Client:
             topics,
             since=since,
             types=types,
+            conflate=conflate,
+            every=every,
             transports=transports,
             heartbeat=heartbeat,
             first_byte=first_byte,

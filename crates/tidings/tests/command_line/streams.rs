@@ -140,3 +140,24 @@ fn a_program_of_the_same_key_goes_on_where_the_other_stopped() {
     assert_eq!(second.end().0, Some(0));
     assert_eq!(reader.end().0, Some(0));
 }
+
+#[test]
+fn whoever_comes_late_gets_what_there_is_in_one_event() {
+    let hub = Hub::start();
+    let mut publisher = hub.run(&["publish", "chat/42", "--stream", "--close"]);
+    publisher.write((0..500).map(|number| format!("{number}\n")).collect::<String>());
+    let (code, ..) = publisher.end();
+    assert_eq!(code, Some(0));
+    let all: String = (0..500).map(|number| number.to_string()).collect();
+    for (arguments, expected) in [
+        (&["--conflate", "append"][..], all.as_str()),
+        (&["--conflate", "latest", "--every", "100ms", "--transport", "poll"], "499"),
+    ] {
+        let arguments = [&["subscribe", "chat/42", "--since", "earliest", "--json"], arguments].concat();
+        let (code, lines, told) = hub.run(&arguments).end();
+        assert_eq!((code, lines.len()), (Some(0), 2), "{arguments:?}: {told:?}");
+        assert_eq!(data(&lines[0]), expected, "{arguments:?}");
+    }
+    let (code, ..) = hub.run(&["subscribe", "chat/42", "--every", "61s"]).end();
+    assert_eq!(code, Some(2));
+}
