@@ -80,6 +80,8 @@ pub(crate) enum ConnectionError {
         "the server takes {most} streams on a connection, fewer than `--streams-per-connection {wanted}`"
     )]
     Streams { most: u32, wanted: usize },
+    #[error("the server takes no WebSockets over HTTP/2 (RFC 8441)")]
+    NoSockets,
     #[error("the server reset a stream: {0}")]
     Reset(String),
     #[error("the server ended the connection: {0} {1}")]
@@ -126,9 +128,12 @@ impl Connection {
         }
     }
 
-    /// Sends something as it is, over a connection that speaks another protocol than HTTP since.
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+    /// Sends a few bytes on a WebSocket: a connection that speaks another protocol than HTTP since, or a stream of one.
+    pub(crate) fn send(&mut self, slot: usize, bytes: &[u8]) {
+        match &mut self.speech {
+            Speech::Http1(_) => self.out.extend_from_slice(bytes),
+            Speech::Http2(http2) => http2.send(slot, bytes, &mut self.out),
+        }
     }
 
     pub(crate) fn takes_requests(&self) -> bool {

@@ -31,8 +31,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) buffers: Buffers,
     /// Where requests are made.
     pub(crate) request: Vec<u8>,
-    /// What WebSockets are to be sent in return for what was read of them.
-    pub(crate) replies: Vec<u8>,
+    /// What the WebSockets of a connection are to be sent in return for what was read of them, by their slots.
+    pub(crate) replies: Vec<(usize, Vec<u8>)>,
     pub(crate) inflater: Inflater,
     pub(crate) latencies: Latencies,
     pub(crate) counts: Counts,

@@ -10,7 +10,7 @@ use frame::{
 use frame::{SETTINGS, WINDOW_UPDATE, code_name, number, write_head, write_window_update};
 pub(crate) use hpack::InvalidFields;
 use hpack::{Decoder, Encoder};
-use message::{Answer, fields, split};
+use message::{Answer, fields, is_socket, split};
 use upload::Uploads;
 
 mod frame;
@@ -39,6 +39,10 @@ pub(crate) struct Http2 {
     answered: bool,
     /// The server takes no more requests over this connection.
     going: bool,
+    /// A WebSocket was asked for.
+    wants_sockets: bool,
+    /// The server's settings have come, and whether it takes WebSockets.
+    takes_sockets: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,6 +61,7 @@ const ENABLE_PUSH: u16 = 2;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
+const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 
 const TABLE_BYTES: usize = 64 << 10;
 const HEAD_BYTES: usize = 256 << 10;
@@ -95,6 +100,8 @@ impl Http2 {
             heard: false,
             answered: false,
             going: false,
+            wants_sockets: false,
+            takes_sockets: None,
         }
     }
 
@@ -107,7 +114,9 @@ impl Http2 {
         let mut block = Vec::with_capacity(head.len());
         let fields = fields(head, is_tls);
         self.encoder.encode(fields.iter().map(|(name, value)| (&**name, *value)), &mut block);
-        let end = if body.is_empty() { END_STREAM } else { 0 };
+        let is_socket = is_socket(head);
+        self.wants_sockets |= is_socket;
+        let end = if body.is_empty() && !is_socket { END_STREAM } else { 0 };
         let mut pieces = block.chunks(FRAME_BYTES).peekable();
         let (mut kind, mut flags) = (HEADERS, end);
         while let Some(piece) = pieces.next() {
@@ -119,6 +128,16 @@ impl Http2 {
         if !body.is_empty() {
             self.uploads.add(stream, body);
             self.uploads.send(out);
+        }
+    }
+
+    /// Sends a few bytes on the stream of a WebSocket.
+    pub(crate) fn send(&mut self, slot: usize, bytes: &[u8], out: &mut Vec<u8>) {
+        let stream = self.slots[slot].stream;
+        if stream != 0 {
+            write_head(bytes.len(), DATA, 0, stream, out);
+            out.extend_from_slice(bytes);
+            self.uploads.count(bytes.len());
         }
     }
 
@@ -215,6 +234,9 @@ impl Http2 {
             },
             SETTINGS if flags & ACK == 0 => {
                 self.settings(payload)?;
+                if self.wants_sockets && self.takes_sockets == Some(false) {
+                    return Err(ConnectionError::NoSockets.into());
+                }
                 self.uploads.send(out);
                 write_head(0, SETTINGS, ACK, 0, out);
                 Ok(())
@@ -284,6 +306,7 @@ impl Http2 {
     }
 
     fn settings(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
+        self.takes_sockets.get_or_insert(false);
         for setting in payload.chunks_exact(6) {
             let value = number(setting, 2)?;
             match u16::from_be_bytes([setting[0], setting[1]]) {
@@ -291,6 +314,7 @@ impl Http2 {
                 MAX_CONCURRENT_STREAMS if (value as usize) < self.slots.len() => {
                     return Err(ConnectionError::Streams { most: value, wanted: self.slots.len() });
                 }
+                ENABLE_CONNECT_PROTOCOL => self.takes_sockets = Some(value == 1),
                 INITIAL_WINDOW_SIZE => self.uploads.set_initial(value),
                 _ => {}
             }

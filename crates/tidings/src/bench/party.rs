@@ -43,9 +43,8 @@ impl Party {
         let turn = connection.turn(flags, &mut buffers, &mut audience);
         let close = audience.close;
         desk.buffers = buffers;
-        if !desk.replies.is_empty() {
-            connection.send(&desk.replies);
-            desk.replies.clear();
+        for (slot, reply) in desk.replies.drain(..) {
+            connection.send(slot, &reply);
         }
         match turn? {
             Turn::Same => {}

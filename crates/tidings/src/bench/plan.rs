@@ -197,9 +197,6 @@ impl Plan {
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e7)) {
             return Err("`--rate` is a number of events a second, more than 0".into());
         }
-        if self.transport == Transport::WebSocket && self.server.http2 {
-            return Err("WebSockets are measured over HTTP/1.1: leave out `--http2`".into());
-        }
         if matches!(self.mode, Mode::Return { .. }) && self.transport != Transport::Sse {
             return Err("`--return` is measured with `--transport sse`".into());
         }

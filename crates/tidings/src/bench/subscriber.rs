@@ -146,10 +146,16 @@ impl Subscriber {
         }
     }
 
-    fn piece(&mut self, piece: &[u8], now: u64, desk: &mut Desk<'_>) -> Result<(), SubscriberError> {
+    fn piece(
+        &mut self,
+        slot: usize,
+        piece: &[u8],
+        now: u64,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), SubscriberError> {
         match desk.plan.transport {
             Transport::Sse => {}
-            Transport::WebSocket => return self.messages(piece, now, desk),
+            Transport::WebSocket => return self.messages(slot, piece, now, desk),
             Transport::LongPoll | Transport::Poll => {
                 self.page.extend_from_slice(piece);
                 return Ok(());
@@ -170,14 +176,22 @@ impl Subscriber {
     }
 
     /// What came over a WebSocket.
-    fn messages(&mut self, mut piece: &[u8], now: u64, desk: &mut Desk<'_>) -> Result<(), SubscriberError> {
+    fn messages(
+        &mut self,
+        slot: usize,
+        mut piece: &[u8],
+        now: u64,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), SubscriberError> {
         loop {
             let received = self.socket.receive(&mut piece, &mut desk.inflater);
             let text = match received.map_err(|error| SubscriberError::Frame(error.reason))? {
                 None => return Ok(()),
                 Some(Message::Text(text)) => text,
                 Some(Message::Ping(payload)) => {
-                    encode_masked(Opcode::Pong, &payload, MASK, &mut desk.replies);
+                    let mut pong = Vec::new();
+                    encode_masked(Opcode::Pong, &payload, MASK, &mut pong);
+                    desk.replies.push((slot, pong));
                     continue;
                 }
                 Some(Message::Close { .. }) => return Err(SubscriberError::Closed),
@@ -233,6 +247,7 @@ impl Listener for Audience<'_, '_> {
         let (member, plan) = (&mut self.members[slot], self.desk.plan);
         match (plan.transport, head.status) {
             (Transport::WebSocket, 101) => {}
+            (Transport::WebSocket, 200) if plan.server.http2 => {}
             (Transport::WebSocket, 200) => return Err(SubscriberError::NoSocket),
             (_, 200) | (Transport::LongPoll, 204 | 304) => {}
             (_, status) => return Err(SubscriberError::Status(status)),
@@ -246,7 +261,7 @@ impl Listener for Audience<'_, '_> {
     }
 
     fn piece(&mut self, slot: usize, bytes: &[u8]) -> Result<(), SubscriberError> {
-        self.members[slot].piece(bytes, self.now, self.desk)
+        self.members[slot].piece(slot, bytes, self.now, self.desk)
     }
 
     fn end(&mut self, slot: usize, close: bool) -> Result<(), SubscriberError> {

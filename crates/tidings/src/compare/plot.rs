@@ -16,6 +16,8 @@ pub(crate) struct Series {
 /// How numbers are written.
 type Show = fn(f64) -> String;
 
+/// What a label on the axis of rates takes.
+const MARK: f64 = 48.0;
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 280.0;
 const LEFT: f64 = 58.0;
@@ -132,10 +134,12 @@ fn open(title: &str, width: f64, height: f64) -> String {
 fn mark(svg: &mut String, at: f64, text: &str) {
     let (foot, text) = (HEIGHT - BOTTOM, escaped(text));
     put(svg, format_args!("<path class=\"grid\" d=\"M{at:.1} {TOP}V{foot}\"/>"));
+    // The last one ends with the plot.
+    let (at, class) = if at + MARK / 2.0 > WIDTH { (WIDTH, "end") } else { (at, "middle") };
     put(
         svg,
         format_args!(
-            "<text x=\"{at:.1}\" y=\"{:.1}\" class=\"middle\">{text}</text>",
+            "<text x=\"{at:.1}\" y=\"{:.1}\" class=\"{class}\">{text}</text>",
             HEIGHT - BOTTOM + 18.0
         ),
     );
@@ -182,6 +186,14 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 1);
         assert!(svg.contains("a&lt;b") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert_eq!(bars("x", &[("a".into(), 0, 0.0)], shown), None);
+    }
+
+    #[test]
+    fn the_last_label_is_whole() {
+        let line = vec![(1.0 / 60.0, 5.0), (100.0, 5.0)];
+        let one = Series { colour: 0, name: "a".into(), points: Vec::new(), line };
+        let svg = lines("x", &[one], |rate| format!("{rate}/s"), shown).unwrap();
+        assert!(svg.contains("class=\"end\">100/s</text>"), "{svg}");
     }
 
     #[test]

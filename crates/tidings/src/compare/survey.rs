@@ -53,8 +53,9 @@ impl Survey {
         for wire in &self.wires {
             let cells = self.cells(*wire);
             seconds += self.rates_of(&cells).len() as f64 * (duration + EACH_TAKES);
-            let lanes = self.transports.iter().filter(|transport| self.blocked_by(**transport).is_none());
-            for transport in lanes.filter(|transport| is_measured(**transport, *wire)) {
+            let lanes =
+                self.transports.iter().filter(|transport| self.blocked_by(**transport, *wire).is_none());
+            for transport in lanes {
                 // The last poll comes when publishing has ended.
                 let poll =
                     if let Transport::Poll(interval) = transport { interval.as_secs_f64() } else { 0.0 };
@@ -74,10 +75,7 @@ impl Survey {
             let publishing = self.publishing(*wire, source, progress)?;
             for transport in &self.transports {
                 let lane = Lane { transport: *transport, wire: *wire };
-                if !is_measured(*transport, *wire) {
-                    continue;
-                }
-                if let Some(reason) = self.blocked_by(*transport) {
+                if let Some(reason) = self.blocked_by(*transport, *wire) {
                     lanes.push(Measured::nothing(lane, reason));
                     continue;
                 }
@@ -166,14 +164,13 @@ impl Survey {
         self.rates.iter().copied().filter(|rate| cells.iter().any(|(_, at)| at == rate)).collect()
     }
 
-    fn blocked_by(&self, transport: Transport) -> Option<String> {
+    fn blocked_by(&self, transport: Transport, wire: Wire) -> Option<String> {
+        if transport == Transport::WebSocket && wire.http2 {
+            // There is no `Upgrade` that could be in the way.
+            return None;
+        }
         self.blocked.iter().find(|(blocked, _)| *blocked == transport).map(|(_, reason)| reason.clone())
     }
-}
-
-/// The load generator opens WebSockets over HTTP/1.1 alone.
-fn is_measured(transport: Transport, wire: Wire) -> bool {
-    transport != Transport::WebSocket || !wire.http2
 }
 
 /// What a client costs each second in a run in which events are delivered: there nobody hurries the heartbeats.

@@ -63,7 +63,7 @@ fn every_transport_is_complete_in_every_way_of_speaking() {
     let hub = Hub::over_tls(&[]);
     let clear = format!("http://127.0.0.1:{}", hub.port());
     for (way, is_tls, http) in WAYS {
-        for transport in ["sse", "long-poll", "poll"] {
+        for transport in ["sse", "long-poll", "poll", "websocket"] {
             let url = if is_tls { &hub.url } else { &clear };
             let pid = hub.process.id().to_string();
             let own = ["--url", url, "--ca-file", "hub.pem", "--pid", &pid, "--transport", transport];

@@ -1,4 +1,4 @@
-// Many of Chromium's own EventSources at once: node chromium_http2.mjs CHROMIUM URL COUNT
+// Many of Chromium's own EventSources and WebSockets at once: node chromium_http2.mjs CHROMIUM URL COUNT
 
 import { launch, report, untilTold } from './support.mjs';
 
@@ -20,6 +20,14 @@ await page.evaluate(
       await fetch(`${url}/${number}`, { method: 'POST', body: String(number) });
     }
     report({ got: await Promise.all(got) });
+
+    const sockets = sources.map((_, number) => new WebSocket(`${url}/${number}`.replace('http', 'ws'), 'tidings.v1'));
+    const told = sockets.map((socket) => new Promise((resolve) => (socket.onmessage = ({ data }) => resolve(JSON.parse(data).subscribed))));
+    const heard = () => sockets.map((socket) => new Promise((resolve) => (socket.onmessage = ({ data }) => JSON.parse(data).topic && resolve(JSON.parse(data).data))));
+    report({ subscribed: await Promise.all(told) });
+    const events = heard();
+    sockets.forEach((socket, number) => socket.send(JSON.stringify({ publish: { topic: `t/${number}`, data: `by ${number}` } })));
+    report({ heard: await Promise.all(events) });
   },
   [url, Number(count)],
 );

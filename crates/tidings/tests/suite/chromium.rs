@@ -45,10 +45,10 @@ async fn pages_of_others_get_nothing_of_a_hub_on_this_machine() {
     script.end().await;
 }
 
-/// Over HTTP/1.1 there would be no more than six.
+/// Over HTTP/1.1 there would be no more than six streams, and a connection for each WebSocket (RFC 8441).
 #[tokio::test]
-async fn chromium_reads_many_streams_over_one_connection() {
-    const COUNT: usize = 120;
+async fn chromium_has_many_streams_and_websockets_on_one_connection() {
+    const COUNT: usize = 100;
     let hub = Hub::over_tls(&Authority::new(), &[]).await;
     let Some(chromium) = tools::program(&["chromium", "chromium-browser"]) else { return };
     let Some(mut command) = tools::node("chromium_http2.mjs", "playwright-core") else { return };
@@ -59,5 +59,10 @@ async fn chromium_reads_many_streams_over_one_connection() {
     assert_eq!(script.object().await, json!({"got": numbers}));
     // The browser's, a few that it may have opened in advance, and the one that asks.
     assert!(hub.metric("tidings_connections").await <= 10);
+    assert_eq!(script.object().await, json!({"subscribed": vec![""; COUNT]}));
+    assert_eq!(hub.metric("tidings_websockets").await, COUNT as u64);
+    assert!(hub.metric("tidings_connections").await <= 10);
+    let said: Vec<_> = (0..COUNT).map(|number| format!("by {number}")).collect();
+    assert_eq!(script.object().await, json!({"heard": said}));
     script.end().await;
 }

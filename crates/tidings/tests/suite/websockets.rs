@@ -127,3 +127,45 @@ async fn websockets_publishes_and_ends_with_the_topic() {
     assert_eq!(client.object().await, json!({"kind": "closed", "code": 1000}));
     client.end().await;
 }
+
+/// What two more programs make of a socket, which print what they hear and send what they are told.
+async fn talk(hub: &Hub, client: &mut Script) {
+    assert_eq!(client.object().await["subscribed"], "");
+    let long = "long ".repeat(30_000);
+    for (reference, data) in [(1, "short"), (2, &*long)] {
+        let publish = json!({"publish": {"topic": "orders/42", "data": data}, "ref": reference});
+        client.say(&publish.to_string()).await;
+        let (mut published, mut event) = (client.object().await, client.object().await);
+        if published.get("ref").is_none() {
+            std::mem::swap(&mut published, &mut event);
+        }
+        assert_eq!((&published["ref"], &published["published"]["id"]), (&json!(reference), &event["id"]));
+        assert_eq!(event["data"], data);
+    }
+    hub.publish("orders/42", "from elsewhere").await;
+    assert_eq!(client.object().await["data"], "from elsewhere");
+}
+
+#[tokio::test]
+async fn websocat_reads_and_publishes() {
+    let hub = Hub::in_memory(&[]).await;
+    let Some(mut command) = tools::python_program("websocat") else { return };
+    // Its buffer for a line is small.
+    command.args(["--protocol", "tidings.v1", "--buffer-size", "1000000"]);
+    command.arg(hub.url("/topics/orders/42").replacen("http", "ws", 1));
+    let mut client = Script::start(command);
+    talk(&hub, &mut client).await;
+    client.end().await;
+}
+
+#[tokio::test]
+async fn libcurl_reads_and_publishes() {
+    let hub = Hub::in_memory(&[]).await;
+    let Some(mut command) = tools::python("curl_client.py") else { return };
+    command.arg(hub.url("/topics/orders/42"));
+    let mut client = Script::start(command);
+    talk(&hub, &mut client).await;
+    hub.publish("orders/42?close=true", "last").await;
+    while client.object().await != json!({"closed": 1000}) {}
+    client.end().await;
+}

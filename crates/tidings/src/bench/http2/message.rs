@@ -43,6 +43,11 @@ pub(super) fn split(request: &[u8]) -> (&str, &[u8]) {
     (str::from_utf8(&request[..end]).unwrap_or_default(), body)
 }
 
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_socket(head: &str) -> bool {
+    head.contains("\r\nUpgrade: websocket")
+}
+
 /// The fields of a request in the form and order that browsers give them: names in lower case, each cookie by itself.
 pub(super) fn fields(head: &str, is_tls: bool) -> Vec<(String, &str)> {
     let mut lines = head.split("\r\n");
@@ -52,11 +57,18 @@ pub(super) fn fields(head: &str, is_tls: bool) -> Vec<(String, &str)> {
     let mut fields: Vec<_> = [(":method", method), (":authority", ""), (":scheme", scheme), (":path", path)]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+    let is_socket = is_socket(head);
+    if is_socket {
+        // RFC 8441 §4: what is said of the connection over HTTP/1.1 is said of the stream.
+        fields[0].1 = "CONNECT";
+        fields.push((":protocol".to_owned(), "websocket"));
+    }
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
         match name {
             "Host" => fields[1].1 = value,
             // There is none over HTTP/2.
             "Connection" => {}
+            "Upgrade" | "Sec-WebSocket-Key" if is_socket => {}
             "Cookie" => fields.extend(value.split("; ").map(|cookie| ("cookie".to_owned(), cookie))),
             _ => fields.push((name.to_ascii_lowercase(), value)),
         }

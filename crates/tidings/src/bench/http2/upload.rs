@@ -55,6 +55,11 @@ impl Uploads {
         }
     }
 
+    /// So many bytes were sent that are no body.
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.window -= bytes as i64;
+    }
+
     /// Writes frames of what there is room for.
     pub(super) fn send(&mut self, out: &mut Vec<u8>) {
         let (window, initial, widened) = (&mut self.window, self.initial, &self.widened);
