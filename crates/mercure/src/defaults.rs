@@ -8,7 +8,7 @@ pub const TOPICS: usize = 100;
 pub const TOKEN_MATCHERS: usize = 1_000;
 /// The longest topic or matcher, in bytes.
 pub const MATCHER_BYTES: usize = 4_096;
-/// The most URL patterns of one request or token: each takes some ten KB when it is compiled.
+/// The most URL patterns of one request or token: each is compiled to several regular expressions.
 pub const URL_PATTERNS: usize = 20;
 /// What the fields of an update beside its data may take of its body, in percent-encoded bytes.
 pub const FIELD_BYTES: usize = 64 << 10;

@@ -253,6 +253,6 @@ impl Stream {
 
     /// Waits for the end.
     pub(crate) async fn ends(&mut self) {
-        while self.until("\n").await.is_some() {}
+        within("end", async { while self.until("\n").await.is_some() {} }).await;
     }
 }
