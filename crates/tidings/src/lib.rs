@@ -91,7 +91,7 @@ pub use tidings_redis::Redis;
 #[cfg(not(windows))]
 pub mod log {
     pub use tidings_log::{
-        Appended, BoxFuture, Chunk, Follower, Histogram, HistogramSnapshot, Position, ReadLimits,
+        Appended, BoxFuture, Chunk, Follower, Histogram, HistogramSnapshot, Note, Position, ReadLimits,
     };
 }
 
