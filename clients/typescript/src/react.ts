@@ -140,8 +140,7 @@ export function useLatest<Data = any>(from: Source, options: ReadOptions = {}): 
 
 /** The newest event of each topic, by topic. Older ones are not sent. */
 export function useTable<Data = any>(from: Source, options: ReadOptions = {}): Standing & { table: ReadonlyMap<string, TidingsEvent<Data>> } {
-  const newest = from && `${from}${`${from}`.includes("?") ? "&" : "?"}conflate=latest`;
-  return useReading(newest, "table", { since: "earliest", ...options }, noTable, () => {
+  return useReading(from, "table", { since: "earliest", conflate: "latest", ...options }, noTable, () => {
     const table = new Map<string, TidingsEvent<Data>>();
     return { add: (event) => table.set(event.topic, event), read: () => ({ table: new Map(table) }), reset: () => table.clear() };
   });
