@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 import tidings
 from tidings import Message
@@ -303,3 +305,47 @@ def test_it_streams_over_tls(mode: Mode, tmp_path: Path) -> None:
         with pytest.raises(tidings.TidingsError) as untrusted:
             mode.client(hub.url).publish_stream("b", ["x"])
         assert untrusted.value.kind == "untrusted"
+
+
+def test_an_end_beside_an_acknowledgement_is_answered_whole(hub: Hub) -> None:
+    """Lines of acknowledgement are 100 ms apart at least, and the end of a body may come just when one is due. The hub has to
+    answer for all of it. Without a client that would notice, and with many streams, so that some meet that moment."""
+    port = int(hub.listen.rpartition(":")[2])
+
+    async def stream(number: int) -> dict[str, Any]:
+        async with await anyio.connect_tcp("127.0.0.1", port) as connection:
+            reader = BufferedByteReceiveStream(connection)
+
+            async def send(*lines: bytes) -> None:
+                await connection.send(b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in lines))
+
+            fields = "Content-Type: application/x-ndjson\r\nAccept: application/x-ndjson\r\nTransfer-Encoding: chunked"
+            target = f"/topics/t{number}?stream=lines&close=true"
+            head = f"POST {target} HTTP/1.1\r\nHost: {hub.listen}\r\nIdempotency-Key: k\r\n{fields}\r\n\r\n"
+            await connection.send(head.encode())
+            item = b'{"data":1}\n'
+            await send(item)
+            while b'"events"' not in await reader.receive_until(b"\n", 10_000):
+                pass
+            await send(item)
+            # Until about when the next line is due.
+            await anyio.sleep(0.085 + number % 30 / 1_000)
+            await send(item * 20)
+            await connection.send(b"0\r\n\r\n")
+            while b'"topic"' not in (line := await reader.receive_until(b"\n", 10_000)):
+                pass
+            told: dict[str, Any] = json.loads(line)
+            return told
+
+    async def all_streams() -> list[dict[str, Any]]:
+        told = []
+
+        async def one(number: int) -> None:
+            told.append(await stream(number))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(300):
+                tasks.start_soon(one, number)
+        return told
+
+    assert {(told["events"], told["closed"]) for told in anyio.run(all_streams)} == {(22, True)}

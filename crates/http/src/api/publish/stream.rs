@@ -55,7 +55,12 @@ struct Publication {
     /// When its token ends.
     expires: Option<Instant>,
     counted: Progress,
+    /// What is done once nothing more comes. It is kept here, so that it goes on where a step is dropped meanwhile.
+    ending: Option<Ending>,
 }
+
+/// How a stream has ended, and how far it came.
+type Ending = Pin<Box<dyn Future<Output = (Result<(), Refusal>, Progress)> + Send>>;
 
 /// The answer to a stream that has come to its end.
 #[derive(Debug, Serialize)]
@@ -168,6 +173,7 @@ impl Asked {
             silence: Box::pin(sleep_until(heard + api.config.stream_timeout)),
             expires: access.remaining().map(|remaining| heard + remaining),
             counted: Progress::default(),
+            ending: None,
             api: api.clone(),
             topic,
             body,
@@ -239,6 +245,12 @@ impl Publication {
     /// the future.
     async fn step(&mut self) -> Step {
         loop {
+            if let Some(ending) = &mut self.ending {
+                let (ended, progress) = ending.await;
+                self.ending = None;
+                self.count(&progress);
+                return Step::Over(ended.map(|()| progress));
+            }
             let Some(producer) = &mut self.producer else { return Step::Over(Ok(self.counted)) };
             let held = self.items.held() + producer.pending_bytes();
             // Whoever has no share of the memory left waits until nothing of the stream is there.
@@ -253,12 +265,12 @@ impl Publication {
             }
             tokio::select! {
                 biased;
-                progress = producer.progress() => return match progress {
+                progress = producer.progress() => match progress {
                     Ok(progress) => {
                         self.count(&progress);
-                        Step::Durable
+                        return Step::Durable;
                     }
-                    Err(error) => self.fail(error).await,
+                    Err(error) => self.fail(error),
                 },
                 frame = self.body.frame(), if has_room => match frame {
                     Some(Ok(frame)) => {
@@ -266,7 +278,8 @@ impl Publication {
                         let Ok(data) = frame.into_data() else { continue };
                         let taken = self.items.feed(&data, |event| producer.push(lasting(event, self.ttl)));
                         if let Err(refusal) = taken {
-                            return self.give_up(refusal).await;
+                            self.give_up(refusal);
+                            continue;
                         }
                         // The memory is the client's, and what it sends of one item is bounded in any case.
                         let held = self.items.held();
@@ -274,14 +287,14 @@ impl Publication {
                             && let Err(short) = self.memory.grow(held)
                         {
                             let refusal = self.memory.refuse(short, "bodies that are under way");
-                            return self.give_up(refusal).await;
+                            self.give_up(refusal);
                         }
                     }
                     Some(Err(error)) => {
                         let refusal = Refusal::data(format!("the body did not arrive whole: {error}"));
-                        return self.give_up(refusal).await;
+                        self.give_up(refusal);
                     }
-                    None => return self.finish().await,
+                    None => self.finish(),
                 },
                 () = &mut self.silence, if has_room => {
                     let due = self.heard + self.api.config.stream_timeout;
@@ -292,72 +305,76 @@ impl Publication {
                     self.api.metrics.count_limit(Limit::StreamTimeout);
                     let seconds = self.api.config.stream_timeout.as_secs_f32();
                     let detail = format!("nothing of the body has come for {seconds} s");
-                    return self.give_up(Refusal::data(detail)).await;
+                    self.give_up(Refusal::data(detail));
                 }
                 () = at(self.expires) => {
                     let detail = "the token has ended, and the stream with it: come back with a new one";
                     let refusal = Refusal::new(ProblemKind::Unauthorized, detail);
-                    return self.give_up(refusal).await;
+                    self.give_up(refusal);
                 }
-                () = self.api.draining.cancelled() => return self.suspend().await,
+                () = self.api.draining.cancelled() => self.suspend(),
             }
         }
     }
 
     /// The body has come whole.
-    async fn finish(&mut self) -> Step {
+    fn finish(&mut self) {
         if let Some(producer) = &mut self.producer
             && let Err(refusal) = self.items.finish(|event| producer.push(lasting(event, self.ttl)))
         {
-            return self.give_up(refusal).await;
+            return self.give_up(refusal);
         }
-        let Some(producer) = self.producer.take() else { return Step::Over(Ok(self.counted)) };
-        let so_far = producer.so_far();
-        match producer.finish().await {
-            Ok(progress) => {
-                self.count(&progress);
-                Step::Over(Ok(progress))
-            }
-            Err(error) => Step::Over(Err(refusal(error, &so_far))),
-        }
+        self.end_with(|producer| {
+            Box::pin(async move {
+                let so_far = producer.so_far();
+                match producer.finish().await {
+                    Ok(progress) => (Ok(()), progress),
+                    Err(error) => (Err(refusal(error, &so_far)), so_far),
+                }
+            })
+        });
     }
 
     /// The log takes no more of it.
-    async fn fail(&mut self, error: ProducerError) -> Step {
-        let progress = match self.producer.take() {
-            Some(producer) if error.is_ended() => producer.detach(),
-            Some(producer) => producer.abort(EndReason::aborted()).await,
-            None => self.counted,
-        };
-        self.count(&progress);
-        Step::Over(Err(refusal(error, &progress)))
+    fn fail(&mut self, error: ProducerError) {
+        self.end_with(|producer| {
+            Box::pin(async move {
+                let progress = match error.is_ended() {
+                    true => producer.detach(),
+                    false => producer.abort(EndReason::aborted()).await,
+                };
+                (Err(refusal(error, &progress)), progress)
+            })
+        });
     }
 
     /// It breaks off. What has come is appended, and the topic ended where it was to end with the stream.
-    async fn give_up(&mut self, refusal: Refusal) -> Step {
-        let progress = match self.producer.take() {
-            Some(producer) => producer.abort(EndReason::aborted()).await,
-            None => self.counted,
-        };
-        self.count(&progress);
-        Step::Over(Err(refusal.at(place(&progress, None))))
+    fn give_up(&mut self, refusal: Refusal) {
+        self.end_with(|producer| {
+            Box::pin(async move {
+                let progress = producer.abort(EndReason::aborted()).await;
+                (Err(refusal.at(place(&progress, None))), progress)
+            })
+        });
     }
 
     /// The hub shuts down. A producer with a key comes back to the next one; without one, it would not know how.
-    async fn suspend(&mut self) -> Step {
+    fn suspend(&mut self) {
         let detail = "the hub is shutting down: come back with the same key";
         let refusal = Refusal::new(ProblemKind::Unavailable, detail);
-        match self.producer.take() {
-            Some(producer) if producer.may_return() => {
-                let progress = producer.suspend().await;
-                self.count(&progress);
-                Step::Over(Err(refusal.at(place(&progress, None))))
-            }
-            producer => {
-                self.producer = producer;
-                self.give_up(refusal).await
-            }
+        if !self.producer.as_ref().is_some_and(Producer::may_return) {
+            return self.give_up(refusal);
         }
+        self.end_with(|producer| {
+            Box::pin(async move {
+                let progress = producer.suspend().await;
+                (Err(refusal.at(place(&progress, None))), progress)
+            })
+        });
+    }
+
+    fn end_with(&mut self, ending: impl FnOnce(Producer) -> Ending) {
+        self.ending = self.producer.take().map(ending);
     }
 
     fn count(&mut self, progress: &Progress) {
