@@ -82,6 +82,11 @@ impl Endpoint {
         url
     }
 
+    /// A resource beside the topics and the events.
+    pub(crate) fn at(&self, path: &str) -> Url {
+        self.join(path)
+    }
+
     fn join(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));

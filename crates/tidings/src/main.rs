@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tidings_client::{PublishError, SubscribeError};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tidings_client::{LookError, PublishError, SubscribeError};
 
 use crate::failure::WrongArguments;
 
@@ -14,11 +14,13 @@ mod activation;
 mod bench;
 #[cfg(all(feature = "bench", target_os = "linux"))]
 mod compare;
+mod completions;
 mod connection;
 #[cfg(feature = "serve")]
 mod engine;
 mod environment;
 mod failure;
+mod health;
 #[cfg(feature = "serve")]
 mod heap;
 mod lines;
@@ -40,6 +42,7 @@ mod stderr;
 mod subscribe;
 mod terminal;
 mod token;
+mod topics;
 #[cfg(feature = "otlp")]
 mod traces;
 mod value;
@@ -68,8 +71,17 @@ enum Command {
     Publish(Box<publish::Arguments>),
     /// Print events as they come.
     Subscribe(Box<subscribe::Arguments>),
+    /// List the topics of a hub.
+    Topics(Box<topics::Arguments>),
+    /// Ask a hub whether it is well.
+    Health(Box<health::Arguments>),
     /// Make a token for a hub.
     Token(Box<token::Arguments>),
+    /// Print what a shell needs to complete the commands.
+    Completions(completions::Arguments),
+    /// Write manual pages into a folder.
+    #[command(hide = true)]
+    Man(completions::ManArguments),
     /// Load-test a hub, and report latencies and costs.
     #[cfg(all(feature = "bench", target_os = "linux"))]
     Bench(Box<bench::Arguments>),
@@ -89,8 +101,18 @@ impl Command {
     }
 }
 
+/// The commands, with their help as it is shown.
+pub(crate) fn command() -> clap::Command {
+    let command = Arguments::command();
+    #[cfg(feature = "serve")]
+    let command = command.mut_subcommand("serve", serve::help::grouped);
+    command
+}
+
 fn main() -> ExitCode {
-    let parsed = Arguments::try_parse();
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|found| Arguments::from_arg_matches(&found).map_err(|error| error.format(&mut command())));
     // Help is given in any case.
     if parsed.as_ref().err().is_none_or(clap::Error::use_stderr)
         && let Some(problem) = environment::empty_setting(std::env::args_os().nth(1).as_deref())
@@ -113,6 +135,10 @@ fn main() -> ExitCode {
         Command::Relay(arguments) => relay::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(*arguments),
+        Command::Topics(arguments) => topics::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Health(arguments) => health::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Completions(arguments) => completions::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Man(arguments) => completions::write_man(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Token(arguments) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
         #[cfg(all(feature = "bench", target_os = "linux"))]
         Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
@@ -153,6 +179,7 @@ fn is_usage(error: &(dyn Error + 'static)) -> bool {
 
 fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     let here = matches!(error.downcast_ref(), Some(PublishError::Refused(_)))
-        || matches!(error.downcast_ref(), Some(SubscribeError::Refused(_)));
+        || matches!(error.downcast_ref(), Some(SubscribeError::Refused(_)))
+        || matches!(error.downcast_ref(), Some(LookError::Refused(_)));
     here || error.source().is_some_and(is_refusal)
 }

@@ -5,6 +5,7 @@ mod stream;
 
 use std::error::Error;
 use std::io::{IsTerminal as _, stdin};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -44,6 +45,10 @@ pub(crate) struct Arguments {
     /// The data; without it, all of standard input
     #[arg(conflicts_with_all = ["lines", "stream", "chunks", "sse"])]
     data: Option<String>,
+
+    /// The data is what is in this file; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "lines", "stream", "chunks", "sse"])]
+    file: Option<PathBuf>,
 
     /// The event type
     #[arg(long, value_name = "TYPE")]
@@ -164,12 +169,16 @@ impl Arguments {
         if self.lines {
             return LinePublisher::new(self, sender).publish(tokio::io::stdin()).await;
         }
-        let data = match &self.data {
-            Some(data) => data.clone().into_bytes(),
-            None => self.read_all(sender.terminal).await?,
+        let file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
+        let data = match (&self.data, file) {
+            (Some(data), _) => data.clone().into_bytes(),
+            (None, Some(file)) => std::fs::read(file).map_err(|error| {
+                WrongArguments::new(format!("failed to read {}: {error}", file.display()))
+            })?,
+            (None, None) => self.read_all(sender.terminal).await?,
         };
         // An explicit empty DATA is an empty event, also a last one.
-        let only_end = self.close && self.data.is_none() && data.is_empty();
+        let only_end = self.close && self.data.is_none() && self.file.is_none() && data.is_empty();
         let mut publish = if only_end {
             sender.client.close(&*self.topic)
         } else {

@@ -1,5 +1,7 @@
 //! `tidings serve`: runs a hub.
 
+pub(crate) mod help;
+
 use std::error::Error;
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! `tidings subscribe`: prints events as they come.
 
+mod format;
+
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
@@ -13,6 +15,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::connection::{Connection, NotAHub};
 use crate::failure::{Failure, WrongArguments};
+use crate::subscribe::format::Format;
 use crate::terminal::{Terminal, Troubles, harmless, seconds};
 use crate::value::Span;
 
@@ -52,6 +55,11 @@ pub(crate) struct Arguments {
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
+
+    /// What to print of each event: text in which `{id}`, `{topic}`, `{type}`, `{time}` and `{data}` stand for what the event
+    /// has, `{{` and `}}` for braces, and `\n` and `\t` for a line end and a tab
+    #[arg(long, value_name = "TEXT", conflicts_with = "json")]
+    format: Option<Format>,
 
     #[command(flatten)]
     connection: Connection,
@@ -104,6 +112,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         is_answered: Cell::new(false),
         is_broken_off: Cell::new(false),
         json: arguments.json,
+        format: arguments.format,
         url: arguments.connection.url().to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -166,6 +175,7 @@ struct Printer {
     /// Whether the topic has ended for a reason.
     is_broken_off: Cell<bool>,
     json: bool,
+    format: Option<Format>,
     url: String,
 }
 
@@ -255,7 +265,9 @@ impl Printer {
 
     /// The data as it is; for people, with what it belongs to before it, and nothing that a terminal obeys.
     fn print_data(&self, event: &Event, out: &mut Vec<u8>) {
-        if self.terminal.data {
+        if let Some(format) = &self.format {
+            format.write(event, self.terminal.data, out);
+        } else if self.terminal.data {
             let kind = event.event_type().map(|kind| format!(" {kind}")).unwrap_or_default();
             let about = harmless(&format!("{} {}{kind}", event.time(), event.topic()));
             out.extend_from_slice(

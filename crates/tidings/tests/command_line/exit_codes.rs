@@ -85,7 +85,7 @@ fn the_other_commands_say_how_they_ended_too() {
     run(&["serve", "--listen", "0.0.0.0:0", "--log", "memory:"], 2, "nothing says who may");
     run(&["serve", "--listen", "nowhere.invalid:1", "--log", "memory:"], 1, "failed to listen");
     run(&["bench", "--subscribers", "many"], 2, "many");
-    for command in ["serve", "publish", "subscribe", "token", "bench"] {
+    for command in ["serve", "publish", "subscribe", "topics", "health", "completions", "token", "bench"] {
         let help = Command::new(env!("CARGO_BIN_EXE_tidings")).args([command, "--help"]).output().unwrap();
         assert!(String::from_utf8(help.stdout).unwrap().contains("Exit codes: 0 "), "{command}");
     }

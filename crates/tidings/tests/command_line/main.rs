@@ -5,6 +5,7 @@ mod support;
 
 mod broken_pipe;
 mod certificates;
+mod comforts;
 mod exit_codes;
 mod hub_restart;
 mod interrupt;

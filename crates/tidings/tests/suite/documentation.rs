@@ -95,7 +95,8 @@ fn json_in_the_documentation_is_json() {
 async fn flags_in_the_documentation_are_flags() {
     let room = room();
     let mut helps = std::collections::HashMap::new();
-    for command in ["serve", "relay", "publish", "subscribe", "token", "bench", "compare"] {
+    for command in ["serve", "relay", "publish", "subscribe", "topics", "health", "token", "bench", "compare"]
+    {
         let help = crate::support::hub::command(room.path()).args([command, "--help"]).output();
         let help = within("the help", help).await.unwrap();
         helps.insert(command, String::from_utf8(help.stdout).unwrap());
