@@ -73,7 +73,8 @@ export async function publishStream(
   const outbox = new Outbox(source, STREAM_WINDOW, signal);
   const backoff = new Backoff();
   const published: StreamPublished = { topic: "", events: 0, closed: false };
-  let progressed = performance.now();
+  /** Since when it has failed without progress. */
+  let failing: number | undefined;
   let streaming = canStream();
   /** Whether an answer has ever come while the body was still sent. */
   let proven = false;
@@ -98,7 +99,7 @@ export async function publishStream(
     published.closed = !!closed;
     if (outbox.acknowledge(from + (events ?? 0))) {
       published.events = outbox.first;
-      progressed = performance.now();
+      failing = undefined;
       backoff.attempt = 0;
       backoff.refused = false;
       onProgress?.({ events: published.events, ...(published.last && { last: published.last }) });
@@ -163,7 +164,11 @@ export async function publishStream(
         for (const told of lines.filter(Boolean).map((line) => JSON.parse(line))) {
           acknowledge(from, told);
           if (told.problem) throw refusal(told.problem.status, told.problem);
-          if (told.topic) return true;
+          if (told.topic) {
+            // Whoever answers before the end has not heard it.
+            if (outbox.over && !outbox.waits && !(close && !told.closed)) return true;
+            throw new TidingsError("broken", "the answer came before the end");
+          }
         }
         patience();
       }
@@ -202,7 +207,8 @@ export async function publishStream(
         // Without a reason, the source has failed, or it was broken off.
         if (!error) break;
         const rest = backoff.after(error, options);
-        if (!(performance.now() - progressed + rest < retryFor)) throw error;
+        failing ??= performance.now();
+        if (!(performance.now() - failing + rest < retryFor)) throw error;
         // The hub may be away, or something on the way holds bodies back: the other way tells.
         if (!proven) streaming = !streaming && canStream();
         await new Promise((resolve) => setTimeout(resolve, rest));

@@ -197,3 +197,34 @@ test("what the hub says in the middle of its answer is told as what it is", asyn
   const portal = await script(t, problem(401, "expired"));
   await assert.rejects(publishStream(portal.url, ["a"], { token: "t" }), { kind: "refused", status: 401 });
 });
+
+test("an answer that ends before all of it is acknowledged is no success", async (t) => {
+  const early = (response) => {
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    response.end('{"topic":"t","events":1,"first":"aaaaaa-1","last":"aaaaaa-1","closed":false}\n');
+  };
+  const open = await script(t, early);
+  await assert.rejects(publishStream(open.url, ["a", "b"], { retryFor: 0 }), { kind: "broken" });
+  const unclosed = await script(t, early);
+  await assert.rejects(publishStream(unclosed.url, ["a"], { close: true, retryFor: 0 }), { kind: "broken" });
+  const whole = await script(t, early);
+  assert.equal((await publishStream(whole.url, ["a"], { retryFor: 0 })).events, 1);
+});
+
+test("a source that was quiet for long is tried again all the same", async (t) => {
+  const hub = await Hub.start(t);
+  const seen = follow(t, hub.topic("a"));
+  const { readable, write, end } = source();
+  let quiet = 0;
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, "now", () => now() + quiet);
+  const published = publishStream(hub.topic("a"), readable);
+  write("x");
+  await seen.count(1);
+  quiet = 3_600_000;
+  await hub.kill();
+  await hub.resume();
+  write("y");
+  end();
+  assert.equal((await published).events, 2);
+});
