@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -5,7 +6,7 @@ use std::time::Duration;
 
 use tidings_engine::{Attached, BatchResult, Block, Engine, EngineConfig, EngineError, Fed, Feed, Seen};
 use tidings_log::{
-    Batch, BoxFuture, Log, LogUnavailable, MemoryLog, ReadError, ReadLimits, Retention, TopicQuery,
+    Batch, BoxFuture, Log, LogUnavailable, MemoryLog, Note, ReadError, ReadLimits, Retention, TopicQuery,
     conformance,
 };
 use tidings_protocol::{Epoch, Selection, Selector, Sequence};
@@ -36,6 +37,7 @@ struct State {
     /// How many reads come to a node that is behind.
     behind: AtomicUsize,
     reads: AtomicUsize,
+    notes: Mutex<BTreeMap<String, String>>,
 }
 
 struct ShelfFeed {
@@ -69,6 +71,7 @@ impl Shelf {
             attached: AtomicUsize::new(0),
             behind: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
+            notes: Mutex::default(),
         }))
     }
 
@@ -158,6 +161,24 @@ impl fmt::Debug for Shelf {
 impl Engine for Shelf {
     fn name(&self) -> &'static str {
         "The shelf"
+    }
+
+    fn put_notes(&self, new: Vec<Note>) -> BoxFuture<'_, Result<(), EngineError>> {
+        let mut notes = self.0.notes.lock().unwrap();
+        for Note { name, text } in new {
+            if text.is_empty() {
+                notes.remove(&name);
+            } else {
+                notes.insert(name, text);
+            }
+        }
+        Box::pin(std::future::ready(self.present()))
+    }
+
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<Note>, EngineError>> {
+        let notes = self.0.notes.lock().unwrap();
+        let all = notes.iter().map(|(name, text)| Note { name: name.clone(), text: text.clone() }).collect();
+        Box::pin(std::future::ready(self.present().map(|()| all)))
     }
 
     fn attach<'a>(&'a self, seen: Option<&'a Seen>) -> BoxFuture<'a, Result<Attached, EngineError>> {

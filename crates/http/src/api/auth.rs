@@ -252,9 +252,9 @@ impl Auth {
 // === impl Inner ===
 
 impl Inner {
-    /// Whether everybody may do everything. Relays count only where there are any.
+    /// Whether everybody may do everything that anybody may.
     fn lets_in_everybody(&self) -> bool {
-        self.anonymous.is_all(self.close, self.relays.get().is_some())
+        self.anonymous.is_all(self.close, self.verifier.knows_keys(), self.relays.get().is_some())
     }
 
     async fn verify(&self, token: &str) -> Result<Bearer, Refusal> {

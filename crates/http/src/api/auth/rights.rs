@@ -63,14 +63,16 @@ impl Rights {
         Self { subscribe: vec![Selector::all()], ..Self::none() }
     }
 
-    pub(crate) fn is_all(&self, right: CloseRight, has_relays: bool) -> bool {
+    /// Whether they are all that there is. Deletion counts where a token could allow it, and relays where there are any.
+    pub(crate) fn is_all(&self, right: CloseRight, has_keys: bool, has_relays: bool) -> bool {
         let all = Selector::all();
         let Self { publish, subscribe, close, delete, relay, list, metrics } = self;
         // Who may publish may end, unless that is a right of its own.
         let closes = close.contains(&all) || right == CloseRight::Publish;
         let relays = !has_relays || relay.iter().any(|own| own == EVERY_RELAY);
-        let topics = [publish, subscribe, delete].iter().all(|selectors| selectors.contains(&all));
-        topics && closes && relays && *list && *metrics
+        let deletes = !has_keys || delete.contains(&all);
+        let topics = [publish, subscribe].iter().all(|selectors| selectors.contains(&all));
+        topics && deletes && closes && relays && *list && *metrics
     }
 
     pub(crate) fn may_publish(&self, topic: &Topic) -> bool {

@@ -62,6 +62,11 @@ impl TokenVerifier {
         Self { needs_end: false, ..self }
     }
 
+    /// Whether there is a key that a token can be signed with.
+    pub(crate) fn knows_keys(&self) -> bool {
+        self.keys.len() > 0 || self.jwks.is_some()
+    }
+
     /// Fetches the keys that are published elsewhere, where there are any, so that the first token need not wait.
     pub async fn warm(&self) {
         if let Some(jwks) = &self.jwks {
