@@ -14,7 +14,7 @@
 //!     }
 //! }
 //!
-//! # tokio::runtime::Builder::new_current_thread().build().unwrap()
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 //! #     .block_on(conformance::run(&Memory));
 //! ```
 #![allow(
