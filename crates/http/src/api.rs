@@ -12,6 +12,7 @@ pub(crate) mod caching;
 pub(crate) mod client;
 pub(crate) mod coding;
 pub(crate) mod cors;
+pub(crate) mod delete;
 pub(crate) mod facade;
 pub(crate) mod forwarded;
 pub(crate) mod guard;

@@ -390,7 +390,7 @@ impl Hub {
         self.census().subscribers(topic)
     }
 
-    /// Who waits now, to be asked about many topics. To take it and to ask it are work for a thread that may block.
+    /// Who waits, to be asked about many topics. Many questions are work for a thread that may block.
     #[must_use]
     pub fn census(&self) -> Census {
         Census::new(self.audiences())

@@ -280,20 +280,7 @@ class AsyncClient:
             raise TidingsError("token", error) from error
 
 
-class _AsyncHub(Hub):
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-        self.endpoint, self.headers, self.renewable = client._endpoint, client._headers, callable(client._token)
-
-    def answered(self) -> bool:
-        return self._client._answered
-
-    def tls(self) -> ssl.SSLContext | None:
-        return _http.tls(self.endpoint, *self._client._certificates)
-
-    def direct(self) -> bool:
-        return self._client._owned and _http.is_direct(self.endpoint)
-
+class _AsyncHub(Hub["AsyncClient"]):
     async def authorization(self) -> dict[str, str]:
         return await self._client._authorization()
 

@@ -7,11 +7,12 @@ import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
 from . import _defaults as defaults
+from . import _http
 from ._answer import check, refusal, whole
 from ._backoff import Backoff
 from ._commands import Answer, Flow, Open, Read
@@ -23,8 +24,14 @@ from ._outbox import Outbox
 from ._publication import StreamProgress, StreamPublished
 from ._settings import not_negative
 
+if TYPE_CHECKING:
+    from ._async import AsyncClient
+    from ._sync import Client
 
-class Hub(ABC):
+AnyClient = TypeVar("AnyClient", bound="AsyncClient | Client")
+
+
+class Hub(ABC, Generic[AnyClient]):
     """What a client knows of its hub."""
 
     endpoint: Endpoint
@@ -32,17 +39,21 @@ class Hub(ABC):
     #: Whether another token can be had.
     renewable: bool
 
-    @abstractmethod
+    def __init__(self, client: AnyClient) -> None:
+        self._client = client
+        self.endpoint, self.headers, self.renewable = client._endpoint, client._headers, callable(client._token)
+
     def answered(self) -> bool:
         """Whether anything ever answered."""
+        return self._client._answered
 
-    @abstractmethod
     def tls(self) -> ssl.SSLContext | None:
         """How to connect where the hub speaks TLS."""
+        return _http.tls(self.endpoint, *self._client._certificates)
 
-    @abstractmethod
     def direct(self) -> bool:
         """Whether a connection of our own leads to the hub."""
+        return self._client._owned and _http.is_direct(self.endpoint)
 
     @abstractmethod
     async def authorization(self) -> dict[str, str]: ...
@@ -78,7 +89,7 @@ class Plan:
 class Sender:
     """Sends what is in its outbox, until everything is acknowledged or it has failed."""
 
-    def __init__(self, hub: Hub, plan: Plan) -> None:
+    def __init__(self, hub: Hub[Any], plan: Plan) -> None:
         self.outbox = Outbox()
         self._hub = hub
         self._plan = plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import anyio
 import anyio.to_thread
 from anyio.from_thread import start_blocking_portal
 
-from . import _http
 from ._commands import Flow
 from ._errors import TidingsError
 from ._message import random_key
@@ -22,20 +20,7 @@ if TYPE_CHECKING:
     from ._sync import Client
 
 
-class _Hub(Hub):
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.endpoint, self.headers, self.renewable = client._endpoint, client._headers, callable(client._token)
-
-    def answered(self) -> bool:
-        return self._client._answered
-
-    def tls(self) -> ssl.SSLContext | None:
-        return _http.tls(self.endpoint, *self._client._certificates)
-
-    def direct(self) -> bool:
-        return self._client._owned and _http.is_direct(self.endpoint)
-
+class _Hub(Hub["Client"]):
     async def authorization(self) -> dict[str, str]:
         return await anyio.to_thread.run_sync(self._client._authorization)
 
@@ -89,5 +74,5 @@ def publish_stream(
                 end()
 
 
-async def _sender(hub: Hub, plan: Plan) -> Sender:
+async def _sender(hub: _Hub, plan: Plan) -> Sender:
     return Sender(hub, plan)

@@ -299,8 +299,8 @@ impl Access {
             }
             (false, Judge::Nobody | Judge::ThisMachine, _) => {
                 let detail = format!(
-                    "{} is not open to anybody here: the program that this hub is part of says who may (see \
-                     `Api::builder`)",
+                    "{} is not open to anybody here: `[auth]` of `tidings serve` says who may, or the program that this \
+                     hub is part of (`Api::builder`)",
                     what()
                 );
                 Err(Refusal::new(ProblemKind::Forbidden, detail))

@@ -219,21 +219,6 @@ pub(crate) async fn to_topics(api: &Api, request: Request) -> Answer {
     Ok(receipt(&published, None, Some(count)))
 }
 
-/// `DELETE /topics/{topic}` (§2.2).
-pub(crate) async fn delete(api: &Api, request: Request) -> Answer {
-    let (parts, _) = request.into_parts();
-    let text = path_topic(parts.uri.path())?;
-    let topic = Topic::new(&text).map_err(|error| Refusal::from((&*text, error)))?;
-    let access = api.auth.access(&parts, &api.config.cors).await?;
-    access.delete(&topic)?;
-    api.rates.check(api, &parts, &access)?;
-    let published = api.hub.delete(topic.clone()).instrument(trace::of_append(0)).await?;
-    api.metrics.deleted_topics.inc();
-    let mut response = receipt(&published, Some(&topic), None);
-    *response.status_mut() = StatusCode::OK;
-    Ok(response)
-}
-
 /// Makes a body into events, with what is to be kept until they are appended. What is large is parsed where it keeps
 /// nobody waiting.
 async fn parse(
@@ -300,7 +285,7 @@ pub(crate) async fn publish_each(api: &Api, batches: Vec<Batch>) -> Vec<Result<P
 }
 
 /// The answer to a publication: of one event, or of a batch of so many.
-fn receipt(published: &Published, topic: Option<&Topic>, many: Option<usize>) -> Response {
+pub(super) fn receipt(published: &Published, topic: Option<&Topic>, many: Option<usize>) -> Response {
     let mut ids = published.ids().map(|id| id.to_string());
     let (id, ids) = match many {
         Some(count) => (None, Some(ids.take(count).collect())),

@@ -12,8 +12,8 @@ use crate::Api;
 use crate::api::problem::Refusal;
 use crate::api::reply::Reply;
 use crate::{
-    api::access, api::guard, api::mounted, api::publish, api::query, api::read, api::status, api::topics,
-    api::websocket,
+    api::access, api::delete, api::guard, api::mounted, api::publish, api::query, api::read, api::status,
+    api::topics, api::websocket,
 };
 
 const TOPIC: &str = "/topics/{*topic}";
@@ -115,7 +115,7 @@ async fn topic(api: &Api, request: Request) -> Response {
             }
         }
         Method::POST => publish::to_topic(api, request).await.map(Reply::Whole),
-        Method::DELETE => publish::delete(api, request).await.map(Reply::Whole),
+        Method::DELETE => delete::answer(api, request).await.map(Reply::Whole),
         _ => Err(Refusal::method("GET, HEAD, POST, DELETE")),
     };
     answer.into_response()
