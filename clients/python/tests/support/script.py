@@ -93,7 +93,13 @@ class Script:
                     script.requests.append(request)
                     at = min(len(script.requests), len(script._answers)) - 1
                 try:
-                    script._answers[at](Exchange(self, request, script._over))
+                    exchange = Exchange(self, request, script._over)
+                    script._answers[at](exchange)
+                    if "transfer-encoding" in self.headers:
+                        # A body that is still under way when its connection is closed resets it, and the answer is lost.
+                        self.close_connection = True
+                        self.connection.shutdown(socket.SHUT_WR)
+                        exchange.stay()
                 except OSError:
                     self.close_connection = True
 
